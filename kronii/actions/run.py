@@ -1,0 +1,80 @@
+"""A run in flight: the claim, and the one way to end it from outside.
+
+The worker thread that executes a run waits without polling.  Whoever wants the run to end calls `end` (a request: TERM to
+the process group, the stop event, a cancel) and, when the grace is over, `kill`.  The first reason given stays: a run that is ended because
+of its timeout is a `timeout`, however the instance fares afterwards.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from kronii.model import Claim, Outcome
+
+
+class Run:
+    """One claimed run while it executes.  Thread-safe."""
+
+    __slots__ = ("_end", "_kill", "_lock", "_stop", "claim", "deadline", "killed", "reason", "started")
+
+    def __init__(self, claim: Claim) -> None:
+        self.claim = claim
+        #: Why the run is being ended from outside (`TIMEOUT`, `INTERRUPTED` or `LOST`), or None.
+        self.reason: Outcome | None = None
+        #: True once the grace after `end` is over.
+        self.killed = False
+        #: Monotonic seconds at which the run began, and at which it has to be ended with outcome `timeout`.
+        self.started = time.monotonic()
+        self.deadline = self.started + claim.definition.timeout
+        self._lock = threading.Lock()
+        self._stop: threading.Event | None = None
+        self._end: Callable[[], None] | None = None
+        self._kill: Callable[[], None] | None = None
+
+    @property
+    def stop(self) -> threading.Event:
+        """Set when the run is to end; made on first use, because most runs never look at it."""
+        with self._lock:
+            if self._stop is None:
+                self._stop = threading.Event()
+                if self.reason is not None:
+                    self._stop.set()
+            return self._stop
+
+    def attach(self, end: Callable[[], None], kill: Callable[[], None]) -> None:
+        """Say how this run is ended; called at once if that was asked before.  Neither callable may block."""
+        with self._lock:
+            self._end, self._kill = end, kill
+            ending, killing = self.reason is not None, self.killed
+        if ending:
+            end()
+        if killing:
+            kill()
+
+    def detach(self) -> None:
+        """The work is over: from here on `end` and `kill` reach nothing (a process id may soon be another's)."""
+        with self._lock:
+            self._end = self._kill = None
+
+    def end(self, reason: Outcome) -> bool:
+        """Ask the run to end; return False if it had been asked before.  The first reason stays."""
+        with self._lock:
+            if self.reason is not None:
+                return False
+            self.reason = reason
+            if self._stop is not None:
+                self._stop.set()
+            if self._end is not None:
+                self._end()
+            return True
+
+    def kill(self) -> None:
+        """The grace is over: end what can be ended by force.  Does nothing the second time."""
+        with self._lock:
+            if self.killed:
+                return
+            self.killed = True
+            if self._kill is not None:
+                self._kill()

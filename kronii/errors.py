@@ -1,0 +1,52 @@
+"""Every error that Kronii raises on purpose, with the exit status it ends a command with.
+
+One root, `KroniiError`: the command line prints its message as one sentence and exits with `exit_status`; anything else
+that escapes is a bug and keeps its traceback.  Drivers' errors are converted at one border (`kronii.database`).
+"""
+
+from __future__ import annotations
+
+
+class KroniiError(Exception):
+    """Root of the errors that a user can meet; `str(error)` is the sentence to show."""
+
+    #: Exit status of a command that ends with this error (CONTRACT: "Exit status").
+    exit_status = 1
+
+
+class UsageError(KroniiError):
+    """The command line asks for something that can't be asked."""
+
+    exit_status = 2
+
+
+class NotFound(KroniiError):
+    """There is no such job or run."""
+
+    exit_status = 3
+
+
+class DatabaseUnavailable(KroniiError):
+    """PostgreSQL can't be reached, or broke off the session; trying again may help."""
+
+    exit_status = 69
+
+
+class AlreadyRunning(KroniiError):
+    """The job is running, and a second run beside it is what Kronii never does."""
+
+    exit_status = 75
+
+
+class ConfigError(KroniiError):
+    """A setting, a definition or the server's set-up is wrong; trying again can't help."""
+
+    exit_status = 78
+
+
+class DurationError(ValueError):
+    """A text is not a duration; the message says what would be one."""
+
+
+class ScheduleError(ValueError):
+    """A cron expression or time zone is refused; the message says why and what would be right."""

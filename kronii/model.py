@@ -1,0 +1,189 @@
+"""The nouns: job definitions, claimed runs and how they end.  Plain frozen values; nothing here does anything.
+
+Times inside Kronii are naive datetimes in UTC, as the tables hold them.  Only `kronii.schedule`, which knows time zones,
+and what prints for people turn them into anything else.  Lengths of time are float seconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+from functools import cached_property
+
+from kronii.schedule import Schedule
+
+
+class Outcome(StrEnum):
+    """How a run ended, or that it has not (CONTRACT: "Outcomes")."""
+
+    RUNNING = "running"
+    SUCCESS = "success"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    INTERRUPTED = "interrupted"
+    LOST = "lost"
+    SKIPPED = "skipped"
+
+
+class Trigger(StrEnum):
+    """Why a run was started."""
+
+    SCHEDULE = "schedule"
+    RETRY = "retry"
+    RECOVERY = "recovery"
+    MANUAL = "manual"
+
+
+class CatchUp(StrEnum):
+    """What becomes of ticks that were missed in an outage or behind an overrun."""
+
+    LATEST = "latest"
+    ALL = "all"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How a failed tick is tried again: exponential back-off with jitter."""
+
+    #: Further runs after the first failed one.
+    attempts: int = 0
+    #: Seconds before the first retry; doubles with each.
+    delay: float = 10.0
+    #: Seconds that no delay exceeds.
+    max_delay: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A program in a process group of its own."""
+
+    #: The program and its arguments; a shell string has become `/bin/sh -c TEXT`.
+    argv: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PythonCall:
+    """A function called in the worker thread."""
+
+    #: `package.module:function`; the function may be dotted (`module:Class.method`).
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sql:
+    """A statement run in DATABASE_URL's database."""
+
+    statement: str
+
+
+@dataclass(frozen=True, slots=True)
+class Http:
+    """A request whose status decides the outcome."""
+
+    url: str
+    method: str = "GET"
+    headers: tuple[tuple[str, str], ...] = ()
+    #: Sent as UTF-8; None sends no body.
+    body: str | None = None
+    #: Expected statuses: whole numbers as text (`204`) or classes (`2xx`).
+    expect: tuple[str, ...] = ("2xx",)
+
+
+Action = Command | PythonCall | Sql | Http
+
+
+@dataclass(frozen=True)
+class Definition:
+    """One job as the file defines it, defaults applied."""
+
+    name: str
+    schedule: Schedule
+    #: None is the original's form: a recorded no-op.
+    action: Action | None = None
+    #: Seconds before a run is ended with outcome `timeout`.
+    timeout: float = 3600.0
+    retries: Retries = Retries()
+    catch_up: CatchUp = CatchUp.LATEST
+    #: Seconds over which starts are spread, by a stable hash of the name.
+    splay: float = 0.0
+    env: tuple[tuple[str, str], ...] = ()
+    cwd: str | None = None
+    enabled: bool = True
+    description: str = ""
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of everything that decides how the job runs: two instances hold the same definition if it is equal."""
+        return _digest(self._content())
+
+    @cached_property
+    def offset(self) -> float:
+        """Seconds after its tick at which a run starts: a stable share of `splay`, to the millisecond."""
+        if not self.splay:
+            return 0.0
+        share = int.from_bytes(hashlib.sha256(self.name.encode()).digest()[:8], "big") / 2**64
+        return round(share * self.splay, 3)
+
+    def _content(self) -> dict[str, object]:
+        action = self.action
+        return {
+            "name": self.name,
+            "cron": self.schedule.cron,
+            "timezone": self.schedule.timezone,
+            "action": None if action is None else {"kind": type(action).__name__, **asdict(action)},
+            "timeout": self.timeout,
+            "retries": asdict(self.retries),
+            "catch_up": self.catch_up,
+            "splay": self.splay,
+            "env": self.env,
+            "cwd": self.cwd,
+            "enabled": self.enabled,
+            "description": self.description,
+        }
+
+
+def _digest(content: dict[str, object]) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A run that this instance has claimed: the row is committed, the lock is held, the job has not started yet."""
+
+    #: Identity of the run, and its fencing token: later claims have larger ones.
+    run_id: int
+    job_id: str
+    #: Key of the job's session advisory lock.
+    lock_key: int
+    #: Identity of the instance that claimed; a finish under another identity is refused.
+    owner: str
+    definition: Definition
+    #: The tick.
+    scheduled_for: datetime
+    #: 1 for the tick's first run.
+    attempt: int
+    trigger: Trigger
+    #: Runs of this tick that have failed so far (lost and interrupted ones don't count against `retries`).
+    failures: int = 0
+    #: Earlier ticks that this run stands for under `catch_up: latest`.
+    missed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a run ended, as the action saw it."""
+
+    outcome: Outcome
+    exit_code: int | None = None
+    #: One line for people; None for a success.
+    error: str | None = None
+    #: The last 64 KiB of what the job wrote.
+    output: str | None = None
+
+
+SUCCESS = Result(Outcome.SUCCESS)
