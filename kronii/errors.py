@@ -32,6 +32,10 @@ class DatabaseUnavailable(KroniiError):
     exit_status = 69
 
 
+class DatabaseError(KroniiError):
+    """PostgreSQL refused a statement, and would refuse it again."""
+
+
 class AlreadyRunning(KroniiError):
     """The job is running, and a second run beside it is what Kronii never does."""
 

@@ -1,0 +1,162 @@
+"""Sessions with PostgreSQL, and the one border at which the driver's errors become Kronii's.
+
+Every session is set up alike (PROTOCOL: "Session settings"): UTC, read committed, durable commits, bounded statements, and
+time limits on both ends of the network, so that a cut cable is noticed by us and frees the locks on the server.  The settings are read back,
+because a pooler may drop them silently; and a pooler in transaction mode, under which a session lock means nothing, is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.resources
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from kronii.errors import ConfigError, DatabaseError, DatabaseUnavailable
+from kronii.settings import masked
+
+Connection = psycopg.Connection[Any]
+
+#: SQLSTATE classes and codes after which trying again may help: connection, resources, operator intervention, read-only
+#: server, serialization and deadlock, lock not available (PostgreSQL manual, appendix A).
+TRANSIENT = ("08", "53", "57", "58", "25006", "40", "55P03", "XX000")
+#: Errors at connecting that no waiting mends.
+FATAL_AT_CONNECT = {"28P01", "28000", "3D000"}
+
+
+def sql_directory() -> Path:
+    """The folder of SQL files: inside an installed package, or `sql/` beside the package in a checkout."""
+    packaged = Path(str(importlib.resources.files("kronii"))) / "_sql"
+    return packaged if packaged.is_dir() else Path(__file__).resolve().parent.parent / "sql"
+
+
+@cache
+def queries() -> Mapping[str, bytes]:
+    """The named statements of `sql/queries.sql`; the name is the name of the method that runs it."""
+    text = (sql_directory() / "queries.sql").read_text("utf-8")
+    parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)[1:]
+    return {name: body.strip().rstrip(";").encode() for name, body in zip(parts[::2], parts[1::2], strict=True)}
+
+
+@contextlib.contextmanager
+def border() -> Iterator[None]:
+    """Turn the driver's errors into `DatabaseUnavailable` (trying again may help) or `DatabaseError` (it won't)."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise converted(error) from error
+
+
+def converted(error: psycopg.Error) -> DatabaseError | DatabaseUnavailable:
+    """The Kronii error for a driver error; its text is the server's own sentence."""
+    state = error.sqlstate or ""
+    text = error.diag.message_primary or " ".join(str(error).split()) or type(error).__name__
+    lost = not state and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    if lost or state.startswith(TRANSIENT):
+        return DatabaseUnavailable(text)
+    return DatabaseError(f"{text} (SQLSTATE {state or 'none'})")
+
+
+def connect(url: str, application: str, settings: Mapping[str, str], network: float) -> Connection:
+    """Open a session in autocommit mode with `settings` in force.
+
+    Args:
+        url: libpq URL or keyword string.
+        application: shown in `pg_stat_activity`.
+        settings: server settings of the session, name to value.
+        network: seconds after which an unanswered network is given up, on both ends.
+
+    Raises:
+        DatabaseUnavailable: no session could be had; trying again may help.
+        DatabaseError: a setting is refused.
+        ConfigError: `url` is not valid, or a pooler stands between.
+    """
+    try:
+        connection = psycopg.connect(url, autocommit=True, application_name=application, **_client_limits(network))
+    except psycopg.ProgrammingError as error:
+        raise ConfigError(f"DATABASE_URL={masked(url)} is not valid: {error}") from error
+    except psycopg.Error as error:
+        raise DatabaseUnavailable(_reason(error)) from error
+    try:
+        prepare(connection, settings, network)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def prepare(connection: Connection, settings: Mapping[str, str], network: float) -> None:
+    """Put the session's settings in force and refuse a pooler in transaction mode; raises as `connect` does."""
+    wanted = COMMON | _server_limits(network, connection.info.server_version) | settings
+    with border():
+        rows = connection.execute(
+            "SELECT set_config(name, value, false), pg_backend_pid(), pg_is_in_recovery() OR current_setting('transaction_read_only')::bool"
+            " FROM unnest(%s::text[], %s::text[]) AS wanted (name, value)",
+            [list(wanted), list(wanted.values())],
+        ).fetchall()
+        pid = connection.execute("SELECT pg_backend_pid()").fetchone()
+    if rows[0][2]:
+        raise DatabaseUnavailable("the server is read-only: a standby, or default_transaction_read_only is set")
+    if not pid or {pid[0], rows[0][1]} != {connection.info.backend_pid}:
+        raise ConfigError(POOLED)
+
+
+#: Shown when session locks can't work.
+POOLED = (
+    "DATABASE_URL leads through a connection pooler (such as PgBouncer), where a session lock means nothing:"
+    " give the address of PostgreSQL itself"
+)
+
+#: Settings of every session.
+COMMON = {
+    "timezone": "UTC",
+    "default_transaction_isolation": "read committed",
+    "synchronous_commit": "on",
+    "datestyle": "ISO",
+    "jit": "off",
+    "lock_timeout": "5s",
+    "standard_conforming_strings": "on",
+}
+
+
+def _server_limits(network: float, version: int) -> dict[str, str]:
+    """The server's end: a dead client is noticed after `network` seconds, idle or with an answer under way."""
+    probe = max(1, round(network / 3))
+    limits = {
+        "tcp_keepalives_idle": str(probe),
+        "tcp_keepalives_interval": str(probe),
+        "tcp_keepalives_count": "2",
+        "tcp_user_timeout": str(round(network * 1000)),
+    }
+    if version >= 140000:  # both are new in PostgreSQL 14
+        limits |= {"client_connection_check_interval": f"{max(500, round(network * 500))}ms", "idle_session_timeout": "0"}
+    return limits
+
+
+def _client_limits(network: float) -> dict[str, Any]:
+    probe = max(1, round(network / 3))
+    return {
+        "connect_timeout": max(2, round(network)),
+        "keepalives": 1,
+        "keepalives_idle": probe,
+        "keepalives_interval": probe,
+        "keepalives_count": 2,
+        "tcp_user_timeout": round(network * 1000),
+    }
+
+
+def _reason(error: psycopg.Error) -> str:
+    """One line that says why no session could be had; libpq repeats itself for each address it tried."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def quoted_identifier(name: str) -> sql.Identifier:
+    """A name to be put into a statement."""
+    return sql.Identifier(name)

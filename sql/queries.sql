@@ -1,0 +1,248 @@
+-- Every statement of the running service, each under the name of the method that runs it.
+-- "now" is statement_timestamp() in UTC: the database's clock decides what is due, on every instance alike.
+
+-- name: register_node
+INSERT INTO nodes (id, name, pid, host, version, workers, backend_pid, started_at, ready_at, lease_until)
+SELECT %(id)s, %(name)s, %(pid)s, %(host)s, %(version)s, %(workers)s, pg_backend_pid(), now, now, now + %(lease)s * INTERVAL '1 s'
+  FROM (SELECT clock_timestamp() AT TIME ZONE 'UTC' AS now) AS clock
+
+-- name: renew
+-- On the same live session the renewal is unconditional: a step of the server's clock must not end a lease that is being kept.
+UPDATE nodes SET lease_until = clock_timestamp() AT TIME ZONE 'UTC' + %(lease)s * INTERVAL '1 s'
+ WHERE id = %(id)s AND died_at IS NULL
+RETURNING id
+
+-- name: resume_lease
+-- On a new session only a lease that still stands may be renewed; the session before this one is ended, with its locks.
+WITH held AS (
+    SELECT id, backend_pid FROM nodes
+     WHERE id = %(id)s AND died_at IS NULL AND lease_until > clock_timestamp() AT TIME ZONE 'UTC'
+       FOR UPDATE
+), ended AS MATERIALIZED (
+    SELECT a.pid, pg_terminate_backend(a.pid) AS done
+      FROM held JOIN pg_stat_activity AS a ON a.pid = held.backend_pid
+     WHERE a.application_name = %(application)s AND a.datname = current_database() AND a.pid <> pg_backend_pid()
+)
+UPDATE nodes AS n
+   SET lease_until = clock_timestamp() AT TIME ZONE 'UTC' + %(lease)s * INTERVAL '1 s',
+       ready_at = clock_timestamp() AT TIME ZONE 'UTC',
+       backend_pid = pg_backend_pid()
+  FROM held
+ WHERE n.id = held.id
+RETURNING (SELECT count(*) FROM ended)
+
+-- name: retake
+-- The locks of runs that go on, taken by the new session.
+SELECT key FROM unnest(%(keys)s::bigint[]) AS wanted (key) WHERE pg_try_advisory_lock(key)
+
+-- name: unlock
+SELECT count(*) FROM unnest(%(keys)s::bigint[]) AS freed (key) WHERE pg_advisory_unlock(key)
+
+-- name: disown
+-- Claims of ours whose answer never reached us: nothing was started, so they are free again.
+WITH unknown AS (
+    SELECT id, run_id FROM jobs
+     WHERE active AND due <= statement_timestamp() AT TIME ZONE 'UTC'
+       AND owner = %(id)s AND run_id <> ALL (%(runs)s::bigint[])
+       FOR UPDATE
+), freed AS (
+    UPDATE jobs AS j SET owner = NULL, status = 'pending'
+      FROM unknown WHERE j.id = unknown.id
+    RETURNING unknown.run_id
+)
+UPDATE runs AS r
+   SET outcome = 'lost', finished_at = statement_timestamp() AT TIME ZONE 'UTC', error = 'the connection broke before the run began'
+  FROM freed WHERE r.id = freed.run_id AND r.outcome = 'running'
+RETURNING r.id
+
+-- name: claim
+-- Rows first, then locks over the materialized rows (a lock in a filter is taken for rows that are then dropped), then the claim.
+-- Ticks of this second come before a backlog, which has the places that `fresh` leaves; both are short walks along one index.
+WITH fresh AS MATERIALIZED (
+    SELECT id, lock_key, due FROM jobs
+     WHERE active
+       AND due > statement_timestamp() AT TIME ZONE 'UTC' - INTERVAL '1 s'
+       AND due <= statement_timestamp() AT TIME ZONE 'UTC'
+       AND owner IS NULL AND version <= %(version)s AND id <> ALL (%(passed)s::uuid[])
+     ORDER BY due LIMIT %(fresh)s FOR UPDATE SKIP LOCKED
+), overdue AS MATERIALIZED (
+    SELECT id, lock_key, due FROM jobs
+     WHERE active
+       AND due <= statement_timestamp() AT TIME ZONE 'UTC' - INTERVAL '1 s'
+       AND owner IS NULL AND version <= %(version)s AND id <> ALL (%(passed)s::uuid[])
+     ORDER BY due LIMIT %(seats)s - (SELECT count(*) FROM fresh) FOR UPDATE SKIP LOCKED
+), tried AS MATERIALIZED (
+    SELECT id, lock_key, pg_try_advisory_lock(lock_key) AS locked
+      FROM (SELECT * FROM fresh UNION ALL SELECT * FROM overdue) AS picked
+), claimed AS (
+    UPDATE jobs AS j
+       SET status = 'running', owner = %(id)s, run_id = nextval('runs_id_seq'),
+           last_run = statement_timestamp() AT TIME ZONE 'UTC',
+           attempt = j.attempt + (j.manual_at IS NULL)::int
+      FROM tried
+     WHERE tried.locked AND j.id = tried.id
+    RETURNING j.id, j.lock_key, j.run_id, j.attempt, j.failures, j.missed,
+              COALESCE(j.manual_at, j.next_run) AS scheduled_for,
+              CASE WHEN j.manual_at IS NOT NULL THEN 'manual' WHEN j.attempt = 1 THEN 'schedule'
+                   WHEN j.retry_at IS NOT NULL THEN 'retry' ELSE 'recovery' END AS trigger
+), started AS (
+    INSERT INTO runs (id, job_id, scheduled_for, attempt, trigger, node, started_at, outcome, missed)
+    SELECT run_id, id, scheduled_for, CASE trigger WHEN 'manual' THEN 1 ELSE attempt END, trigger, %(node)s,
+           statement_timestamp() AT TIME ZONE 'UTC', 'running', CASE trigger WHEN 'manual' THEN 0 ELSE missed END
+      FROM claimed
+)
+SELECT tried.id::text, tried.lock_key, c.run_id, c.scheduled_for, c.attempt, c.trigger, c.failures, c.missed
+  FROM tried LEFT JOIN claimed AS c USING (id)
+
+-- name: horizon
+-- What the loop must know to sleep well.
+SELECT statement_timestamp() AT TIME ZONE 'UTC',
+       (SELECT min(due) FROM jobs WHERE active AND due > statement_timestamp() AT TIME ZONE 'UTC'),
+       (SELECT min(lease_until) FROM nodes WHERE id <> %(id)s),
+       (SELECT min(ready_at) FROM nodes WHERE lease_until > statement_timestamp() AT TIME ZONE 'UTC'),
+       (SELECT last_value FROM jobs_version)
+
+-- name: bury
+-- Rows of instances whose lease is over and whose lock is free: their runs are lost, their ticks due again.
+-- A lock that is held means that the holder is connected: its row is left alone.
+WITH dead AS MATERIALIZED (
+    SELECT id, name FROM nodes
+     WHERE id <> %(id)s AND lease_until <= statement_timestamp() AT TIME ZONE 'UTC' - %(grace)s * INTERVAL '1 s'
+        OR died_at IS NOT NULL
+), orphaned AS MATERIALIZED (
+    SELECT j.id, j.lock_key, j.run_id, dead.name FROM jobs AS j JOIN dead ON dead.id = j.owner
+     WHERE j.active AND j.due <= statement_timestamp() AT TIME ZONE 'UTC'
+       FOR UPDATE OF j SKIP LOCKED
+), free AS MATERIALIZED (
+    SELECT * FROM (SELECT *, pg_try_advisory_xact_lock(lock_key) AS locked FROM orphaned) AS tried WHERE locked
+), freed AS (
+    UPDATE jobs AS j
+       SET owner = NULL, deaths = j.deaths + 1, retry_at = NULL,
+           status = CASE WHEN %(quarantine)s > 0 AND j.deaths + 1 >= %(quarantine)s THEN 'paused' ELSE 'pending' END,
+           paused_at = CASE WHEN %(quarantine)s > 0 AND j.deaths + 1 >= %(quarantine)s
+                            THEN statement_timestamp() AT TIME ZONE 'UTC' END,
+           pause_reason = CASE WHEN %(quarantine)s > 0 AND j.deaths + 1 >= %(quarantine)s
+                               THEN 'quarantined: ' || (j.deaths + 1) || ' instances died while they ran this tick' END
+      FROM free WHERE j.id = free.id
+    RETURNING j.id, j.name, free.run_id, free.name AS node, j.paused_at IS NOT NULL AS quarantined
+), lost AS (
+    UPDATE runs AS r
+       SET outcome = 'lost', finished_at = statement_timestamp() AT TIME ZONE 'UTC', error = 'instance ' || freed.node || ' died'
+      FROM freed WHERE r.id = freed.run_id AND r.outcome = 'running'
+)
+SELECT name, run_id, node, quarantined FROM freed
+
+-- name: sweep
+-- The last of a dead instance: claims that no longer are due (paused or retired meanwhile), then its own row.
+WITH dead AS MATERIALIZED (
+    SELECT id, name FROM nodes
+     WHERE id <> %(id)s AND lease_until <= statement_timestamp() AT TIME ZONE 'UTC' - %(grace)s * INTERVAL '1 s'
+        OR died_at IS NOT NULL
+), idle AS MATERIALIZED (
+    SELECT j.id, j.run_id, dead.name FROM jobs AS j JOIN dead ON dead.id = j.owner
+     WHERE NOT j.active OR j.due IS NULL OR j.due > statement_timestamp() AT TIME ZONE 'UTC'
+       FOR UPDATE OF j SKIP LOCKED
+), freed AS (
+    UPDATE jobs AS j
+       SET owner = NULL, status = CASE WHEN j.retired_at IS NOT NULL THEN 'retired' WHEN j.active THEN 'pending' ELSE 'paused' END
+      FROM idle WHERE j.id = idle.id
+    RETURNING idle.run_id, idle.name
+), lost AS (
+    UPDATE runs AS r
+       SET outcome = 'lost', finished_at = statement_timestamp() AT TIME ZONE 'UTC', error = 'instance ' || freed.name || ' died'
+      FROM freed WHERE r.id = freed.run_id AND r.outcome = 'running'
+)
+DELETE FROM nodes USING dead
+ WHERE nodes.id = dead.id AND NOT EXISTS (SELECT FROM jobs WHERE owner = nodes.id)
+RETURNING dead.name
+
+-- name: move
+-- Under `catch_up: latest` one run stands for all the ticks that were missed: it becomes the run of the latest of them.
+WITH moved AS (
+    SELECT * FROM unnest(%(ids)s::uuid[], %(runs)s::bigint[], %(ticks)s::timestamp[], %(missed)s::int[])
+                  AS m (id, run_id, tick, missed)
+), ticks AS (
+    UPDATE jobs AS j SET next_run = m.tick, missed = m.missed
+      FROM moved AS m WHERE j.id = m.id AND j.run_id = m.run_id AND j.owner = %(id)s
+    RETURNING j.run_id
+)
+UPDATE runs AS r SET scheduled_for = m.tick, missed = m.missed
+  FROM moved AS m JOIN ticks USING (run_id) WHERE r.id = m.run_id
+RETURNING r.id
+
+-- name: finish
+-- Compare and set: the outcome counts only if the claim is still the one that the run was started under.
+WITH ended AS MATERIALIZED (
+    SELECT * FROM unnest(
+        %(ids)s::uuid[], %(runs)s::bigint[], %(owners)s::uuid[], %(triggers)s::text[], %(outcomes)s::text[], %(codes)s::int[], %(errors)s::text[],
+        %(outputs)s::text[], %(ages)s::float8[], %(ticks)s::timestamp[], %(nexts)s::timestamp[], %(delays)s::float8[], %(overs)s::boolean[],
+        %(shown)s::timestamp[], %(missed)s::int[])
+      AS e (id, run_id, owner, trigger, outcome, exit_code, error, output, age, tick, next_run, delay, over, scheduled_for, missed)
+), closed AS (
+    UPDATE jobs AS j
+       SET owner = NULL,
+           last_outcome = e.outcome,
+           manual_at = CASE WHEN e.trigger = 'manual' AND e.over THEN NULL ELSE j.manual_at END,
+           status = CASE WHEN j.retired_at IS NOT NULL THEN 'retired' WHEN NOT j.active THEN 'paused'
+                         WHEN e.outcome = 'success' THEN 'success' WHEN e.outcome IN ('interrupted', 'skipped') THEN 'pending' ELSE 'failed' END,
+           next_run = CASE WHEN e.over AND e.trigger <> 'manual' AND j.next_run = e.tick THEN e.next_run ELSE j.next_run END,
+           attempt = CASE WHEN e.over AND e.trigger <> 'manual' THEN 0 ELSE j.attempt END,
+           failures = CASE WHEN e.trigger = 'manual' THEN j.failures WHEN e.over THEN 0
+                           WHEN e.delay IS NOT NULL THEN j.failures + 1 ELSE j.failures END,
+           deaths = CASE WHEN e.outcome = 'interrupted' THEN j.deaths ELSE 0 END,
+           missed = CASE WHEN e.over AND e.trigger <> 'manual' THEN 0 ELSE j.missed END,
+           retry_at = CASE WHEN e.trigger = 'manual' THEN j.retry_at
+                           ELSE statement_timestamp() AT TIME ZONE 'UTC' + e.delay * INTERVAL '1 s' END
+      FROM ended AS e
+     WHERE j.id = e.id AND j.run_id = e.run_id AND j.owner = e.owner
+    RETURNING j.run_id
+), recorded AS (
+    UPDATE runs AS r
+       SET outcome = CASE r.outcome WHEN 'running' THEN e.outcome ELSE r.outcome END,
+           finished_at = COALESCE(r.finished_at, statement_timestamp() AT TIME ZONE 'UTC' - e.age * INTERVAL '1 s'),
+           exit_code = e.exit_code, error = COALESCE(r.error, e.error), output = e.output,
+           scheduled_for = e.scheduled_for, missed = e.missed
+      FROM ended AS e JOIN closed USING (run_id)
+     WHERE r.id = e.run_id
+), skipped AS (
+    INSERT INTO runs (job_id, scheduled_for, attempt, trigger, node, finished_at, outcome, missed)
+    SELECT s.id, s.tick, 1, 'schedule', %(node)s, statement_timestamp() AT TIME ZONE 'UTC', 'skipped', s.missed
+      FROM unnest(%(skipped_ids)s::uuid[], %(skipped_runs)s::bigint[], %(skipped_ticks)s::timestamp[], %(skipped_missed)s::int[])
+           AS s (id, run_id, tick, missed)
+      JOIN closed USING (run_id)
+)
+SELECT run_id FROM closed
+
+-- name: recorded
+-- Which of these runs have an outcome already: an answer that was lost on its way looks like a refused finish.
+SELECT id FROM runs WHERE id = ANY (%(runs)s::bigint[]) AND outcome NOT IN ('running', 'lost')
+
+-- name: mark
+-- A run that goes on after its timeout: its outcome is known, its claim and its lock stay until it really returns.
+UPDATE runs AS r
+   SET outcome = 'timeout', finished_at = statement_timestamp() AT TIME ZONE 'UTC', error = m.error
+  FROM unnest(%(runs)s::bigint[], %(errors)s::text[]) AS m (id, error)
+ WHERE r.id = m.id AND r.outcome = 'running'
+RETURNING r.id
+
+-- name: leave
+-- A clean exit: rivals need not wait for the lease.
+DELETE FROM nodes AS n WHERE id = %(id)s AND NOT EXISTS (SELECT FROM jobs WHERE owner = n.id)
+
+-- name: forget
+-- Finished runs older than their time, a small batch; a running row is never old enough.
+WITH old AS (
+    SELECT id FROM runs
+     WHERE id >= %(start)s AND finished_at < statement_timestamp() AT TIME ZONE 'UTC' - %(keep)s * INTERVAL '1 s' AND outcome <> 'running'
+     ORDER BY id LIMIT %(batch)s
+)
+DELETE FROM runs USING old WHERE runs.id = old.id
+RETURNING runs.id
+
+-- name: definitions
+-- Rows as the registrations left them.
+SELECT id::text, name, cron, timezone, digest, retired_at IS NOT NULL, next_run, version FROM jobs
+
+-- name: changes
+-- What other instances have registered since.
+SELECT id::text, name, digest, version FROM jobs WHERE version > %(version)s AND active
