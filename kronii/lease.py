@@ -1,0 +1,81 @@
+"""The lease: until when this instance may let its work run, by a clock that nothing can set back.
+
+    |<------------------------- lease ------------------------->|
+    sent            deadline        kill      helper            over
+    renewal         TERM to all     KILL      ends the instance a rival may start
+                    |<--------------- margin ------------------>|
+
+The instance counts from the moment *before* it sent a renewal, the server from the moment at which it arrived, so ours is over first.
+Everything between deadline and end is there to be sure that the work has stopped when a rival starts.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Lengths of time that follow from `KRONII_LEASE`, in seconds."""
+
+    #: How long an instance that can't be reached is waited for.
+    length: float
+
+    @property
+    def margin(self) -> float:
+        """From the deadline of our own work to the end of the lease: a fifth."""
+        return self.length / 5
+
+    @property
+    def beat(self) -> float:
+        """Between two renewals: three may fail before the deadline."""
+        return self.length / 5
+
+    @property
+    def kill_after(self) -> float:
+        """From the deadline (TERM) to KILL."""
+        return self.margin / 3
+
+    @property
+    def helper_after(self) -> float:
+        """From the deadline to the helper's ending an instance that did not end its own work."""
+        return self.margin / 2
+
+    @property
+    def network(self) -> float:
+        """How long an unanswered network is waited for, on both ends."""
+        return max(1.0, self.margin)
+
+    @property
+    def statement(self) -> float:
+        """How long one statement of the dedicated session may take: below half the margin."""
+        return max(0.25, self.margin * 0.45)
+
+
+class Lease:
+    """One identity and its deadline.  Written by the main thread, read by any."""
+
+    def __init__(self, terms: Terms) -> None:
+        self.terms = terms
+        self.renew_identity()
+
+    def renew_identity(self) -> None:
+        """Begin a new life: what was claimed under the old identity can't be finished under the new one."""
+        self.identity = str(uuid.uuid4())
+        self.deadline = 0.0
+
+    def renewed(self, sent: float) -> None:
+        """A renewal that was sent at monotonic second `sent` has been committed."""
+        self.deadline = sent + self.terms.length - self.terms.margin
+
+    @property
+    def held(self) -> bool:
+        """True while work may run."""
+        return time.monotonic() < self.deadline
+
+    @property
+    def granted(self) -> bool:
+        """True once this identity had a lease, over or not."""
+        return self.deadline > 0

@@ -1,0 +1,150 @@
+"""The recorder: one thread that writes outcomes, as many in one statement as have come in since the last.
+
+A lone run is written at once; under load the batches grow by themselves while the statement before is under way.  Through an
+outage of the database it keeps what it has and tries again; what the lease says meanwhile is settled by the fence.
+"""
+
+from __future__ import annotations
+
+import queue
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from kronii.catchup import Closing, close
+from kronii.clock import DatabaseClock
+from kronii.errors import DatabaseError, DatabaseUnavailable
+from kronii.logs import Log
+from kronii.model import Claim, Outcome, Result
+from kronii.store import Ended, Store
+
+log = Log("kronii.recorder")
+
+#: Outcomes in one statement at the most.
+BATCH = 1000
+#: Seconds between two tries in an outage: doubled from the first to the second, with jitter.
+PATIENCE = (0.05, 2.0)
+
+#: Stands in for a text of a run that the database refuses.
+UNSTORABLE = "the text of this run could not be stored"
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A run whose outcome is in the table, or was refused there (`lost`)."""
+
+    ended: Ended
+    outcome: Outcome
+
+
+class Recorder:
+    """Takes outcomes from any thread; tells `done` in batches, from its own thread, once they are committed."""
+
+    def __init__(self, store: Store, clock: DatabaseClock, done: Callable[[Sequence[Recorded]], None]) -> None:
+        self._store = store
+        self._clock = clock
+        self._done = done
+        self._queue: queue.SimpleQueue[Ended | None] = queue.SimpleQueue()
+        self._pending: dict[int, Claim] = {}
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._giving_up = threading.Event()
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def put(self, claim: Claim, result: Result, at: float, took: float) -> None:
+        """Record that a run has ended at monotonic second `at` after `took` seconds."""
+        self._add(Ended(claim, result, at, Closing(over=False), took))
+
+    def pass_over(self, claim: Claim, closing: Closing) -> None:
+        """Record that a claimed tick is skipped."""
+        self._add(Ended(claim, Result(Outcome.SKIPPED), time.monotonic(), closing))
+
+    def _add(self, ended: Ended) -> None:
+        self._pending[ended.claim.run_id] = ended.claim
+        self._queue.put(ended)
+
+    @property
+    def pending(self) -> list[Claim]:
+        """Claims whose outcome is not committed yet."""
+        return list(self._pending.values())
+
+    def stop(self, seconds: float) -> int:
+        """Write what there is, for `seconds` at the most, and return how many outcomes had to be left unwritten."""
+        self._queue.put(None)
+        self._thread.join(seconds)
+        self._giving_up.set()
+        return len(self._pending)
+
+    def _run(self) -> None:
+        while True:
+            batch, last = self._batch()
+            if batch:
+                self._record(batch)
+            if last:
+                return
+
+    def _batch(self) -> tuple[list[Ended], bool]:
+        """Wait for one outcome and take all that are there; True: nothing comes after them."""
+        batch: list[Ended] = []
+        item = self._queue.get()
+        while item is not None:
+            batch.append(item)
+            if len(batch) == BATCH:
+                return batch, False
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                return batch, False
+        return batch, True
+
+    def _record(self, batch: list[Ended]) -> None:
+        now = self._clock.now()
+        batch = [self._closed(ended, now) for ended in batch]
+        written = self._patiently(batch)
+        for ended in batch:
+            self._pending.pop(ended.claim.run_id, None)
+        if written is not None:
+            self._done([Recorded(e, e.result.outcome if e.claim.run_id in written else Outcome.LOST) for e in batch])
+
+    def _closed(self, ended: Ended, now: datetime) -> Ended:
+        if ended.result.outcome is Outcome.SKIPPED:
+            return ended
+        return replace(ended, closing=close(ended.claim, ended.result, now))
+
+    def _patiently(self, batch: Sequence[Ended]) -> set[int] | None:
+        """Write until the database answers; None: this instance had to stop first."""
+        wait, longest = PATIENCE
+        asked_before = False
+        while True:
+            try:
+                return self._write(batch, asked_before)
+            except DatabaseUnavailable as error:
+                log.warning("outcomes wait for the database", runs=len(batch), error=str(error))
+            asked_before = True
+            if self._giving_up.wait(wait * random.uniform(0.5, 1.0)):
+                return None
+            wait = min(wait * 2, longest)
+
+    def _write(self, batch: Sequence[Ended], asked_before: bool) -> set[int]:
+        try:
+            written = self._store.finish(batch, time.monotonic())
+        except DatabaseError as error:
+            return self._one_by_one(batch, asked_before, error)
+        missing = [ended.claim.run_id for ended in batch if ended.claim.run_id not in written]
+        return written | self._store.recorded(missing) if missing and asked_before else written
+
+    def _one_by_one(self, batch: Sequence[Ended], asked_before: bool, error: DatabaseError) -> set[int]:
+        """One outcome that the server refuses must not hold up the others, nor its own job for ever."""
+        if len(batch) > 1:
+            return set().union(*(self._write([ended], asked_before) for ended in batch))
+        ended = batch[0]
+        log.error("outcome refused by the database", job=ended.claim.definition.name, run=ended.claim.run_id, error=str(error))
+        if ended.result.error == UNSTORABLE:
+            raise DatabaseUnavailable(str(error)) from error
+        plain = Result(ended.result.outcome, ended.result.exit_code, UNSTORABLE)
+        return self._write([replace(ended, result=plain)], asked_before)

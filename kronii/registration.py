@@ -1,0 +1,156 @@
+"""Making the table agree with the file: at start and at reload, never in between.
+
+What is unchanged is not touched: two instances with the same file write nothing, and a job keeps its `next_run`.  Of instances with different
+files (a rolling deploy) the one that registered last decides; the others notice by the rows' `version` and leave those jobs alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from kronii import migrations
+from kronii.database import Connection, border, queries
+from kronii.model import Definition
+
+#: From this many changed rows on, the planner is told at once rather than by the next autovacuum.
+ANALYZE_FROM = 500
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """The jobs that this instance may run: what its file says, as far as the table says the same."""
+
+    #: By job id.
+    jobs: Mapping[str, Definition]
+    #: The registration up to which this has been compared with the table.
+    version: int
+    #: Jobs whose definition in force is another instance's.
+    foreign: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What a registration did, for the log."""
+
+    holdings: Holdings
+    new: int = 0
+    changed: int = 0
+    retired: int = 0
+
+    @property
+    def wrote(self) -> bool:
+        """True if any row was written."""
+        return bool(self.new or self.changed or self.retired)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    id: str
+    name: str
+    cron: str
+    timezone: str
+    digest: str | None
+    retired: bool
+    next_run: datetime | None
+    version: int
+
+
+def register(connection: Connection, definitions: Iterable[Definition]) -> Registered:
+    """Register a whole file in one transaction and return what this instance holds now.
+
+    Raises:
+        DatabaseUnavailable: nothing was registered.
+    """
+    wanted = {definition.name: definition for definition in definitions}
+    with border(), connection.transaction():
+        _begin(connection)
+        rows = {row.name: row for row in _rows(connection)}
+        changed = [job for name, job in wanted.items() if name not in rows or _differs(job, rows[name])]
+        retired = [row.id for name, row in rows.items() if name not in wanted and not row.retired]
+        version = _version(connection, write=bool(changed or retired))
+        new = _write(connection, changed, retired, rows, version)
+        ids = _ids(connection) if new else {name: row.id for name, row in rows.items()}
+    if len(changed) >= ANALYZE_FROM:
+        with border():
+            connection.execute("ANALYZE jobs")
+    holdings = Holdings({ids[name]: job for name, job in wanted.items()}, version)
+    return Registered(holdings, new, len(changed) - new, len(retired))
+
+
+def refresh(connection: Connection, holdings: Holdings) -> Holdings:
+    """Compare with what others have registered since; reads only."""
+    with border():
+        rows = connection.execute(queries()["changes"], {"version": holdings.version}).fetchall()
+    if not rows:
+        return holdings
+    held = {id for id, _, digest, _ in rows if id in holdings.jobs and holdings.jobs[id].digest == digest}
+    foreign = (holdings.foreign | {row[0] for row in rows}) - held
+    return Holdings(holdings.jobs, max(row[3] for row in rows), frozenset(foreign))
+
+
+def _begin(connection: Connection) -> None:
+    connection.execute("SET LOCAL statement_timeout = 0")
+    connection.execute("SET LOCAL lock_timeout = 0")
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", [migrations.LOCK])
+
+
+def _rows(connection: Connection) -> list[_Row]:
+    return [_Row(*row) for row in connection.execute(queries()["definitions"]).fetchall()]
+
+
+def _differs(job: Definition, row: _Row) -> bool:
+    return row.retired or row.digest != job.digest
+
+
+def _version(connection: Connection, write: bool) -> int:
+    statement = "SELECT nextval('jobs_version')" if write else "SELECT last_value FROM jobs_version"
+    row = connection.execute(statement).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _ids(connection: Connection) -> dict[str, str]:
+    return dict(connection.execute("SELECT name, id::text FROM jobs WHERE retired_at IS NULL").fetchall())
+
+
+def _write(
+    connection: Connection, changed: list[Definition], retired: list[str], rows: Mapping[str, _Row], version: int
+) -> int:
+    """Write the differences and return how many jobs are new."""
+    new = 0
+    if changed:
+        _copy(connection, changed, rows)
+        connection.execute(queries()["register_changed"], {"version": version})
+        new = connection.execute(queries()["register_new"], {"version": version}).rowcount
+    if retired:
+        connection.execute(queries()["retire"], {"version": version, "ids": retired})
+    if changed or retired:
+        connection.execute("SELECT pg_notify('kronii', 'jobs')")
+    return new
+
+
+def _copy(connection: Connection, changed: list[Definition], rows: Mapping[str, _Row]) -> None:
+    row = connection.execute("SELECT clock_timestamp() AT TIME ZONE 'UTC'").fetchone()
+    assert row is not None
+    now: datetime = row[0]
+    connection.execute(queries()["incoming"])
+    with connection.cursor() as cursor, cursor.copy("COPY incoming FROM STDIN") as copy:
+        for job in changed:
+            copy.write_row(_incoming(job, rows.get(job.name), now))
+
+
+def _incoming(job: Definition, row: _Row | None, now: datetime) -> tuple[object, ...]:
+    rescheduled = row is None or _rescheduled(job, row)
+    next_run = job.schedule.next(now) if rescheduled and job.enabled else None
+    return (
+        job.name, job.schedule.cron, job.schedule.timezone, job.catch_up.value, job.description, job.offset, job.enabled,
+        job.digest, next_run, rescheduled,
+    )  # fmt: skip
+
+
+def _rescheduled(job: Definition, row: _Row) -> bool:
+    """A changed schedule is computed from now; so is that of a job which comes back."""
+    same = (row.cron, row.timezone) == (job.schedule.cron, job.schedule.timezone)
+    return not same or row.retired or row.next_run is None or not job.enabled

@@ -1,0 +1,120 @@
+"""What is written about runs, beside the claim itself: outcomes, and the end of old history.  Uses the pool, never a lock session."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg_pool import ConnectionPool
+
+from kronii.catchup import Closing
+from kronii.database import Connection, border, queries
+from kronii.model import Claim, Outcome, Result
+
+#: Rows that one statement of the retention deletes: some milliseconds' worth, so that it never is in anyone's way.
+FORGET_BATCH = 1000
+#: Key of the lock under which one instance at a time deletes old history ("history" as bytes, as a bigint).
+HISTORY_LOCK = int.from_bytes(b"history", "big")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run that has ended, and what becomes of its job."""
+
+    claim: Claim
+    result: Result
+    #: Monotonic seconds at which it ended.
+    at: float
+    closing: Closing
+    #: Seconds that the run took.
+    took: float = 0.0
+
+
+class Store:
+    """The pool's statements.  Thread-safe, as the pool is."""
+
+    def __init__(self, pool: ConnectionPool[Connection], node: str) -> None:
+        self._pool = pool
+        self._node = node
+
+    def finish(self, batch: Sequence[Ended], now: float) -> set[int]:
+        """Record outcomes, each only if its claim still stands, and return the ids of the runs that were recorded.
+
+        Args:
+            batch: runs that have ended, each once.
+            now: monotonic seconds; says how long ago each of them ended.
+
+        Raises:
+            DatabaseUnavailable: it is not known whether they were recorded: ask again with the same batch.
+        """
+        with self._connection() as connection:
+            rows = connection.execute(queries()["finish"], self._arrays(batch, now), prepare=True).fetchall()
+        return {row[0] for row in rows}
+
+    def recorded(self, runs: Sequence[int]) -> set[int]:
+        """Those of `runs` that have an outcome of their own: their finish was committed, its answer lost."""
+        with self._connection() as connection:
+            return {row[0] for row in connection.execute(queries()["recorded"], {"runs": list(runs)}).fetchall()}
+
+    def mark_timeout(self, runs: Sequence[tuple[int, str]]) -> None:
+        """Record `timeout` for runs that have not returned yet; their claims stay."""
+        ids, errors = [run for run, _ in runs], [error for _, error in runs]
+        with self._connection() as connection:
+            connection.execute(queries()["mark"], {"runs": ids, "errors": errors})
+
+    def forget(self, keep: float, start: int) -> tuple[int, int]:
+        """Delete one batch of runs older than `keep` seconds and return (how many, the highest id among them).
+
+        Args:
+            keep: seconds of history to keep.
+            start: an id below which nothing is left to delete; spares the index the deleted.
+        """
+        with self._connection() as connection, connection.transaction():
+            lock = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", [HISTORY_LOCK]).fetchone()
+            if not lock or not lock[0]:
+                return 0, start
+            rows = connection.execute(queries()["forget"], {"keep": keep, "start": start, "batch": FORGET_BATCH}).fetchall()
+        return len(rows), max((row[0] for row in rows), default=start)
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        with border(), self._pool.connection() as connection:
+            yield connection
+
+    def _arrays(self, batch: Sequence[Ended], now: float) -> dict[str, object]:
+        claims = [ended.claim for ended in batch]
+        results = [ended.result for ended in batch]
+        closings = [ended.closing for ended in batch]
+        skips = [(e.claim, skip) for e in batch for skip in e.closing.skipped[e.result.outcome is Outcome.SKIPPED :]]
+        shown = [_shown(ended) for ended in batch]
+        return {
+            "node": self._node,
+            "ids": [claim.job_id for claim in claims],
+            "runs": [claim.run_id for claim in claims],
+            "owners": [claim.owner for claim in claims],
+            "triggers": [claim.trigger.value for claim in claims],
+            "outcomes": [result.outcome.value for result in results],
+            "codes": [result.exit_code for result in results],
+            "errors": [result.error for result in results],
+            "outputs": [result.output for result in results],
+            "ages": [now - ended.at for ended in batch],
+            "ticks": [claim.scheduled_for for claim in claims],
+            "nexts": [closing.next_run for closing in closings],
+            "delays": [closing.delay for closing in closings],
+            "overs": [closing.over for closing in closings],
+            "shown": [tick for tick, _ in shown],
+            "missed": [missed for _, missed in shown],
+            "skipped_ids": [claim.job_id for claim, _ in skips],
+            "skipped_runs": [claim.run_id for claim, _ in skips],
+            "skipped_ticks": [skip.tick for _, skip in skips],
+            "skipped_missed": [skip.missed for _, skip in skips],
+        }
+
+
+def _shown(ended: Ended) -> tuple[datetime, int]:
+    """The tick that the run's row stands for: that of the first skipped one where the run itself was passed over."""
+    if ended.result.outcome is Outcome.SKIPPED and ended.closing.skipped:
+        return ended.closing.skipped[0].tick, ended.closing.skipped[0].missed
+    return ended.claim.scheduled_for, ended.claim.missed
