@@ -40,6 +40,13 @@ class Recorded:
     outcome: Outcome
 
 
+class Mark:
+    """Wakes the recorder for a timeout."""
+
+
+MARK = Mark()
+
+
 class Recorder:
     """Takes outcomes from any thread; tells `done` in batches, from its own thread, once they are committed."""
 
@@ -47,7 +54,8 @@ class Recorder:
         self._store = store
         self._clock = clock
         self._done = done
-        self._queue: queue.SimpleQueue[Ended | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Ended | Mark | None] = queue.SimpleQueue()
+        self._timeouts: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
         self._pending: dict[int, Claim] = {}
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._giving_up = threading.Event()
@@ -63,6 +71,11 @@ class Recorder:
     def pass_over(self, claim: Claim, closing: Closing) -> None:
         """Record that a claimed tick is skipped."""
         self._add(Ended(claim, Result(Outcome.SKIPPED), time.monotonic(), closing))
+
+    def mark_timeout(self, claim: Claim, error: str) -> None:
+        """Record that a run is past its timeout though it has not returned; `put` follows when it has."""
+        self._timeouts.put((claim.run_id, error))
+        self._queue.put(MARK)
 
     def _add(self, ended: Ended) -> None:
         self._pending[ended.claim.run_id] = ended.claim
@@ -83,6 +96,7 @@ class Recorder:
     def _run(self) -> None:
         while True:
             batch, last = self._batch()
+            self._mark_timeouts()
             if batch:
                 self._record(batch)
             if last:
@@ -93,7 +107,8 @@ class Recorder:
         batch: list[Ended] = []
         item = self._queue.get()
         while item is not None:
-            batch.append(item)
+            if not isinstance(item, Mark):
+                batch.append(item)
             if len(batch) == BATCH:
                 return batch, False
             try:
@@ -101,6 +116,14 @@ class Recorder:
             except queue.Empty:
                 return batch, False
         return batch, True
+
+    def _mark_timeouts(self) -> None:
+        marks = [self._timeouts.get_nowait() for _ in range(self._timeouts.qsize())]
+        try:
+            if marks:
+                self._store.mark_timeout(marks)
+        except (DatabaseUnavailable, DatabaseError) as error:
+            log.warning("timeouts are recorded when their runs return", runs=len(marks), error=str(error))
 
     def _record(self, batch: list[Ended]) -> None:
         now = self._clock.now()

@@ -20,7 +20,7 @@ from kronii.database import Connection, border, connect, queries
 from kronii.errors import DatabaseUnavailable
 from kronii.lease import Lease
 from kronii.model import Claim, Trigger
-from kronii.registration import Holdings
+from kronii.registration import Holdings, refresh
 from kronii.settings import Settings
 
 #: Seconds for which a job whose lock is held elsewhere is passed over: doubled each time, from the first to the second.
@@ -218,6 +218,10 @@ class Session:
     def sweep(self) -> list[str]:
         """Remove the rows of dead instances that own nothing any more; returns their names."""
         return [row[0] for row in self._named("sweep", {"id": self.lease.identity, **self._grace()})]
+
+    def refresh(self, holdings: Holdings) -> Holdings:
+        """Compare with what others have registered since."""
+        return refresh(self._live(), holdings)
 
     def move(self, claims: Sequence[Claim]) -> None:
         """Commit that these claims are now for the tick in `scheduled_for`, standing for `missed` earlier ones."""

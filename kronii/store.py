@@ -64,19 +64,19 @@ class Store:
         with self._connection() as connection:
             connection.execute(queries()["mark"], {"runs": ids, "errors": errors})
 
-    def forget(self, keep: float, start: int) -> tuple[int, int]:
-        """Delete one batch of runs older than `keep` seconds and return (how many, the highest id among them).
+    def forget(self, keep: float, after: int) -> tuple[int, int]:
+        """Of the oldest runs with an id above `after`, at most FORGET_BATCH, delete those that are older than `keep` seconds.
 
-        Args:
-            keep: seconds of history to keep.
-            start: an id below which nothing is left to delete; spares the index the deleted.
+        Returns:
+            How many were deleted, and the highest id that was looked at (`after` if there was none, or if another instance is at it).
         """
         with self._connection() as connection, connection.transaction():
             lock = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", [HISTORY_LOCK]).fetchone()
             if not lock or not lock[0]:
-                return 0, start
-            rows = connection.execute(queries()["forget"], {"keep": keep, "start": start, "batch": FORGET_BATCH}).fetchall()
-        return len(rows), max((row[0] for row in rows), default=start)
+                return 0, after
+            values = {"keep": keep, "after": after, "batch": FORGET_BATCH}
+            row = connection.execute(queries()["forget"], values).fetchone()
+        return (row[0], row[1] or after) if row else (0, after)
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[Connection]:

@@ -230,14 +230,16 @@ RETURNING r.id
 DELETE FROM nodes AS n WHERE id = %(id)s AND NOT EXISTS (SELECT FROM jobs WHERE owner = n.id)
 
 -- name: forget
--- Finished runs older than their time, a small batch; a running row is never old enough.
-WITH old AS (
-    SELECT id FROM runs
-     WHERE id >= %(start)s AND finished_at < statement_timestamp() AT TIME ZONE 'UTC' - %(keep)s * INTERVAL '1 s' AND outcome <> 'running'
-     ORDER BY id LIMIT %(batch)s
+-- One short walk along the oldest runs: ids grow with time, so where none of them is old, nothing behind them is.
+WITH oldest AS MATERIALIZED (
+    SELECT id, finished_at, outcome FROM runs WHERE id > %(after)s ORDER BY id LIMIT %(batch)s
+), gone AS (
+    DELETE FROM runs USING oldest
+     WHERE runs.id = oldest.id AND oldest.outcome <> 'running'
+       AND oldest.finished_at < statement_timestamp() AT TIME ZONE 'UTC' - %(keep)s * INTERVAL '1 s'
+    RETURNING runs.id
 )
-DELETE FROM runs USING old WHERE runs.id = old.id
-RETURNING runs.id
+SELECT (SELECT count(*) FROM gone), (SELECT max(id) FROM oldest)
 
 -- name: definitions
 -- Rows as the registrations left them.
@@ -246,3 +248,63 @@ SELECT id::text, name, cron, timezone, digest, retired_at IS NOT NULL, next_run,
 -- name: changes
 -- What other instances have registered since.
 SELECT id::text, name, digest, version FROM jobs WHERE version > %(version)s AND active
+
+-- name: incoming
+CREATE TEMPORARY TABLE incoming (
+    name TEXT PRIMARY KEY, cron TEXT, timezone TEXT, catch_up TEXT, description TEXT, splay DOUBLE PRECISION, enabled BOOLEAN,
+    digest TEXT, next_run TIMESTAMP, rescheduled BOOLEAN
+) ON COMMIT DROP
+
+-- name: register_changed
+UPDATE jobs AS j
+   SET cron = i.cron, timezone = i.timezone, catch_up = i.catch_up, description = i.description,
+       splay = i.splay * INTERVAL '1 s', enabled = i.enabled, digest = i.digest, version = %(version)s, retired_at = NULL,
+       next_run = CASE WHEN i.rescheduled THEN i.next_run ELSE j.next_run END,
+       attempt  = CASE WHEN i.rescheduled THEN 0 ELSE j.attempt END,
+       failures = CASE WHEN i.rescheduled THEN 0 ELSE j.failures END,
+       deaths   = CASE WHEN i.rescheduled THEN 0 ELSE j.deaths END,
+       missed   = CASE WHEN i.rescheduled THEN 0 ELSE j.missed END,
+       retry_at = CASE WHEN i.rescheduled THEN NULL ELSE j.retry_at END,
+       status = CASE WHEN j.owner IS NOT NULL THEN 'running' WHEN j.paused_at IS NOT NULL OR NOT i.enabled THEN 'paused'
+                     WHEN j.status IN ('paused', 'retired') THEN 'pending' ELSE j.status END
+  FROM incoming AS i
+ WHERE j.name = i.name
+
+-- name: register_new
+INSERT INTO jobs (name, cron, timezone, catch_up, description, splay, enabled, digest, next_run, status, version)
+SELECT name, cron, timezone, catch_up, description, splay * INTERVAL '1 s', enabled, digest, next_run,
+       CASE WHEN enabled THEN 'pending' ELSE 'paused' END, %(version)s
+  FROM incoming AS i
+ WHERE NOT EXISTS (SELECT FROM jobs AS j WHERE j.name = i.name)
+
+-- name: retire
+-- Gone from the file: the row and its history stay, and it comes back when the file names it again.
+UPDATE jobs
+   SET retired_at = statement_timestamp() AT TIME ZONE 'UTC', version = %(version)s, next_run = NULL, retry_at = NULL, manual_at = NULL,
+       attempt = 0, failures = 0, deaths = 0, missed = 0,
+       status = CASE WHEN owner IS NULL THEN 'retired' ELSE status END
+ WHERE id = ANY (%(ids)s::uuid[])
+
+-- name: list_jobs
+SELECT name, cron, timezone, next_run, last_run, last_outcome, status, paused_at IS NOT NULL AS paused, pause_reason, enabled,
+       retired_at IS NOT NULL AS retired, catch_up, description, (SELECT n.name FROM nodes AS n WHERE n.id = owner) AS node
+  FROM jobs
+ WHERE %(retired)s OR retired_at IS NULL
+ ORDER BY name
+
+-- name: list_runs
+SELECT r.id, j.name AS job, r.scheduled_for, r.attempt, r.trigger, r.node, r.started_at, r.finished_at, r.outcome, r.exit_code, r.error,
+       r.missed
+  FROM runs AS r LEFT JOIN jobs AS j ON j.id = r.job_id
+ WHERE (%(job)s::uuid IS NULL OR r.job_id = %(job)s)
+   AND (%(outcome)s::text IS NULL OR r.outcome = %(outcome)s)
+   AND (%(since)s::float8 IS NULL
+        OR COALESCE(r.started_at, r.finished_at) >= statement_timestamp() AT TIME ZONE 'UTC' - %(since)s * INTERVAL '1 s')
+ ORDER BY r.id DESC
+ LIMIT %(limit)s
+
+-- name: find_job
+SELECT id::text FROM jobs WHERE name = %(name)s
+
+-- name: run_output
+SELECT output FROM runs WHERE id = %(run)s

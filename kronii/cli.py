@@ -1,0 +1,325 @@
+"""`kronii COMMAND`: one function a command.  What a command needs is imported when it runs, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kronii import __version__
+from kronii.errors import ConfigError, DurationError, KroniiError, NotFound, ScheduleError, UsageError
+
+if TYPE_CHECKING:
+    from kronii.database import Connection
+    from kronii.schedule import Schedule
+    from kronii.settings import Settings
+
+EPILOG = """\
+settings come from the environment and from .env in the working directory; the README lists them.
+exit status: 0 done; 1 failed or problems found; 2 usage; 3 no such job or run; 69 database unreachable;
+75 already running; 78 configuration."""
+
+OUTCOMES = ("running", "success", "failed", "timeout", "interrupted", "lost", "skipped")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status (CONTRACT: "Exit status")."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    if options.command is None:
+        parser.print_help(sys.stderr)
+        return UsageError.exit_status
+    try:
+        return int(options.function(options))
+    except KroniiError as error:
+        print(_sentence(error), file=sys.stderr)
+        return error.exit_status
+    except BrokenPipeError:  # `kronii history | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def _sentence(error: KroniiError) -> str:
+    text = str(error)
+    return text if "\n" in text else f"kronii: {text}"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Every command with its options."""
+    parser = argparse.ArgumentParser(
+        prog="kronii", description="Cron for a fleet, on PostgreSQL.", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"kronii {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    _add(commands, "run", run, "runs an instance until TERM or INT; HUP reloads the jobs file")
+    _add_validate(commands)
+    _add_next(commands)
+    listing = _add(commands, "list", list_jobs, "jobs with schedule, next tick, last run and outcome", reads=True)
+    listing.add_argument("--retired", action="store_true", help="also jobs that are gone from the file")
+    _add_history(commands)
+    logs = _add(commands, "logs", logs_of_run, "prints what a run wrote", reads=True)
+    logs.add_argument("run", metavar="RUN", type=int, help="the run's id, as `kronii history` shows it")
+    migrate = _add(commands, "migrate", migrate_schema, "creates or upgrades the schema")
+    migrate.add_argument("--check", action="store_true", help="only say whether there is something to do (exit status 1 if so)")
+    return parser
+
+
+def _add(commands: Any, name: str, function: Callable[..., int], help: str, reads: bool = False) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=help, description=help)
+    parser.set_defaults(function=function)
+    if reads:
+        parser.add_argument("--json", action="store_true", help="one JSON document on stdout, times in UTC")
+    return parser
+
+
+def _add_validate(commands: Any) -> None:
+    parser = _add(commands, "validate", validate, "shows all problems and warnings of a jobs file; needs no database", reads=True)
+    parser.add_argument("file", metavar="FILE", nargs="?", type=Path, help="default: KRONII_JOBS_FILE, or jobs.yaml")
+
+
+def _add_next(commands: Any) -> None:
+    parser = _add(commands, "next", next_ticks, "coming ticks of a job or an expression", reads=True)
+    parser.add_argument("what", metavar="JOB|EXPRESSION", help="a job's name, or a cron expression in quotes")
+    parser.add_argument("-n", metavar="N", type=_count, default=5, dest="count", help="how many (default 5)")
+    parser.add_argument("--timezone", metavar="TZ", help="an IANA name (default: the job's, or UTC)")
+    parser.add_argument("--from", metavar="TIME", type=_time, dest="start", help="ISO 8601; without an offset, in the time zone above")
+
+
+def _add_history(commands: Any) -> None:
+    parser = _add(commands, "history", history, "runs, newest first", reads=True)
+    parser.add_argument("job", metavar="JOB", nargs="?")
+    parser.add_argument("--outcome", metavar="O", choices=OUTCOMES, help=", ".join(OUTCOMES))
+    parser.add_argument("--since", metavar="DURATION", type=_duration, help="as 30m, 12h or 1d")
+    parser.add_argument("--limit", metavar="N", type=_count, default=50, help="how many at the most (default 50)")
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 1000000")
+    return int(text)
+
+
+def _duration(text: str) -> float:
+    from kronii.durations import parse_duration
+
+    try:
+        return parse_duration(text)
+    except DurationError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _time(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time: write it as 2026-11-23T08:00:00Z") from error
+
+
+# -- commands -------------------------------------------------------------------------------------------------------------
+
+
+def run(options: argparse.Namespace) -> int:
+    """`kronii run`."""
+    settings = _settings()
+    from kronii import service
+
+    return service.run(settings)
+
+
+def validate(options: argparse.Namespace) -> int:
+    """`kronii validate`: 0 without problems (warnings are none), 1 otherwise."""
+    from kronii import definitions
+
+    path = options.file or _settings().jobs_file
+    report = definitions.check(path)
+    if options.json:
+        _print_json({"problems": [problem.published() for problem in report.problems]})
+    else:
+        for problem in report.problems:
+            print(problem, file=sys.stderr)
+        print(_verdict(path, report))
+    return 1 if report.errors else 0
+
+
+def _verdict(path: Path, report: Any) -> str:
+    counts = f"{_plural(len(report.errors), 'error')}, {_plural(len(report.warnings), 'warning')}"
+    return f"{path}: {counts}" if report.errors else f"{path}: {_plural(len(report.definitions), 'job')}, {counts}"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def next_ticks(options: argparse.Namespace) -> int:
+    """`kronii next`."""
+    schedule = _schedule(options)
+    ticks = _ticks(schedule, _utc(options.start, schedule), options.count)
+    changes = {_iso(tick): change for tick in ticks if (change := schedule.clock_change(tick))}
+    if options.json:
+        _print_json({"ticks": [_iso(tick) for tick in ticks], "timezone": schedule.timezone, "cron": schedule.cron, "clock_changes": changes})
+        return 0
+    for tick in ticks:
+        print("  ".join(filter(None, [_local(tick, schedule), _iso(tick), changes.get(_iso(tick))])))
+    if not ticks:
+        print("no further tick", file=sys.stderr)
+    return 0
+
+
+def _schedule(options: argparse.Namespace) -> Schedule:
+    from kronii.schedule import schedule
+
+    try:
+        if _is_expression(options.what):
+            return schedule(options.what, options.timezone or "UTC", "")
+        job = _job(options.what)
+        return schedule(job.schedule.cron, options.timezone or job.schedule.timezone, job.name)
+    except ScheduleError as error:
+        raise UsageError(str(error)) from error
+
+
+def _is_expression(text: str) -> bool:
+    return text.startswith("@") or " " in text.strip() or "\t" in text.strip()
+
+
+def _job(name: str) -> Any:
+    from kronii import definitions
+
+    path = _settings().jobs_file
+    for job in definitions.load(path).definitions:
+        if job.name == name:
+            return job
+    raise NotFound(f"there is no job {name!r} in {path}; an expression needs its fields, as in '0/30 * * * * *'")
+
+
+def _utc(start: datetime | None, schedule: Schedule) -> datetime:
+    from zoneinfo import ZoneInfo
+
+    if start is None:
+        start = datetime.now(UTC)
+    elif start.tzinfo is None:
+        start = start.replace(tzinfo=ZoneInfo(schedule.timezone))
+    return start.astimezone(UTC).replace(tzinfo=None)
+
+
+def _ticks(schedule: Schedule, after: datetime, count: int) -> list[datetime]:
+    ticks: list[datetime] = []
+    while len(ticks) < count and (tick := schedule.next(after)) is not None:
+        ticks.append(tick)
+        after = tick
+    return ticks
+
+
+def _local(tick: datetime, schedule: Schedule) -> str:
+    from zoneinfo import ZoneInfo
+
+    return f"{tick.replace(tzinfo=UTC).astimezone(ZoneInfo(schedule.timezone)):%a %Y-%m-%d %H:%M:%S %Z}"
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat() + "Z"
+
+
+def list_jobs(options: argparse.Namespace) -> int:
+    """`kronii list`."""
+    from kronii import reading
+
+    with _reader() as connection:
+        jobs = reading.list_jobs(connection, options.retired)
+    columns = ("name", "cron", "timezone", "next_run", "last_run", "last_outcome", "status")
+    return _show(options, "jobs", jobs, columns)
+
+
+def history(options: argparse.Namespace) -> int:
+    """`kronii history`."""
+    from kronii import reading
+
+    with _reader() as connection:
+        runs = reading.list_runs(connection, options.job, options.outcome, options.since, options.limit)
+    columns = ("id", "job", "scheduled_for", "attempt", "trigger", "node", "started_at", "finished_at", "outcome", "error")
+    return _show(options, "runs", runs, columns)
+
+
+def logs_of_run(options: argparse.Namespace) -> int:
+    """`kronii logs`."""
+    from kronii import reading
+
+    with _reader() as connection:
+        output = reading.run_output(connection, options.run)
+    if options.json:
+        _print_json({"run": options.run, "output": output})
+    else:
+        sys.stdout.write(output)
+    return 0
+
+
+def migrate_schema(options: argparse.Namespace) -> int:
+    """`kronii migrate`."""
+    from kronii import migrations
+    from kronii.database import connect
+
+    with connect(_database_url(_settings()), "kronii migrate", {}, 10.0) as connection:
+        if options.check:
+            return _say_pending(migrations.version(connection), migrations.latest(), migrations.check)
+        applied = migrations.migrate(connection)
+    print(f"schema upgraded to version {max(applied)}" if applied else f"schema is up to date (version {migrations.latest()})")
+    return 0
+
+
+def _say_pending(found: int, latest: int, check: Callable[[int], None]) -> int:
+    check(found)
+    print(f"schema is up to date (version {found})" if found == latest else f"schema has version {found}, wanted is {latest}: run `kronii migrate`")
+    return int(found != latest)
+
+
+# -- shared ---------------------------------------------------------------------------------------------------------------
+
+
+def _settings() -> Settings:
+    from kronii.settings import Settings
+
+    return Settings.from_environment(os.environ, Path.cwd())
+
+
+def _database_url(settings: Settings) -> str:
+    if settings.database_url is None:
+        raise ConfigError("DATABASE_URL is not set: give the address of the PostgreSQL database, as in postgresql://user@host/database")
+    return settings.database_url
+
+
+def _reader() -> Connection:
+    from kronii import reading
+
+    return reading.reader(_database_url(_settings()))
+
+
+def _show(options: argparse.Namespace, name: str, rows: list[dict[str, Any]], columns: Sequence[str]) -> int:
+    if options.json:
+        _print_json({name: rows})
+    else:
+        _print_table(rows, columns)
+    return 0
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    json.dump(document, sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+def _print_table(rows: list[dict[str, Any]], columns: Sequence[str]) -> None:
+    cells = [[_cell(row[column]) for column in columns] for row in rows]
+    widths = [max(len(column), *(len(line[place]) for line in cells), 0) for place, column in enumerate(columns)]
+    for line in ([column.upper() for column in columns], *cells):
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _cell(value: Any) -> str:
+    """One cell: times to the second, texts on one line."""
+    text = "" if value is None else " ".join(str(value).split())
+    return text[:19] + "Z" if text.endswith("Z") and len(text) > 20 and text[4] == "-" else text

@@ -1,0 +1,54 @@
+"""Retention: finished runs older than KRONII_HISTORY are deleted, a small batch at a time, by one instance at a time."""
+
+from __future__ import annotations
+
+import random
+import threading
+
+from kronii.errors import DatabaseError, DatabaseUnavailable
+from kronii.logs import Log
+from kronii.store import Store
+
+log = Log("kronii.retention")
+
+#: Seconds between two looks for old history, and between two batches while there is any: some ten thousand rows a second
+#: at the most, which is more than a fleet at its limit writes.
+LOOK, PAUSE = 60.0, 0.1
+
+
+class Retention:
+    """A thread that forgets."""
+
+    def __init__(self, store: Store, keep: float) -> None:
+        self._store = store
+        self._keep = keep
+        self._after = 0
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="retention", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread after its batch."""
+        self._stopping.set()
+        self._thread.join(5.0)
+
+    def turn(self) -> float:
+        """Delete one batch and return the seconds until the next."""
+        try:
+            count, self._after = self._store.forget(self._keep, self._after)
+        except (DatabaseUnavailable, DatabaseError) as error:
+            log.warning("old history could not be deleted", error=str(error))
+            return LOOK
+        if count:
+            log.debug("old history deleted", runs=count)
+            return PAUSE
+        self._after = 0
+        return LOOK
+
+    def _run(self) -> None:
+        wait = random.uniform(1.0, LOOK)  # instances that start together don't look together
+        while not self._stopping.wait(wait):
+            wait = self.turn()

@@ -1,0 +1,261 @@
+"""The scheduling loop's step: what has ended is let go, what is due is claimed, what is claimed is started.
+
+    wait ──▶ step: free locks · renew · bury the dead · claim · look ahead   (one round trip)
+     ▲         │                                        │
+     │         ▼                                        ▼
+     └── how long to wait      recorder ◀── outcome ── worker
+
+The main thread owns the step and the dedicated session.  `step` never raises for a database that is away: it drops the session, and the next
+one connects anew, with back-off.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from kronii.actions.run import Run
+from kronii.catchup import Closing, plan
+from kronii.clock import DatabaseClock
+from kronii.durations import format_duration
+from kronii.errors import ConfigError, DatabaseError, DatabaseUnavailable
+from kronii.guard import Guard
+from kronii.logs import Log
+from kronii.metrics import Metrics
+from kronii.model import Claim, Outcome, PythonCall, Result
+from kronii.recorder import Recorded, Recorder
+from kronii.registration import Holdings
+from kronii.session import Round, Session
+from kronii.timekeeper import Timekeeper
+from kronii.wakeup import Wakeup
+from kronii.workers import Workers
+
+log = Log("kronii.scheduler")
+
+#: Seconds between two looks at an idle database: bounds what a lost notification or a step of its clock can delay.
+IDLE = 2.0
+#: Seconds between two tries to connect: doubled from the first to the second, with jitter.
+RECONNECT = (0.05, 2.0)
+#: Claims that a full round leaves to a backlog: a quarter, so that it drains, and never all, so that ticks of this second are on time.
+BACKLOG_SHARE = 4
+
+
+@dataclass
+class Parts:
+    """What the loop works with."""
+
+    session: Session
+    workers: Workers
+    recorder: Recorder
+    timekeeper: Timekeeper
+    guard: Guard
+    metrics: Metrics
+    clock: DatabaseClock
+    wakeup: Wakeup
+    run_log: RunReport
+
+
+class Scheduler:
+    """One instance's loop.  Main thread, except `ended`, `recorded` and `timed_out`, which workers, recorder and timekeeper call."""
+
+    def __init__(self, parts: Parts, register: Callable[[], Holdings]) -> None:
+        self._parts = parts
+        self._register = register
+        #: What may be claimed; None until the first registration.
+        self.holdings: Holdings | None = None
+        self._freed: deque[int] = deque()
+        self._marked: set[int] = set()
+        self._hungry = False
+        self._renewed_at = 0.0
+        self._rounds = 0
+        self._retry_at = 0.0
+        self._retry_in = RECONNECT[0]
+        self._swept_at = 0.0
+        self._claiming = True
+        self.turned_at = time.monotonic()
+        self.outage: str | None = "not connected yet"
+
+    # -- the loop -----------------------------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Claim nothing more; go on renewing and recording."""
+        self._claiming = False
+
+    def step(self) -> float:
+        """Do what is due now and return the seconds until the next step, unless the bell rings before."""
+        self.turned_at = time.monotonic()
+        self._parts.guard.revive()
+        try:
+            if not self._parts.session.connected:
+                return self._connect()
+            return self._round()
+        except (DatabaseUnavailable, DatabaseError) as error:
+            return self._disconnected(error)
+        except ConfigError as error:
+            if self.holdings is None:
+                raise  # at start: no waiting mends it
+            return self._disconnected(error)
+
+    def wait(self, seconds: float) -> None:
+        """Sleep until something happens: the bell, a notification, the end of the session, or `seconds`."""
+        session = self._parts.session
+        if not session.connected:
+            self._parts.wakeup.wait(seconds)
+            return
+        try:
+            if self._parts.wakeup.wait(seconds, session.fileno()):
+                session.consume()
+        except (DatabaseUnavailable, DatabaseError) as error:
+            self._disconnected(error)
+
+    # -- the database comes and goes ----------------------------------------------------------------------------------
+
+    def _connect(self) -> float:
+        now = time.monotonic()
+        if now < self._retry_at:
+            return self._retry_at - now
+        if self.holdings is None:
+            self.holdings = self._register()
+        self._end(self._parts.session.open(self._unrecorded))
+        self._renewed()
+        self._refresh()
+        log.info("connected", backend=self._parts.session.backend_pid, identity=self._parts.session.lease.identity)
+        self.outage = None
+        self._retry_in = RECONNECT[0]
+        return 0.0
+
+    @property
+    def _held(self) -> Holdings:
+        assert self.holdings is not None  # registered before the session was opened
+        return self.holdings
+
+    def _refresh(self) -> None:
+        """See what other instances have registered since."""
+        self.holdings = self._parts.session.refresh(self._held)
+
+    def _disconnected(self, error: Exception) -> float:
+        self._parts.session.drop()
+        if self.outage is None:
+            log.warning("database away", error=str(error))
+        self.outage = str(error)
+        wait = self._retry_in * random.uniform(0.5, 1.0)
+        self._retry_in = min(self._retry_in * 2, RECONNECT[1])
+        self._retry_at = time.monotonic() + wait
+        return wait
+
+    def _unrecorded(self) -> list[Claim]:
+        """Every claim without a committed outcome: in flight first, for a run goes from there to the recorder."""
+        inflight = [run.claim for run in self._parts.workers.runs]
+        return inflight + self._parts.recorder.pending
+
+    def _end(self, keys: set[int]) -> None:
+        for run in self._parts.workers.runs:
+            if run.claim.lock_key in keys and run.end(Outcome.INTERRUPTED):
+                log.warning("run ended: its lock is lost", job=run.claim.definition.name, run=run.claim.run_id)
+
+    def _renewed(self) -> None:
+        session = self._parts.session
+        self._renewed_at = time.monotonic()
+        self._parts.guard.beat(session.lease.deadline, session.lease.identity, session.backend_pid)
+
+    # -- one round ----------------------------------------------------------------------------------------------------
+
+    def _round(self) -> float:
+        session, now = self._parts.session, time.monotonic()
+        self._hungry = False
+        if "jobs" in session.notices:
+            session.notices = [notice for notice in session.notices if notice != "jobs"]
+            self._refresh()
+        freed = [self._freed.popleft() for _ in range(len(self._freed))]
+        renew = now >= self._renewed_at + session.lease.terms.beat
+        seats = self._parts.workers.seats if self._claiming and session.lease.held else 0
+        found = session.round(freed, seats, self._fresh(seats), renew, self._held)
+        if renew:
+            self._renewed()
+        self._report(found)
+        self._start(found)
+        return self._next(found, seats)
+
+    def _fresh(self, seats: int) -> int:
+        """Places for ticks of this second; with few seats the backlog has every fourth round instead of a share of each."""
+        self._rounds += 1
+        if seats < BACKLOG_SHARE:
+            return 0 if self._rounds % BACKLOG_SHARE == 0 else seats
+        return seats - seats // BACKLOG_SHARE
+
+    def _start(self, found: Round) -> None:
+        """Start what was claimed; ticks that were missed are settled first."""
+        if not found.claims:
+            return
+        now = self._parts.clock.now()
+        planned = [(claim, plan(claim, now, found.live_since)) for claim in found.claims]
+        moved = [after for before, after in planned if isinstance(after, Claim) and after is not before]
+        if moved:
+            self._parts.session.move(moved)
+        claims = [after for _, after in planned if isinstance(after, Claim)]
+        self._parts.metrics.started([claim.definition.name for claim in claims])
+        for claim in claims:
+            self._parts.timekeeper.watch(self._parts.workers.submit(claim).deadline)
+        for claim, after in planned:
+            if isinstance(after, Closing):
+                self._parts.recorder.pass_over(claim, after)
+
+    def _next(self, found: Round, seats: int) -> float:
+        """Seconds until something can be due."""
+        if found.version > self._held.version:
+            self._refresh()
+        self._hungry = self._claiming and self._parts.session.lease.held and (found.more or not seats)
+        if self._freed or (self._hungry and self._parts.workers.seats):
+            return 0.0
+        clock, now = self._parts.clock, time.monotonic()
+        moments = [now + IDLE, self._renewed_at + self._parts.session.lease.terms.beat]
+        moments += [clock.monotonic(moment) for moment in (found.next_due, found.next_lease) if moment is not None]
+        passed = self._parts.session.next_passed()
+        moments += [passed] if passed is not None else []
+        return max(0.0, min(moments) - now)
+
+    def _report(self, found: Round) -> None:
+        for lost in found.lost:
+            log.warning("run lost: its instance died", job=lost.job, run=lost.run_id, node=lost.node)
+            if lost.quarantined:
+                log.error("job quarantined: it is paused until an operator resumes it", job=lost.job, run=lost.run_id)
+        now = time.monotonic()
+        if found.next_lease is not None and found.next_lease <= self._parts.clock.now() and now > self._swept_at + 1.0:
+            self._swept_at = now
+            for node in self._parts.session.sweep():
+                log.info("instance removed: its lease is over and nothing of it is left", node=node)
+
+    # -- called by other threads --------------------------------------------------------------------------------------
+
+    def ended(self, run: Run, result: Result) -> None:
+        """A run's work is over (worker's thread)."""
+        at = time.monotonic()
+        self._parts.recorder.put(run.claim, result, at, at - run.started)
+
+    def seat_free(self) -> None:
+        """A worker can take another run (worker's thread)."""
+        if self._hungry:
+            self._parts.wakeup.ring()
+
+    def timed_out(self, run: Run) -> None:
+        """A run is past its timeout (timekeeper's thread); a function can't be ended, so its outcome is recorded before it returns."""
+        definition = run.claim.definition
+        log.warning("run past its timeout", job=definition.name, run=run.claim.run_id, timeout=format_duration(definition.timeout))
+        if isinstance(definition.action, PythonCall):
+            self._marked.add(run.claim.run_id)
+            self._parts.recorder.mark_timeout(run.claim, f"still running after its timeout of {format_duration(definition.timeout)}")
+            self._parts.metrics.finished([(definition.name, Outcome.TIMEOUT, definition.timeout)])
+
+    def recorded(self, batch: Sequence[Recorded]) -> None:
+        """Outcomes are committed (recorder's thread): their locks can be freed."""
+        self._freed.extend(recorded.ended.claim.lock_key for recorded in batch)
+        ran = [r for r in batch if r.ended.result.outcome is not Outcome.SKIPPED]
+        counted = [r for r in ran if r.ended.claim.run_id not in self._marked]
+        self._parts.metrics.finished([(r.ended.claim.definition.name, r.outcome, r.ended.took) for r in counted])
+        self._marked.difference_update([r.ended.claim.run_id for r in ran])
+        self._parts.wakeup.ring()
+        for recorded in batch:
+            self._parts.run_log.ended(recorded)

@@ -1,0 +1,332 @@
+"""One instance from start to end: what is started, in which order, and stopped in the reverse one.
+
+    settings, definitions ─▶ port ─▶ helper ─▶ threads ─▶ [ ready ] ─▶ loop ... TERM ... drain ─▶ threads ─▶ helper ─▶ port
+
+Signal handlers only set something and ring the bell; the main thread, between two steps of the loop, acts.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+import uuid
+from types import FrameType
+
+import psycopg
+from psycopg_pool import ConnectionPool
+
+from kronii import __version__, definitions, logs, migrations, systemd
+from kronii.actions import Host
+from kronii.actions.run import Run
+from kronii.clock import DatabaseClock
+from kronii.database import Connection, connect, prepare
+from kronii.definitions import Loaded
+from kronii.durations import format_duration
+from kronii.errors import ConfigError, KroniiError
+from kronii.guard import MARK, Guard
+from kronii.lease import Lease, Terms
+from kronii.logs import Log
+from kronii.metrics import Metrics
+from kronii.model import Outcome
+from kronii.recorder import Recorder
+from kronii.registration import Holdings, Registered, register
+from kronii.report import RunReport
+from kronii.retention import Retention
+from kronii.scheduler import Parts, Scheduler
+from kronii.session import Session
+from kronii.settings import Settings
+from kronii.store import Store
+from kronii.timekeeper import KILL_AFTER, Timekeeper
+from kronii.wakeup import Wakeup
+from kronii.web import Web
+from kronii.workers import Workers
+
+log = Log("kronii.service")
+
+#: Seconds from TERM to KILL for runs that a second signal ends.
+HURRIED_KILL_AFTER = 2.0
+#: Sessions of the pool: the recorder's, and one for retention, reloads and what else takes its time.
+POOL = 2
+#: The loop counts as turning while its last step is younger than this many seconds (/healthz).
+TURNING = 10.0
+#: Seconds for which a stopping instance tries to get its last outcomes written while the database is away.
+LAST_WRITES = 10.0
+
+
+class Service:
+    """One `kronii run`."""
+
+    def __init__(self, settings: Settings) -> None:
+        if settings.database_url is None:
+            raise ConfigError(
+                "DATABASE_URL is not set: give the address of a PostgreSQL database (DATABASE_URL=postgresql://user@host/database),"
+                " or try Kronii with `make run`, which brings a server of its own"
+            )
+        self.settings = settings
+        self.wakeup = Wakeup()
+        self._stops = 0
+        self._reload_wanted = False
+        self._reloading: threading.Thread | None = None
+        self._reloaded: Registered | None = None
+        self._watchdog = systemd.watchdog_interval(os.environ, os.getpid())
+        self._draining = False
+        self._build()
+
+    def _build(self) -> None:
+        """Make every part; nothing is started yet but what refuses a bad set-up."""
+        settings = self.settings
+        url = settings.database_url or ""
+        mark = str(uuid.uuid4())
+        self.loaded = definitions.load(settings.jobs_file)
+        self.lease = Lease(Terms(settings.lease))
+        self.clock = DatabaseClock()
+        self.metrics = Metrics()
+        self.guard = Guard(self.lease.terms, url, mark, settings.worker_count)
+        self.pool: ConnectionPool[Connection] = ConnectionPool(
+            url, min_size=1, max_size=POOL, open=False, timeout=5.0, name="kronii", configure=self._prepare,
+            kwargs={"autocommit": True, "application_name": f"kronii {settings.node} pool"[:63]}, max_idle=60.0,
+        )  # fmt: skip
+        self.store = Store(self.pool, settings.node)
+        self.session = Session(settings, self.lease, self.clock)
+        self.recorder = Recorder(self.store, self.clock, lambda batch: self.scheduler.recorded(batch))
+        host = Host(settings.node, mark, _job_environment(), self.guard, self._connect_for_job)
+        self.workers = Workers(
+            settings.worker_count, host, self.guard, self.lease,
+            lambda run, result: self.scheduler.ended(run, result), lambda: self.scheduler.seat_free(),
+        )  # fmt: skip
+        self.timekeeper = Timekeeper(lambda: self.workers.runs, self.lease, lambda run: self.scheduler.timed_out(run))
+        self.retention = Retention(self.store, settings.history)
+        self.web = Web(settings.metrics_host, settings.metrics_port, self.metrics, self._health, self._ready)
+        parts = Parts(
+            self.session, self.workers, self.recorder, self.timekeeper, self.guard, self.metrics, self.clock, self.wakeup, RunReport()
+        )
+        self.scheduler = Scheduler(parts, self._register)
+
+    # -- the whole life -----------------------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Run until a signal says stop; returns the exit status.
+
+        Raises:
+            ConfigError: the set-up is wrong; everything that was started is stopped.
+        """
+        self._start()
+        try:
+            self._loop(lambda: bool(self._stops))
+            self._drain()
+        finally:
+            left = self._stop()
+        log.info("stopped", node=self.settings.node)
+        return self._exit(left)
+
+    def _start(self) -> None:
+        for problem in self.loaded.warnings:
+            log.warning(problem.short())
+        for warning in self.settings.warnings:
+            log.warning(warning)
+        self.web.start()
+        self.guard.start()
+        self._catch_signals()
+        self.timekeeper.start()
+        self.recorder.start()
+        self.pool.open(wait=False)
+        self.retention.start()
+        log.info(
+            "started", version=__version__, node=self.settings.node, pid=os.getpid(), workers=self.settings.worker_count,
+            jobs=len(self.loaded.definitions), metrics=self.web.url,
+        )  # fmt: skip
+        systemd.ready(f"{len(self.loaded.definitions)} jobs, {self.settings.worker_count} workers")
+
+    def _loop(self, until: object) -> None:
+        """Step and wait until `until()` is true."""
+        while not until():  # type: ignore[operator]
+            self._turn()
+
+    def _turn(self) -> None:
+        if self._reload_wanted or self._reloaded is not None:
+            self._reload()
+        wait = self.scheduler.step()
+        self._set_gauges()
+        if self._watchdog is not None:
+            systemd.watchdog()
+            wait = min(wait, self._watchdog)
+        self.scheduler.wait(wait)
+
+    def _catch_signals(self) -> None:
+        signal.signal(signal.SIGTERM, self._on_stop)
+        signal.signal(signal.SIGINT, self._on_stop)
+        signal.signal(signal.SIGHUP, self._on_reload)
+
+    def _on_stop(self, number: int, frame: FrameType | None) -> None:
+        self._stops += 1
+        self.wakeup.ring()
+
+    def _on_reload(self, number: int, frame: FrameType | None) -> None:
+        self._reload_wanted = True
+        self.wakeup.ring()
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def _drain(self) -> None:
+        """Claim nothing more, let runs finish; then, or at a second signal, end them."""
+        self._draining = True
+        self.scheduler.drain()
+        systemd.stopping()
+        timeout = self.settings.drain_timeout
+        running = len(self.workers.runs)
+        log.info("draining", running=running, timeout=format_duration(timeout))
+        self._loop_until_idle(timeout, lambda: self._stops > 1)
+        if self.workers.runs:
+            self._end_runs(HURRIED_KILL_AFTER if self._stops > 1 else KILL_AFTER)
+        self._loop_for(LAST_WRITES, lambda: not self.recorder.pending)
+        self._loop_for(1.0, lambda: self.scheduler.unlocked)
+
+    def _end_runs(self, grace: float) -> None:
+        stops = self._stops
+        for run in self.workers.runs:
+            if run.end(Outcome.INTERRUPTED):
+                log.warning("run interrupted: this instance stops", job=run.claim.definition.name, run=run.claim.run_id)
+        self._loop_until_idle(grace, lambda: self._stops > max(1, stops) and grace != HURRIED_KILL_AFTER)
+        for run in self.workers.runs:
+            run.kill()
+        self._loop_until_idle(HURRIED_KILL_AFTER, lambda: False)
+
+    def _loop_until_idle(self, seconds: float, hurry: object) -> None:
+        self._loop_for(seconds, lambda: not self.workers.runs or hurry())  # type: ignore[operator]
+
+    def _loop_for(self, seconds: float, done: object) -> None:
+        """Go on with the loop until `done()`, for `seconds` at the most."""
+        give_up = time.monotonic() + seconds
+        while not done() and (left := give_up - time.monotonic()) > 0:  # type: ignore[operator]
+            wait = self.scheduler.step()
+            if self._watchdog is not None:
+                systemd.watchdog()
+            self.scheduler.wait(min(wait, left, 0.5))
+
+    def _stop(self) -> list[Run]:
+        """Stop in the reverse order of the start; returns the runs that could not be ended."""
+        left = self.workers.runs
+        self.workers.stop()
+        self.retention.stop()
+        self.timekeeper.stop()
+        unwritten = self.recorder.stop(1.0)
+        clean = not left and not unwritten and self._leave()
+        self.session.drop()
+        self.pool.close(timeout=1.0)
+        self.guard.stop(clean)
+        self.web.stop()
+        if unwritten:
+            log.warning("outcomes could not be written: their ticks are run again elsewhere", runs=unwritten)
+        return left
+
+    def _leave(self) -> bool:
+        try:
+            if self.session.connected:
+                self.session.leave()
+        except KroniiError as error:
+            log.warning("the database went away before the end", error=str(error))
+        return self.session.connected
+
+    def _exit(self, left: list[Run]) -> int:
+        """A python function that does not return can only be ended with the process."""
+        if left:
+            for run in left:
+                log.warning("run ended with the process", job=run.claim.definition.name, run=run.claim.run_id)
+            sys.stderr.flush()
+            os._exit(0)
+        return 0
+
+    # -- the database -------------------------------------------------------------------------------------------------
+
+    def _prepare(self, connection: Connection) -> None:
+        prepare(connection, {"statement_timeout": "30s"}, self.lease.terms.network)
+
+    def _connect_for_job(self, timeout: float) -> Connection:
+        settings = {"statement_timeout": f"{max(1, round(timeout * 1000))}ms", "lock_timeout": "0"}
+        return connect(self.settings.database_url or "", f"kronii {self.settings.node} job"[:63], settings, self.lease.terms.network)
+
+    def _register(self) -> Holdings:
+        """Bring schema and table up to date (main thread, before the first claim)."""
+        with connect(self.settings.database_url or "", "kronii register", {"statement_timeout": "0"}, 30.0) as connection:
+            applied = migrations.migrate(connection)
+            if applied:
+                log.info("schema upgraded", version=max(applied))
+            return self._registered(register(connection, self.loaded.definitions)).holdings
+
+    @staticmethod
+    def _registered(registered: Registered) -> Registered:
+        log.info(
+            "jobs registered", jobs=len(registered.holdings.jobs), new=registered.new, changed=registered.changed,
+            retired=registered.retired,
+        )  # fmt: skip
+        return registered
+
+    # -- reload -------------------------------------------------------------------------------------------------------
+
+    def _reload(self) -> None:
+        """Start a reload, or take over what one has brought."""
+        if self._reloaded is not None and self._reloading is not None:
+            self._reloading.join()
+            self._reloading = None
+            self.scheduler.holdings, self._reloaded = self._reloaded.holdings, None
+            log.info("jobs file reloaded", jobs=len(self.loaded.definitions))
+        if self._reload_wanted and self._reloading is None and self.scheduler.holdings is not None:
+            self._reload_wanted = False
+            self._reloading = threading.Thread(target=self._load_and_register, name="reload", daemon=True)
+            self._reloading.start()
+
+    def _load_and_register(self) -> None:
+        """Beside the loop, which goes on with the old definitions until these are in force."""
+        systemd.reloading()
+        try:
+            self._reloaded = self._loaded_and_registered()
+            self.metrics.reloaded(True)
+        except KroniiError as error:
+            log.error("jobs file not reloaded: the old definitions stay in force", file=str(self.settings.jobs_file), error=str(error))
+            self.metrics.reloaded(False)
+            self._reloading = None
+        finally:
+            systemd.ready(f"{len(self.loaded.definitions)} jobs, {self.settings.worker_count} workers")
+            self.wakeup.ring()
+
+    def _loaded_and_registered(self) -> Registered:
+        loaded = definitions.load(self.settings.jobs_file)
+        with connect(self.settings.database_url or "", "kronii register", {"statement_timeout": "0"}, 30.0) as connection:
+            registered = self._registered(register(connection, loaded.definitions))
+        self._note_change(loaded)
+        return registered
+
+    def _note_change(self, loaded: Loaded) -> None:
+        gone = {job.name for job in self.loaded.definitions} - {job.name for job in loaded.definitions}
+        self.metrics.forget(sorted(gone))
+        self.loaded = loaded
+
+    # -- for the web's thread -----------------------------------------------------------------------------------------
+
+    def _health(self) -> tuple[bool, list[str]]:
+        still = time.monotonic() - self.scheduler.turned_at
+        return (True, []) if still < TURNING else (False, [f"the scheduling loop has not turned for {still:.0f} s"])
+
+    def _ready(self) -> tuple[bool, list[str]]:
+        reasons = [f"database away: {self.scheduler.outage}"] if self.scheduler.outage else []
+        reasons += ["draining"] if self._draining else []
+        return not reasons, reasons
+
+    def _set_gauges(self) -> None:
+        pass
+
+
+def _job_environment() -> dict[str, str]:
+    """What every job's process sees of this instance's environment."""
+    private = {"DATABASE_URL", MARK, *systemd.PRIVATE_VARIABLES}
+    return {name: value for name, value in os.environ.items() if name not in private}
+
+
+def run(settings: Settings) -> int:
+    """Run an instance with `settings`; returns the exit status of the process."""
+    password = psycopg.conninfo.conninfo_to_dict(settings.database_url or "").get("password")
+    logs.setup(settings.log_level, settings.log_format, secret=str(password) if password else None)
+    return Service(settings).run()

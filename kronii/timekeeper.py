@@ -1,0 +1,81 @@
+"""The timekeeper: one thread that ends runs whose time is over, theirs or the lease's.  It never touches the database.
+
+A run past its timeout gets TERM, and KILL ten seconds later.  When the lease's deadline passes without a renewal, everything is ended at once: after that a
+rival may start.  Whoever runs longer than that is not ended here but by the helper (`kronii.guard`), with the whole instance.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from kronii.actions.run import Run
+from kronii.lease import Lease
+from kronii.model import Outcome
+
+#: Seconds from TERM to KILL (CONTRACT: `timeout`).
+KILL_AFTER = 10.0
+
+
+class Timekeeper:
+    """Watches the runs of this instance."""
+
+    def __init__(self, running: Callable[[], Iterable[Run]], lease: Lease, timed_out: Callable[[Run], None]) -> None:
+        self._running = running
+        self._lease = lease
+        self._timed_out = timed_out
+        self._condition = threading.Condition()
+        self._wake_at = float("inf")
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="timekeeper", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def watch(self, deadline: float) -> None:
+        """Take notice of a run whose deadline is at monotonic second `deadline`."""
+        if deadline < self._wake_at:
+            with self._condition:
+                self._condition.notify()
+
+    def stop(self) -> None:
+        """End the thread; runs are no longer watched."""
+        with self._condition:
+            self._stopping = True
+            self._condition.notify()
+        self._thread.join(5.0)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._wake_at = self.turn(time.monotonic())
+            with self._condition:
+                if not self._stopping:
+                    self._condition.wait(max(0.0, min(self._wake_at - time.monotonic(), 3600.0)))
+
+    def turn(self, now: float) -> float:
+        """End what is due at monotonic second `now` and return when to look again."""
+        runs = list(self._running())
+        return min((self._look(run, now) for run in runs), default=float("inf")) if runs else float("inf")
+
+    def _look(self, run: Run, now: float) -> float:
+        lease, terms = self._lease.deadline, self._lease.terms
+        if run.claim.owner != self._lease.identity or now >= lease + terms.kill_after:
+            run.end(Outcome.INTERRUPTED)
+            run.kill()
+            return float("inf")
+        if now >= lease:
+            run.end(Outcome.INTERRUPTED)
+            return lease + terms.kill_after
+        return min(lease, self._timeout(run, now))
+
+    def _timeout(self, run: Run, now: float) -> float:
+        if now < run.deadline:
+            return run.deadline
+        if run.end(Outcome.TIMEOUT):
+            self._timed_out(run)
+        if now < run.deadline + KILL_AFTER:
+            return run.deadline + KILL_AFTER
+        run.kill()
+        return float("inf")
