@@ -1,0 +1,144 @@
+"""The file's text as a report shows it: one line, a caret beneath, and no secret.
+
+Values of `env`, `headers`, `body` and `url`, and of keys that Kronii doesn't know, may be secrets.  Once the file is
+parsed their spans are known exactly (`Source.hide`).  In a file that can't be parsed they are guessed from indentation,
+and in doubt a value is hidden.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cached_property
+
+#: Line and column, both from 0, as YAML's marks count.
+Place = tuple[int, int]
+
+#: Keys whose values a report may show.
+SHOWN_KEYS = frozenset(
+    {"jobs", "defaults", "http", "name", "cron", "command", "python", "sql", "timezone", "timeout", "retries"}
+    | {"attempts", "delay", "max_delay", "catch_up", "splay", "cwd", "enabled", "description", "method", "expect"}
+)
+
+#: What stands in place of a secret.
+MASK = "***"
+
+#: Display columns of an excerpt, and how many of them stand before the caret in a line that is longer.
+_WIDTH = 110
+_BEFORE = 60
+
+#: What YAML 1.1 takes for the end of a line.
+_LINE_END = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
+_KEY = re.compile(r"""^[\s-]*["']?([\w.-]+)["']?\s*:(?=\s|$)\s*""")
+_SECRET_KEY = re.compile(r"""\b(?:env\w*|headers?|body|url)["']?\s*:\s*""")
+
+
+class Source:
+    """A file's text, and which parts of it must not be shown."""
+
+    def __init__(self, filename: str, text: str) -> None:
+        #: As the user named it.
+        self.filename = filename
+        self.text = text
+        #: Whether the spans of secrets are known; until then they are guessed.
+        self.parsed = False
+        self._hidden: dict[int, list[tuple[int, int]]] = defaultdict(list)
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The text's lines as YAML counts them, without their ends."""
+        return _LINE_END.split(self.text)
+
+    def hide(self, start: Place, end: Place) -> None:
+        """Show nothing between two places."""
+        for number in range(start[0], end[0] + 1):
+            first = start[1] if number == start[0] else 0
+            last = end[1] if number == end[0] else -1
+            self._hidden[number].append((first, last))
+
+    def excerpt(self, place: Place) -> str:
+        """Return the line of `place` and a caret beneath it, or nothing where there is no such line."""
+        number, column = place
+        if number >= len(self.lines) or not self.lines[number].strip():
+            return ""
+        shown, caret = self._masked(number, column)
+        shown, caret = _window(shown, caret)
+        return f"    {_printable(shown)}\n    {_blank(shown[:caret])}^"
+
+    def _masked(self, number: int, column: int) -> tuple[str, int]:
+        """Return the line with its secrets masked, and the column's new place in it."""
+        line, shown, done, caret = self.lines[number], "", 0, None
+        for first, last in self._spans(number):
+            if column < first and caret is None:
+                caret = len(shown) + column - done
+            shown += line[done:first]
+            if column < last and caret is None:
+                caret = len(shown)
+            shown, done = shown + MASK, last
+        rest = line[done:]
+        shown_caret = len(shown) + max(0, column - done) if caret is None else caret
+        return shown + (re.sub(r"\s#.*", "", rest) if done else rest), shown_caret
+
+    def _spans(self, number: int) -> Iterator[tuple[int, int]]:
+        """Yield the parts of a line that are hidden, in order, none overlapping another, blanks around them shown."""
+        line, done = self.lines[number], 0
+        found = sorted(self._hidden[number]) if self.parsed else _guessed(self.lines, number)
+        for first, last in found:
+            part = line[max(first, done) : len(line) if last < 0 else last]
+            start = max(first, done) + len(part) - len(part.lstrip())
+            if part.strip():
+                done = start + len(part.strip())
+                yield start, done
+
+
+def _window(line: str, caret: int) -> tuple[str, int]:
+    if len(line) <= _WIDTH:
+        return line, caret
+    start = max(0, min(caret - _BEFORE, len(line) - _WIDTH))
+    end = start + _WIDTH
+    before, after = "…" if start else "", "…" if end < len(line) else ""
+    return f"{before}{line[start:end]}{after}", caret - start + len(before)
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() or c == "\t" else "�" for c in text)
+
+
+def _blank(text: str) -> str:
+    """Return blanks as wide on a terminal as `text`: a tab stays one, a wide character counts twice."""
+    return "".join("\t" if c == "\t" else "  " if unicodedata.east_asian_width(c) in "WF" else " " for c in text)
+
+
+def _guessed(lines: list[str], number: int) -> list[tuple[int, int]]:
+    """Return what to hide of a line in a file that can't be parsed: all but the value of a harmless key."""
+    line = lines[number]
+    key = _KEY.match(line)
+    secret = _SECRET_KEY.search(line)
+    if key is None or key[1] not in SHOWN_KEYS or _within_secret(lines, number):
+        return [(key.end() if key else _indent(line), -1)]
+    return [(secret.end(), -1)] if secret else []
+
+
+def _within_secret(lines: list[str], number: int) -> bool:
+    """Whether a line seems to belong to a secret: by a key above it, indented less or still open."""
+    limit = _indent(lines[number])
+    for line in reversed(lines[max(0, number - 1000) : number]):
+        secret = _SECRET_KEY.search(line)
+        if secret and (_indent(line) < limit or _is_open(line[secret.end() :])):
+            return True
+        if line.strip() and _indent(line) < limit:
+            limit = _indent(line)
+        if limit == 0:
+            return False
+    return False
+
+
+def _is_open(value: str) -> bool:
+    quotes = value[:1] in ("'", '"') and value.count(value[:1]) == 1
+    return quotes or value.count("{") > value.count("}") or value.count("[") > value.count("]")
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip(" \t"))

@@ -1,0 +1,84 @@
+"""What is wrong with a file of definitions: where, why, and what may have been meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from kronii.definitions.excerpt import Place, Source
+from kronii.errors import ConfigError
+
+Severity = Literal["error", "warning"]
+
+#: Characters of a user's text that a message repeats.
+_SHOWN = 60
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One thing to correct, or with severity `warning` to know."""
+
+    #: Line in the file, from 1.
+    line: int
+    #: Column in the line, from 1, in characters.
+    column: int
+    #: One sentence, without the place; it never holds a value of env, headers, body or url.
+    message: str
+    severity: Severity = "error"
+    #: The file as the user named it.
+    file: str = ""
+    #: The line and the caret beneath it, secrets masked; empty where there is no line to show.
+    excerpt: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        head = f"{self.file}:{self.line}:{self.column}: {self.severity}: {self.message}"
+        return f"{head}\n{self.excerpt}" if self.excerpt else head
+
+
+class DefinitionsError(ConfigError):
+    """A file of definitions is wrong; `str()` is the complete report, every problem in the order of the file."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        #: The errors, in the order of the file.
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class Report:
+    """Collects the problems of one file.  Whoever finds one says so here and goes on: nothing is raised."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self._found: set[tuple[Place, str, Severity]] = set()
+
+    def error(self, place: Place, message: str) -> None:
+        """Note an error; the same one met twice, by way of an alias, counts once."""
+        self._found.add((place, message, "error"))
+
+    def warning(self, place: Place, message: str) -> None:
+        """Note what is odd without being wrong."""
+        self._found.add((place, message, "warning"))
+
+    def problems(self, severity: Severity) -> tuple[Problem, ...]:
+        """Return what was noted with this severity, in the order of the file."""
+        found = sorted(entry for entry in self._found if entry[2] == severity)
+        return tuple(self._problem(place, message, severity) for place, message, severity in found)
+
+    def _problem(self, place: Place, message: str, severity: Severity) -> Problem:
+        line, column = place
+        return Problem(line + 1, column + 1, message, severity, self.source.filename, self.source.excerpt(place))
+
+
+def shown(text: str) -> str:
+    """Return a user's text for a message: quoted, escaped, cut where it is long."""
+    return repr(text) if len(text) <= _SHOWN else f"{text[:_SHOWN]!r}…"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `: did you mean 'x'?` for the known word nearest to `word`, or nothing where none is near."""
+    words = list(known)
+    exact = [other for other in words if other.lower() == word.lower()]
+    near = exact or difflib.get_close_matches(word[:100], words, 1, 0.65)
+    return f": did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,215 @@
+"""YAML's nodes, each with its place, built from the parser's events.
+
+Not by `yaml.compose`: the C composer recurses and dies of a segmentation fault in a file that opens 100,000 brackets,
+and it takes seven times as long as its events.  This one bounds depth and what aliases multiply while it builds, so that
+a "YAML bomb" is refused before anything walks through it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import yaml
+from yaml.resolver import Resolver
+
+from kronii.definitions.excerpt import Place
+
+#: Levels of the deepest nesting that is read; a job's headers are on the fifth.
+DEPTH_LIMIT = 40
+
+#: Nodes that aliases may add to those written out: defaults of ten keys merged into 10,000 jobs, four times over.
+ALIAS_LIMIT = 1_000_000
+
+QUOTE_STAR = 'YAML reads an unquoted * as an alias: quote the expression, as in cron: "*/5 * * * * *"'
+
+_TAG = "tag:yaml.org,2002:"
+
+
+class Refused(Exception):
+    """A document that is valid YAML and still not read."""
+
+    def __init__(self, place: Place, why: str) -> None:
+        super().__init__(why)
+        #: Where it is.
+        self.place = place
+
+
+class Node:
+    """A part of the document."""
+
+    __slots__ = ("end", "height", "size", "start", "tag")
+
+    def __init__(self, tag: str, event: Any) -> None:
+        #: `str`, `int`, `float`, `bool`, `null`, `timestamp`, `merge`, `value`, `seq`, `map`, or a tag the user wrote.
+        self.tag = tag
+        mark = event.start_mark
+        #: Where it begins and where it ends.
+        self.start: Place = (mark.line, mark.column)
+        self.end: Place = self.start
+        #: Nodes in it, itself and every repetition by aliases included.
+        self.size = 1
+        #: Levels of nodes in it, itself included.
+        self.height = 1
+
+    def close(self, event: Any) -> None:
+        """Note where the node ends."""
+        mark = event.end_mark
+        self.end = (mark.line, mark.column)
+
+    def adopt(self, child: Node) -> None:
+        """Count a child."""
+        self.size += child.size
+        self.height = max(self.height, child.height + 1)
+
+
+class Scalar(Node):
+    """A text, as it is written."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, tag: str, event: Any) -> None:
+        super().__init__(tag, event)
+        self.close(event)
+        self.text: str = event.value
+
+
+class Sequence(Node):
+    """A list."""
+
+    __slots__ = ("items",)
+
+    def __init__(self, tag: str, event: Any) -> None:
+        super().__init__(tag, event)
+        self.items: list[Node] = []
+
+    def adopt(self, child: Node) -> None:
+        """Add an item."""
+        super().adopt(child)
+        self.items.append(child)
+
+
+class Mapping(Node):
+    """Keys with values."""
+
+    __slots__ = ("_key", "pairs")
+
+    def __init__(self, tag: str, event: Any) -> None:
+        super().__init__(tag, event)
+        self.pairs: list[tuple[Node, Node]] = []
+        self._key: Node | None = None
+
+    def adopt(self, child: Node) -> None:
+        """Add a key, or the value of the key before."""
+        super().adopt(child)
+        if self._key is None:
+            self._key = child
+        else:
+            self.pairs.append((self._key, child))
+            self._key = None
+
+
+class Composer:
+    """Builds the tree of one document from its events."""
+
+    def __init__(self, events: Iterator[Any]) -> None:
+        self._events = events
+        self._open: list[Node] = []
+        self._anchors: dict[str, Node] = {}
+        self._added = 0
+        self._root: Node | None = None
+
+    def document(self) -> Node | None:
+        """Return the document's root, None if there is no document.
+
+        Raises:
+            Refused: there are two documents, or one is nested too deep, repeats itself too often or without end.
+            yaml.YAMLError: the text is not YAML.
+        """
+        steps = {
+            yaml.ScalarEvent: self._scalar,
+            yaml.AliasEvent: self._alias,
+            yaml.SequenceStartEvent: self._sequence,
+            yaml.MappingStartEvent: self._mapping,
+            yaml.SequenceEndEvent: self._end,
+            yaml.MappingEndEvent: self._end,
+            yaml.DocumentStartEvent: self._document,
+        }
+        for event in self._events:
+            step = steps.get(event.__class__)
+            if step is not None:
+                step(event)
+        return self._root
+
+    def _document(self, event: Any) -> None:
+        if self._root is not None:
+            why = "the file holds a second document: put all jobs under one jobs: and remove the ---"
+            raise Refused(_place(event), why)
+
+    def _scalar(self, event: Any) -> None:
+        tag = event.tag
+        named = _resolved(event.value, tuple(event.implicit)) if tag is None or tag == "!" else _short(tag)
+        node = Scalar(named, event)
+        self._anchor(event, node)
+        self._adopt(node)
+
+    def _sequence(self, event: Any) -> None:
+        self._start(event, Sequence("seq" if event.tag in (None, "!") else _short(event.tag), event))
+
+    def _mapping(self, event: Any) -> None:
+        self._start(event, Mapping("map" if event.tag in (None, "!") else _short(event.tag), event))
+
+    def _start(self, event: Any, node: Node) -> None:
+        self._anchor(event, node)
+        self._open.append(node)
+        self._bound(event, 0)
+
+    def _end(self, event: Any) -> None:
+        node = self._open.pop()
+        node.close(event)
+        self._adopt(node)
+
+    def _adopt(self, node: Node) -> None:
+        if self._open:
+            self._open[-1].adopt(node)
+        else:
+            self._root = node
+
+    def _anchor(self, event: Any, node: Node) -> None:
+        if event.anchor is not None:
+            self._anchors[event.anchor] = node
+
+    def _alias(self, event: Any) -> None:
+        node = self._anchors.get(event.anchor)
+        if node is None:
+            raise Refused(_place(event), "an alias (*) without its anchor (&): to begin a text with *, quote it")
+        if any(node is parent for parent in self._open):
+            raise Refused(_place(event), "an alias (*) within its own anchor (&) would repeat itself without end")
+        self._added += node.size
+        self._bound(event, node.height)
+        self._adopt(node)
+
+    def _bound(self, event: Any, height: int) -> None:
+        if len(self._open) + height > DEPTH_LIMIT:
+            raise Refused(_place(event), f"nested deeper than {DEPTH_LIMIT} levels")
+        if self._added > ALIAS_LIMIT:
+            raise Refused(_place(event), f"aliases (*) repeat more than {ALIAS_LIMIT:,} nodes")
+
+
+def _place(event: Any) -> Place:
+    return event.start_mark.line, event.start_mark.column
+
+
+def _short(tag: str) -> str:
+    return tag.removeprefix(_TAG)
+
+
+_resolver = Resolver()
+
+
+@lru_cache(maxsize=4096)
+def _resolved(text: str, implicit: tuple[bool, bool]) -> str:
+    """Return what YAML 1.1 takes a text for: the same words come again in every job."""
+    tag: str = _resolver.resolve(yaml.ScalarNode, text, implicit)  # type: ignore[no-untyped-call]
+    return _short(tag)
