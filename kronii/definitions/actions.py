@@ -48,6 +48,8 @@ def _has_program(report: Report, node: Node, command: Command) -> Command | None
 def _python(modules: Modules) -> Rule:
     def check(report: Report, node: Node, target: str) -> PythonCall | None:
         missing = modules.why_missing(target.partition(":")[0])
+        if not missing:
+            return PythonCall(target)
         report.error(node.start, f"python: {missing}")
         return None
 

@@ -1,8 +1,8 @@
 """YAML's nodes, each with its place, built from the parser's events.
 
 Not by `yaml.compose`: the C composer recurses and dies of a segmentation fault in a file that opens 100,000 brackets,
-and it takes seven times as long as its events.  This one bounds depth and what aliases multiply while it builds, so that
-a "YAML bomb" is refused before anything walks through it.
+and it takes seven times as long as its events.  This one bounds depth and what aliases multiply while it builds, so
+that a "YAML bomb" is refused before anything walks through it.
 """
 
 from __future__ import annotations
