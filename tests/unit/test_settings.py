@@ -1,0 +1,257 @@
+"""Settings: every variable, every way to get it wrong, and no password in any message."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kronii.errors import ConfigError
+from kronii.settings import MASK, VARIABLES, Settings, masked, read_dotenv
+
+
+def read(directory: Path = Path("/nonexistent"), **environ: str) -> Settings:
+    return Settings.from_environment(environ, directory)
+
+
+def test_defaults() -> None:
+    settings = read()
+    assert settings.database_url is None
+    assert (settings.worker_count, settings.metrics_port, settings.metrics_host) == (5, 3000, "127.0.0.1")
+    assert (settings.drain_timeout, settings.lease, settings.history) == (30, 15, 30 * 86400)
+    assert (settings.log_level, settings.log_format, settings.quarantine) == ("info", "", 3)
+    assert settings.node
+    assert settings.warnings == ()
+
+
+def test_jobs_file_starts_in_the_directory(tmp_path: Path) -> None:
+    assert read(tmp_path).jobs_file == tmp_path / "jobs.yaml"
+    assert read(tmp_path, KRONII_JOBS_FILE="a/b.yaml").jobs_file == tmp_path / "a/b.yaml"
+    assert read(tmp_path, KRONII_JOBS_FILE="/etc/jobs.yaml").jobs_file == Path("/etc/jobs.yaml")
+    assert Settings.from_environment({}, Path(".")).jobs_file == Path("jobs.yaml")
+
+
+GOOD = [
+    ("WORKER_COUNT", "1", "worker_count", 1),
+    ("WORKER_COUNT", "1000", "worker_count", 1000),
+    ("WORKER_COUNT", " 7 ", "worker_count", 7),
+    ("METRICS_PORT", "0", "metrics_port", 0),
+    ("METRICS_PORT", "65535", "metrics_port", 65535),
+    ("KRONII_METRICS_HOST", "0.0.0.0", "metrics_host", "0.0.0.0"),
+    ("KRONII_METRICS_HOST", "::1", "metrics_host", "::1"),
+    ("KRONII_METRICS_HOST", "web-1.example", "metrics_host", "web-1.example"),
+    ("KRONII_NODE", "knoten-ü", "node", "knoten-ü"),
+    ("KRONII_NODE", "n" * 100, "node", "n" * 100),
+    ("KRONII_DRAIN_TIMEOUT", "0s", "drain_timeout", 0),
+    ("KRONII_LEASE", "2s", "lease", 2),
+    ("KRONII_LEASE", "1h", "lease", 3600),
+    ("KRONII_HISTORY", "1d12h", "history", 129600),
+    ("KRONII_LOG_LEVEL", "DEBUG", "log_level", "debug"),
+    ("KRONII_LOG_FORMAT", "journal", "log_format", "journal"),
+    ("KRONII_LOG_FORMAT", "", "log_format", ""),
+    ("KRONII_QUARANTINE", "0", "quarantine", 0),
+    ("DATABASE_URL", "postgresql://u@h/d", "database_url", "postgresql://u@h/d"),
+    ("DATABASE_URL", "postgres://a,b:5433/d?target_session_attrs=read-write", "database_url", None),
+    ("DATABASE_URL", "host=/run/postgresql dbname=x", "database_url", None),
+    ("DATABASE_URL", "postgresql:///d?host=/tmp", "database_url", None),
+    ("DATABASE_URL", "postgresql://", "database_url", None),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "field", "value"), GOOD)
+def test_good(name: str, text: str, field: str, value: object) -> None:
+    assert getattr(read(**{name: text}), field) == (text if value is None else value)
+
+
+NUMBER = "must be a whole number from"
+URL = "must be a PostgreSQL URL"
+
+BAD = [
+    ("WORKER_COUNT", "0", f"{NUMBER} 1 to 1000"),
+    ("WORKER_COUNT", "1001", NUMBER),
+    ("WORKER_COUNT", "five", NUMBER),
+    ("WORKER_COUNT", "5.0", NUMBER),
+    ("WORKER_COUNT", "-1", NUMBER),
+    ("WORKER_COUNT", "1_0", NUMBER),
+    ("WORKER_COUNT", "٣", NUMBER),
+    ("WORKER_COUNT", "9" * 5000, NUMBER),
+    ("METRICS_PORT", "65536", f"{NUMBER} 0 to 65535"),
+    ("METRICS_PORT", "http", NUMBER),
+    ("KRONII_METRICS_HOST", "localhost:3000", "the port is METRICS_PORT's"),
+    ("KRONII_METRICS_HOST", "http://localhost", "must be a host name or IP address"),
+    ("KRONII_METRICS_HOST", "a b", "must be a host name or IP address"),
+    ("KRONII_NODE", "a b", "printable characters without spaces"),
+    ("KRONII_NODE", "a\nb", "printable"),
+    ("KRONII_NODE", "a\x1b[31m", "printable"),
+    ("KRONII_NODE", "n" * 101, "1 to 100"),
+    ("KRONII_DRAIN_TIMEOUT", "30", "add the unit, as in 30s"),
+    ("KRONII_DRAIN_TIMEOUT", "2d", "from 0s to 1d"),
+    ("KRONII_LEASE", "1s", "from 2s to 1h"),
+    ("KRONII_LEASE", "61m", "from 2s to 1h"),
+    ("KRONII_LEASE", "-5s", "from 2s to 1h"),
+    ("KRONII_HISTORY", "30 days", "a duration with its unit"),
+    ("KRONII_HISTORY", "9" * 400 + "d", "a duration with its unit"),
+    ("KRONII_LOG_LEVEL", "warn", "did you mean warning?"),
+    ("KRONII_LOG_LEVEL", "loud", "one of debug, info, warning, error"),
+    ("KRONII_LOG_FORMAT", "jsn", "did you mean json?"),
+    ("KRONII_QUARANTINE", "never", NUMBER),
+    ("DATABASE_URL", "localhost", URL),
+    ("DATABASE_URL", "postgresql+psycopg://u@h/d", "write postgresql:// for postgresql+psycopg://"),
+    ("DATABASE_URL", "mysql://u@h/d", "mysql:// is not PostgreSQL"),
+    ("DATABASE_URL", "host=h hots=x", 'invalid connection option "hots"'),
+    ("DATABASE_URL", "postgresql://h:99999/d", "the port must be from 1 to 65535"),
+    ("DATABASE_URL", "postgresql://h/d?sslmod=on", "sslmod"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "fragment"), BAD)
+def test_bad(name: str, text: str, fragment: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(**{name: text})
+    message = str(caught.value)
+    assert message.startswith(f"{name}='")
+    assert fragment in message
+    assert "\n" not in message
+    assert len(message) < 400
+
+
+def test_all_problems_in_one_pass() -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(WORKER_COUNT="x", METRICS_PORT="y", KRONII_LEASE="z")
+    assert [line.split("=")[0] for line in str(caught.value).splitlines()] == ["WORKER_COUNT", "METRICS_PORT", "KRONII_LEASE"]
+
+
+PASSWORDS = [
+    "postgresql://u:hunter2@h/d",
+    "postgresql://u:hun@ter2@h/d",
+    "postgresql://u:hunter2/x@h/d",
+    "postgresql://u:hunter2%zz@h/d",
+    "postgresql://u:p?hunter2@h/d",
+    "postgresql://u:a:hunter2@h:x/d",
+    "postgresql+psycopg2://u:hunter2@h/d",
+    "mysql://u:hunter2@h/d",
+    "postgresql://u@h/d?password=hunter2&sslmode=require",
+    "postgresql://u@h/d?pass%77ord=hunter2&x=1",
+    "postgresql://u@h/d?sslpassword=hunter2&x=1",
+    "u:hunter2@h/d",
+    "postgres:/u:hunter2@h/d",
+    "host=h password=hunter2",
+    "host=h password = 'hun ter2 hunter2' dbname=d",
+    r"host=h password='it\'s hunter2' x=y",
+    "host=h password='hunter2",
+    "host=h password=my hunter2 dbname=d",
+    "password=hunter2 host",
+    "HOST=h PASSWORD=hunter2",
+    "host=h sslpassword=hunter2 oops=1",
+]
+
+
+@pytest.mark.parametrize("url", PASSWORDS)
+def test_no_password_is_shown(url: str) -> None:
+    assert "hunter2" not in masked(url)
+    assert MASK in masked(url)
+    try:
+        assert "hunter2" not in repr(read(DATABASE_URL=url))
+    except ConfigError as error:
+        assert "hunter2" not in str(error)
+
+
+@pytest.mark.parametrize("url", ["postgresql://u@h:5432/d?application_name=a@b", "host=h dbname=d", "", "postgresql://"])
+def test_nothing_to_mask(url: str) -> None:
+    assert masked(url) == url
+
+
+def test_masked_keeps_the_rest() -> None:
+    assert masked("postgresql://u:p@h:1/d?sslmode=require") == "postgresql://u:***@h:1/d?sslmode=require"
+    assert masked("host=h password=p dbname=d") == "host=h password=*** dbname=d"
+
+
+@given(st.text())
+def test_masked_takes_any_text(text: str) -> None:
+    masked(text)
+
+
+@given(st.sampled_from(sorted(VARIABLES)), st.text(min_size=1))
+def test_any_value_is_read_or_refused(name: str, text: str) -> None:
+    try:
+        read(**{name: text})
+    except ConfigError as error:
+        assert str(error).startswith(f"{name}=")
+
+
+def test_unknown_variables() -> None:
+    environ = {"KRONII_METRIC_HOST": "x", "KRONII_WORKER_COUNT": "3", "KRONII_XYZZY": "s3cret"}
+    known = {"KRONII_JOB": "j", "KRONII_RUN_ID": "1", "KRONII_TEST_URL": "x", "KRONII_ATTEMPT": "1", "HOME": "/"}
+    assert read(**environ, **known).warnings == (
+        "KRONII_METRIC_HOST is not a setting of Kronii: did you mean KRONII_METRICS_HOST?",
+        "KRONII_WORKER_COUNT is not a setting of Kronii: did you mean WORKER_COUNT?",
+        "KRONII_XYZZY is not a setting of Kronii",
+    )
+
+
+# .env
+
+
+def test_dotenv(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text('export WORKER_COUNT=7\nMETRICS_PORT="4000"\nKRONII_NODE=${HOME}\nKRONII_LEASE\n# x\n')
+    settings = read(tmp_path, METRICS_PORT="5000")
+    assert (settings.worker_count, settings.metrics_port, settings.node) == (7, 5000, "${HOME}")
+
+
+def test_empty_real_value_leaves_dotenv_in_force(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("WORKER_COUNT=7\n")
+    assert read(tmp_path, WORKER_COUNT="").worker_count == 7
+
+
+def test_bad_value_in_dotenv_says_so(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("WORKER_COUNT=x\n")
+    with pytest.raises(ConfigError, match=r"WORKER_COUNT='x' \(in .env\): must be"):
+        read(tmp_path)
+
+
+def test_dotenv_with_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes("\ufeffWORKER_COUNT=7\n".encode())
+    assert read(tmp_path).worker_count == 7
+
+
+def test_dotenv_directory(tmp_path: Path) -> None:
+    (tmp_path / ".env").mkdir()
+    with pytest.raises(ConfigError, match=r"\.env can't be read: Is a directory"):
+        read(tmp_path)
+
+
+def test_dotenv_not_utf8(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"A=\xff\xfe")
+    with pytest.raises(ConfigError, match=r"\.env is not UTF-8 \(byte 3\)"):
+        read(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_dotenv_unreadable(tmp_path: Path) -> None:
+    (tmp_path / ".env").touch(mode=0)
+    with pytest.raises(ConfigError, match="Permission denied"):
+        read(tmp_path)
+
+
+def test_dotenv_broken_lines(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("A=1\nthis is hunter2\nB=2\n'broken\n")
+    with pytest.raises(ConfigError) as caught:
+        read_dotenv(tmp_path / ".env")
+    assert str(caught.value).splitlines()[0].endswith(".env:2: not a line of the form NAME=value")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_nul_in_dotenv(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"KRONII_JOBS_FILE=a\0b\n")
+    with pytest.raises(ConfigError, match="the path of a file"):
+        read(tmp_path)
+
+
+def test_psycopg_is_not_imported_for_nothing() -> None:
+    program = "import sys, kronii.settings, pathlib as p; kronii.settings.Settings.from_environment({}, p.Path('/')); "
+    subprocess.run([sys.executable, "-c", program + "sys.exit('psycopg' in sys.modules)"], check=True)
