@@ -41,8 +41,11 @@ def _scalar(node: Scalar, hidden: bool, source: Source, report: Report) -> None:
 
 
 def _refuse_tag(node: Node, report: Report) -> None:
-    if node.tag not in _PLAIN_TAGS[type(node)]:
+    """Report a tag, and drop it: what stands beneath it is judged as if it were not there."""
+    known = _PLAIN_TAGS[type(node)]
+    if node.tag not in known:
         report.error(node.start, f"tags such as {shown('!' + node.tag.lstrip('!'))} are refused: write a plain value")
+        node.tag = "str" if "str" in known else min(known)
 
 
 def _children(node: Node, hidden: bool, source: Source, report: Report) -> Iterator[tuple[Node, bool]]:

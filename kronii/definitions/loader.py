@@ -37,6 +37,11 @@ class Checked(Loaded):
     #: What is wrong with it, in the order of the file.
     errors: tuple[Problem, ...] = ()
 
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Errors and warnings together, in the order of the file."""
+        return tuple(sorted(self.errors + self.warnings))
+
 
 def load(path: Path) -> Loaded:
     """Return what a file defines.  Nothing in it is executed.

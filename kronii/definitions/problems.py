@@ -32,6 +32,11 @@ class Problem:
     #: The line and the caret beneath it, secrets masked; empty where there is no line to show.
     excerpt: str = field(default="", compare=False)
 
+    def published(self) -> dict[str, str | int]:
+        """Return the problem as `kronii validate --json` prints it."""
+        place = {"file": self.file, "line": self.line, "column": self.column}
+        return place | {"severity": self.severity, "message": self.message}
+
     def __str__(self) -> str:
         head = f"{self.file}:{self.line}:{self.column}: {self.severity}: {self.message}"
         return f"{head}\n{self.excerpt}" if self.excerpt else head

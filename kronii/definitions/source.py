@@ -95,6 +95,8 @@ def _syntax_problem(source: Source, error: yaml.MarkedYAMLError) -> tuple[Place,
     star = _cron_star(source, error)
     if star is not None:
         return star, QUOTE_STAR
+    if error.context_mark and "quoted scalar" in str(error.context) and "end of stream" in str(error.problem):
+        return (error.context_mark.line, error.context_mark.column), "this quotation mark is never closed"
     return place, _syntax_cause(source, place, error)
 
 
@@ -120,6 +122,9 @@ def _syntax_cause(source: Source, place: Place, error: yaml.MarkedYAMLError) -> 
         return "an alias (*) without its anchor (&): to begin a text with *, quote it"
     if "cannot start any token" in context and sign:
         return f"a text can't begin with {sign}: quote it"
+    if "flow" in context and error.context_mark:
+        opened = f"opened on line {error.context_mark.line + 1}"
+        return f"a comma is missing here, or the bracket {opened} is not closed"
     return f"not valid YAML: {_plain(str(error.problem))}{_cure(context)}"
 
 
@@ -133,6 +138,4 @@ def _cure(context: str) -> str:
         return ": indent it like its neighbours, or quote a text that holds a colon and a space"
     if "expected key" in context or "expected <block end>" in context or "'-' indicator" in context:
         return ": check the indentation of this line and the ones above"
-    if "quoted scalar" in context:
-        return ": a quotation mark is never closed"
     return ""
