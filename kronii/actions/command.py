@@ -1,0 +1,156 @@
+"""Commands: a process group of its own, bounded output, and an end that leaves nothing behind.
+
+The worker waits for two things at once, without polling: what the job writes, and the end of its main process (a pidfd).  It never waits for the end of the
+pipe, which grandchildren may hold for ever.  A process is signalled only between its start and its reaping, so that a signal never meets
+another's process id; what is left of its group when it ends is killed while its zombie still holds the group's number.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+from typing import IO
+
+from kronii.actions.host import OUTPUT, Host, as_text, identity
+from kronii.actions.run import Run
+from kronii.durations import format_duration
+from kronii.model import Command, Outcome, Result
+
+#: Bytes asked of the pipe at once.
+CHUNK = 64 * 1024
+
+
+class Tail:
+    """The last OUTPUT bytes of a stream, in at most three times their space."""
+
+    def __init__(self) -> None:
+        self._kept = bytearray()
+
+    def add(self, data: bytes) -> None:
+        """Take in what came."""
+        self._kept += data
+        if len(self._kept) > 2 * OUTPUT:
+            del self._kept[:-OUTPUT]
+
+    def text(self) -> str | None:
+        """What is kept, as text."""
+        return as_text(bytes(self._kept))
+
+
+def run_command(run: Run, command: Command, host: Host) -> Result:
+    """Run a command to its end; called in the worker's thread."""
+    definition = run.claim.definition
+    environment = {**host.environment, **dict(definition.env), **identity(run.claim, host.node), "KRONII_INSTANCE": host.mark}
+    try:
+        process = subprocess.Popen(
+            command.argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=definition.cwd,
+            env=environment, start_new_session=True, bufsize=0,
+        )  # fmt: skip
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        return Result(Outcome.FAILED, error=_not_started(error, command, definition.cwd))
+    host.groups.started(process.pid)
+    try:
+        output = _wait(run, process)
+    finally:
+        _reap(run, process)
+        host.groups.ended(process.pid)
+    return _result(run, process.returncode, output)
+
+
+def _wait(run: Run, process: subprocess.Popen[bytes]) -> str | None:
+    """Collect output until the main process has exited."""
+    tail = Tail()
+    assert process.stdout is not None
+    pidfd = os.pidfd_open(process.pid)
+    try:
+        run.attach(lambda: _signal(process, signal.SIGTERM), lambda: _signal(process, signal.SIGKILL))
+        _collect(process.stdout, pidfd, tail)
+    finally:
+        os.close(pidfd)
+    return tail.text()
+
+
+def _collect(pipe: IO[bytes], pidfd: int, tail: Tail) -> None:
+    """Read until the process behind `pidfd` has exited, then what is in the pipe already."""
+    fd = pipe.fileno()
+    os.set_blocking(fd, False)
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    poll.register(fd, select.POLLIN)
+    exited = closed = False
+    while not exited:
+        ready = {found for found, _ in poll.poll()}
+        exited = pidfd in ready
+        if fd in ready and not closed and (closed := _read(fd, tail)):
+            poll.unregister(fd)
+    for _ in range(OUTPUT // CHUNK + 1):  # a pipe holds no more; what is written after the exit is not the job's
+        if closed or _read(fd, tail):
+            return
+
+
+def _read(fd: int, tail: Tail) -> bool:
+    """Take what is in the pipe; True at its end."""
+    try:
+        data = os.read(fd, CHUNK)
+    except BlockingIOError:
+        return False
+    tail.add(data)
+    return not data
+
+
+def _signal(process: subprocess.Popen[bytes], number: int) -> None:
+    """Signal the whole group; a stopped one must go on to notice."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+        os.killpg(process.pid, signal.SIGCONT)
+
+
+def _reap(run: Run, process: subprocess.Popen[bytes]) -> None:
+    """End what is left of the group, then let its number go."""
+    run.detach()
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+
+
+def _result(run: Run, status: int, output: str | None) -> Result:
+    """A status of 0 counts even where the end was under way: the work was done."""
+    if status == 0:
+        return Result(Outcome.SUCCESS, 0, None, output)
+    code, how = (status, f"exit status {status}") if status > 0 else (128 - status, f"killed by {_signal_name(-status)}")
+    if run.reason is None:
+        return Result(Outcome.FAILED, code, how, output)
+    return Result(run.reason, code, f"{ending(run)} ({how})", output)
+
+
+def ending(run: Run) -> str:
+    """Why a run was ended from outside, as a sentence's part."""
+    if run.reason is Outcome.TIMEOUT:
+        return f"ended after its timeout of {format_duration(run.claim.definition.timeout)}"
+    return "ended because the instance stopped or lost its lease"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return f"{signal.Signals(number).name} ({number})"
+    except ValueError:
+        return f"signal {number}"
+
+
+def _not_started(error: Exception, command: Command, cwd: str | None) -> str:
+    program = command.argv[0]
+    if cwd is not None and not os.path.isdir(cwd):
+        return f"not started: cwd {cwd} is not a directory here"
+    if isinstance(error, FileNotFoundError):
+        return f"not started: {program} not found"
+    if isinstance(error, PermissionError):
+        return f"not started: permission denied for {program} (is it executable?)"
+    if isinstance(error, OSError) and error.errno == 8:  # ENOEXEC
+        return f"not started: {program} is no program: a script begins with a line such as #!/bin/sh"
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return f"not started: {program}: {reason}"

@@ -1,0 +1,62 @@
+"""What an action needs of the instance that it runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+import psycopg
+
+from kronii.model import Claim
+
+#: Bytes of a job's output that are kept with its run: the last ones (CONTRACT).
+OUTPUT = 64 * 1024
+
+
+class Groups(Protocol):
+    """Whoever ends process groups when the instance can't."""
+
+    def started(self, pgid: int) -> None:
+        """The run of this thread has become a process group."""
+
+    def ended(self, pgid: int) -> None:
+        """That group is gone."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """The instance, as actions see it."""
+
+    #: The instance's name.
+    node: str
+    #: Every process that the instance starts carries it in its environment.
+    mark: str
+    #: The instance's environment, less what is private to it.
+    environment: Mapping[str, str]
+    groups: Groups
+    #: Opens a session for an sql job; takes the statement timeout in seconds and raises KroniiError.
+    connect: Callable[[float], psycopg.Connection[Any]]
+
+
+def rfc3339(moment: datetime) -> str:
+    """A naive UTC time as jobs see it: `2026-11-23T08:00:30Z`."""
+    return moment.isoformat(timespec="seconds") + "Z"
+
+
+def identity(claim: Claim, node: str) -> dict[str, str]:
+    """What a run is told about itself (CONTRACT: "What a job's process sees")."""
+    return {
+        "KRONII_JOB": claim.definition.name,
+        "KRONII_SCHEDULED_FOR": rfc3339(claim.scheduled_for),
+        "KRONII_RUN_ID": str(claim.run_id),
+        "KRONII_ATTEMPT": str(claim.attempt),
+        "KRONII_NODE": node,
+    }
+
+
+def as_text(output: bytes) -> str | None:
+    """The end of an output as PostgreSQL can hold it: UTF-8, without NUL; None if there is none."""
+    text = output[-OUTPUT:].decode("utf-8", "replace").replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    return text or None

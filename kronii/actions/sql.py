@@ -1,0 +1,83 @@
+"""SQL: one statement (or several) in DATABASE_URL's database, in a session of its own.
+
+The session takes an advisory lock of its own first: should a broken instance's statement still run on the server, its successor waits for
+it to end rather than run beside it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+
+import psycopg
+
+from kronii.actions.command import ending
+from kronii.actions.host import Host, as_text
+from kronii.actions.run import Run
+from kronii.errors import KroniiError
+from kronii.model import Outcome, Result, Sql
+
+#: Makes the key of the statement's lock out of that of the job's ("sqlstmt" as bytes).
+SALT = int.from_bytes(b"sqlstmt", "big")
+#: Seconds that a cancel request may take.
+CANCEL = 5.0
+
+
+def run_sql(run: Run, action: Sql, host: Host) -> Result:
+    """Run the statement; called in the worker's thread."""
+    try:
+        with contextlib.closing(host.connect(max(0.001, run.deadline - time.monotonic()))) as connection:
+            return _execute(run, action, connection)
+    except (psycopg.Error, KroniiError) as error:
+        return _failed(run, error)
+
+
+def _execute(run: Run, action: Sql, connection: psycopg.Connection[object]) -> Result:
+    notices: list[str] = []
+    connection.add_notice_handler(lambda notice: notices.append(f"{notice.severity}: {notice.message_primary}\n"))
+    run.attach(lambda: _cancel(connection), lambda: _cut(connection))
+    try:
+        connection.execute(f"SELECT pg_advisory_lock({statement_key(run.claim.lock_key)})")
+        if run.reason is not None:
+            return Result(run.reason, error=ending(run))
+        cursor = connection.execute(action.statement.encode(), prepare=False)
+        return Result(Outcome.SUCCESS, output=as_text("".join([*notices, f"{cursor.statusmessage or ''}\n"]).encode()))
+    finally:
+        run.detach()
+
+
+def statement_key(lock_key: int) -> int:
+    """The key of the statement's own lock (a signed 64-bit number, as the job's)."""
+    return lock_key ^ SALT
+
+
+def _cancel(connection: psycopg.Connection[object]) -> None:
+    """Cancelling needs a connection of its own, which may take its time: whoever asks does not wait."""
+    threading.Thread(target=_cancel_quietly, args=(connection,), name="cancel", daemon=True).start()
+
+
+def _cancel_quietly(connection: psycopg.Connection[object]) -> None:
+    with contextlib.suppress(psycopg.Error):  # the session ended first, or the server is away: `kill` follows
+        connection.cancel_safe(timeout=CANCEL)
+
+
+def _cut(connection: psycopg.Connection[object]) -> None:
+    """End the session's network from our side; the server ends the statement when it notices."""
+    import os
+    import socket
+
+    with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as end:
+        end.shutdown(socket.SHUT_RDWR)
+
+
+def _failed(run: Run, error: Exception) -> Result:
+    state = error.sqlstate if isinstance(error, psycopg.Error) else None
+    primary = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    text = primary or (str(error).splitlines() or [type(error).__name__])[0]
+    reason = f"{text} (SQLSTATE {state})" if state else text
+    if run.reason is not None:
+        return Result(run.reason, error=f"{ending(run)} ({reason})")
+    if state == "57014" and time.monotonic() >= run.deadline - 0.5:
+        return Result(Outcome.TIMEOUT, error=f"canceled by its timeout ({reason})")
+    return Result(Outcome.FAILED, error=reason)
