@@ -28,6 +28,7 @@ from kronii.metrics import Metrics
 from kronii.model import Claim, Outcome, PythonCall, Result
 from kronii.recorder import Recorded, Recorder
 from kronii.registration import Holdings
+from kronii.report import RunReport
 from kronii.session import Round, Session
 from kronii.timekeeper import Timekeeper
 from kronii.wakeup import Wakeup
@@ -74,6 +75,7 @@ class Scheduler:
         self._retry_at = 0.0
         self._retry_in = RECONNECT[0]
         self._swept_at = 0.0
+        self._connected_before = False
         self._claiming = True
         self.turned_at = time.monotonic()
         self.outage: str | None = "not connected yet"
@@ -122,6 +124,8 @@ class Scheduler:
         self._end(self._parts.session.open(self._unrecorded))
         self._renewed()
         self._refresh()
+        self._parts.metrics.count("database_reconnects", int(self._connected_before))
+        self._connected_before = True
         log.info("connected", backend=self._parts.session.backend_pid, identity=self._parts.session.lease.identity)
         self.outage = None
         self._retry_in = RECONNECT[0]
@@ -161,6 +165,11 @@ class Scheduler:
         self._renewed_at = time.monotonic()
         self._parts.guard.beat(session.lease.deadline, session.lease.identity, session.backend_pid)
 
+    @property
+    def unlocked(self) -> bool:
+        """True if no lock waits to be freed."""
+        return not self._freed
+
     # -- one round ----------------------------------------------------------------------------------------------------
 
     def _round(self) -> float:
@@ -196,7 +205,7 @@ class Scheduler:
         if moved:
             self._parts.session.move(moved)
         claims = [after for _, after in planned if isinstance(after, Claim)]
-        self._parts.metrics.started([claim.definition.name for claim in claims])
+        self._parts.metrics.started([(now - claim.scheduled_for).total_seconds() for claim in claims])
         for claim in claims:
             self._parts.timekeeper.watch(self._parts.workers.submit(claim).deadline)
         for claim, after in planned:
@@ -218,9 +227,11 @@ class Scheduler:
         return max(0.0, min(moments) - now)
 
     def _report(self, found: Round) -> None:
+        self._parts.metrics.count("runs_recovered", len(found.lost))
         for lost in found.lost:
             log.warning("run lost: its instance died", job=lost.job, run=lost.run_id, node=lost.node)
             if lost.quarantined:
+                self._parts.metrics.count("jobs_quarantined")
                 log.error("job quarantined: it is paused until an operator resumes it", job=lost.job, run=lost.run_id)
         now = time.monotonic()
         if found.next_lease is not None and found.next_lease <= self._parts.clock.now() and now > self._swept_at + 1.0:
@@ -254,6 +265,7 @@ class Scheduler:
         self._freed.extend(recorded.ended.claim.lock_key for recorded in batch)
         ran = [r for r in batch if r.ended.result.outcome is not Outcome.SKIPPED]
         counted = [r for r in ran if r.ended.claim.run_id not in self._marked]
+        self._parts.metrics.count("runs_fenced", sum(r.outcome is Outcome.LOST for r in ran))
         self._parts.metrics.finished([(r.ended.claim.definition.name, r.outcome, r.ended.took) for r in counted])
         self._marked.difference_update([r.ended.claim.run_id for r in ran])
         self._parts.wakeup.ring()

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from types import FrameType
 
 import psycopg
@@ -104,6 +105,7 @@ class Service:
             self.session, self.workers, self.recorder, self.timekeeper, self.guard, self.metrics, self.clock, self.wakeup, RunReport()
         )
         self.scheduler = Scheduler(parts, self._register)
+        self.metrics.gauges = self._gauges()
 
     # -- the whole life -----------------------------------------------------------------------------------------------
 
@@ -124,7 +126,7 @@ class Service:
 
     def _start(self) -> None:
         for problem in self.loaded.warnings:
-            log.warning(problem.short())
+            log.warning(problem.message, file=str(self.settings.jobs_file), line=problem.line)
         for warning in self.settings.warnings:
             log.warning(warning)
         self.web.start()
@@ -140,16 +142,15 @@ class Service:
         )  # fmt: skip
         systemd.ready(f"{len(self.loaded.definitions)} jobs, {self.settings.worker_count} workers")
 
-    def _loop(self, until: object) -> None:
+    def _loop(self, until: Callable[[], bool]) -> None:
         """Step and wait until `until()` is true."""
-        while not until():  # type: ignore[operator]
+        while not until():
             self._turn()
 
     def _turn(self) -> None:
         if self._reload_wanted or self._reloaded is not None:
             self._reload()
         wait = self.scheduler.step()
-        self._set_gauges()
         if self._watchdog is not None:
             systemd.watchdog()
             wait = min(wait, self._watchdog)
@@ -194,13 +195,13 @@ class Service:
             run.kill()
         self._loop_until_idle(HURRIED_KILL_AFTER, lambda: False)
 
-    def _loop_until_idle(self, seconds: float, hurry: object) -> None:
-        self._loop_for(seconds, lambda: not self.workers.runs or hurry())  # type: ignore[operator]
+    def _loop_until_idle(self, seconds: float, hurry: Callable[[], bool]) -> None:
+        self._loop_for(seconds, lambda: not self.workers.runs or hurry())
 
-    def _loop_for(self, seconds: float, done: object) -> None:
+    def _loop_for(self, seconds: float, done: Callable[[], bool]) -> None:
         """Go on with the loop until `done()`, for `seconds` at the most."""
         give_up = time.monotonic() + seconds
-        while not done() and (left := give_up - time.monotonic()) > 0:  # type: ignore[operator]
+        while not done() and (left := give_up - time.monotonic()) > 0:
             wait = self.scheduler.step()
             if self._watchdog is not None:
                 systemd.watchdog()
@@ -315,8 +316,16 @@ class Service:
         reasons += ["draining"] if self._draining else []
         return not reasons, reasons
 
-    def _set_gauges(self) -> None:
-        pass
+    def _gauges(self) -> dict[str, tuple[str, Callable[[], float]]]:
+        return {
+            "workers": ("Runs that this instance can execute at the same time.", lambda: self.workers.count),
+            "workers_busy": ("Workers that execute a run.", lambda: len(self.workers.runs)),
+            "database_up": ("1 while the dedicated session is open.", lambda: int(self.session.connected)),
+            "lease_remaining_seconds": ("Until the work here would be ended.", lambda: self.lease.deadline - time.monotonic()),
+            "jobs": ("Jobs of the file that is in force.", lambda: len(self.loaded.definitions)),
+            "loop_age_seconds": ("Since the scheduling loop last turned.", lambda: time.monotonic() - self.scheduler.turned_at),
+            "outcomes_unrecorded": ("Runs that have ended and wait for the database.", lambda: len(self.recorder.pending)),
+        }
 
 
 def _job_environment() -> dict[str, str]:
