@@ -32,6 +32,7 @@ _BEFORE = 60
 #: What YAML 1.1 takes for the end of a line.
 _LINE_END = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 _KEY = re.compile(r"""^[\s-]*["']?([\w.-]+)["']?\s*:(?=\s|$)\s*""")
+_ANY_KEY = re.compile(r"""([^\s"'{}\[\],:]+)["']?\s*:(?=\s|$)\s*""")
 _SECRET_KEY = re.compile(r"""\b(?:env\w*|headers?|body|url)["']?\s*:\s*""")
 
 
@@ -69,17 +70,18 @@ class Source:
 
     def _masked(self, number: int, column: int) -> tuple[str, int]:
         """Return the line with its secrets masked, and the column's new place in it."""
-        line, shown, done, caret = self.lines[number], "", 0, None
+        line, shown, done, caret = self._uncommented(number, column), "", 0, -1
         for first, last in self._spans(number):
-            if column < first and caret is None:
-                caret = len(shown) + column - done
-            shown += line[done:first]
-            if column < last and caret is None:
-                caret = len(shown)
-            shown, done = shown + MASK, last
-        rest = line[done:]
-        shown_caret = len(shown) + max(0, column - done) if caret is None else caret
-        return shown + (re.sub(r"\s#.*", "", rest) if done else rest), shown_caret
+            if caret < 0 and column < last:
+                caret = len(shown) + min(column, first) - done
+            shown, done = shown + line[done:first] + MASK, last
+        return shown + line[done:], caret if caret >= 0 else len(shown) + column - done
+
+    def _uncommented(self, number: int, column: int) -> str:
+        """Return the line without a comment behind the column: a value that was commented out may be a secret too."""
+        line = self.lines[number]
+        comment = re.search(r"\s#", line[column:])
+        return line[: column + comment.start()] if comment else line
 
     def _spans(self, number: int) -> Iterator[tuple[int, int]]:
         """Yield the parts of a line that are hidden, in order, none overlapping another, blanks around them shown."""
@@ -115,10 +117,10 @@ def _guessed(lines: list[str], number: int) -> list[tuple[int, int]]:
     """Return what to hide of a line in a file that can't be parsed: all but the value of a harmless key."""
     line = lines[number]
     key = _KEY.match(line)
-    secret = _SECRET_KEY.search(line)
     if key is None or key[1] not in SHOWN_KEYS or _within_secret(lines, number):
         return [(key.end() if key else _indent(line), -1)]
-    return [(secret.end(), -1)] if secret else []
+    other = next((found for found in _ANY_KEY.finditer(line) if found[1] not in SHOWN_KEYS), None)
+    return [(other.end(), -1)] if other else []
 
 
 def _within_secret(lines: list[str], number: int) -> bool:

@@ -57,7 +57,7 @@ def _children(node: Node, hidden: bool, source: Source, report: Report) -> Itera
             if not isinstance(key, Scalar):
                 report.error(key.start, "a key must be a word, not a list or a mapping")
                 yield key, True
-            elif not is_word(key.text):
+            elif not is_word(key.text) or (hidden and value.tag == "null"):
                 source.hide(key.start, key.end)
             yield value, hidden or _is_secret(key, value)
 

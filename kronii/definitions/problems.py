@@ -34,7 +34,7 @@ class Problem:
 
     def published(self) -> dict[str, str | int]:
         """Return the problem as `kronii validate --json` prints it."""
-        place = {"file": self.file, "line": self.line, "column": self.column}
+        place: dict[str, str | int] = {"file": self.file, "line": self.line, "column": self.column}
         return place | {"severity": self.severity, "message": self.message}
 
     def __str__(self) -> str:

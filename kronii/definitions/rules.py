@@ -70,14 +70,12 @@ def text(pattern: str = "", says: str = "", *, secret: bool = False, blank: bool
         value = read_text(report, node, what, secret=secret)
         if value is None:
             return None
-        if not value.strip() and not blank:
-            report.error(node.start, f"{what} is empty")
-            return None
-        if not compiled.search(value) or (value.endswith("\n") and pattern):
-            repeated = "" if secret else f", not {shown(value)}"
-            report.error(node.start, f"{what} must be {says}{repeated}")
-            return None
-        return value
+        if compiled.search(value) and not (pattern and value.endswith("\n")):
+            return value
+        repeated = "" if secret else f", not {shown(value)}"
+        wrong = f"{what} must be {says}{repeated}"
+        report.error(node.start, wrong if value.strip() else f"{what} is empty")
+        return None
 
     return Rule(read, {"type": "string"} | ({"pattern": wanted} if wanted else {}))
 
