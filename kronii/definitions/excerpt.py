@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import islice
 
 #: Line and column, both from 0, as YAML's marks count.
 Place = tuple[int, int]
@@ -28,6 +30,9 @@ MASK = "***"
 #: Display columns of an excerpt, and how many of them stand before the caret in a line that is longer.
 _WIDTH = 110
 _BEFORE = 60
+
+#: Characters on either side of the caret that are looked at: more than an excerpt shows, little of a very long line.
+_REACH = 300
 
 #: What YAML 1.1 takes for the end of a line.
 _LINE_END = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
@@ -46,6 +51,7 @@ class Source:
         #: Whether the spans of secrets are known; until then they are guessed.
         self.parsed = False
         self._hidden: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        self._sorted: set[int] = set()
 
     @cached_property
     def lines(self) -> list[str]:
@@ -64,35 +70,44 @@ class Source:
         number, column = place
         if number >= len(self.lines) or not self.lines[number].strip():
             return ""
-        shown, caret = self._masked(number, column)
-        shown, caret = _window(shown, caret)
+        shown, caret = _window(*self._masked(number, column))
         return f"    {_printable(shown)}\n    {_blank(shown[:caret])}^"
 
     def _masked(self, number: int, column: int) -> tuple[str, int]:
-        """Return the line with its secrets masked, and the column's new place in it."""
-        line, shown, done, caret = self._uncommented(number, column), "", 0, -1
-        for first, last in self._spans(number):
+        """Return the line around the column with its secrets masked, and the column's new place in it."""
+        start, end = max(0, column - _REACH), self._end(number, column)
+        line, shown, done, caret = self.lines[number], "", start, -1
+        for first, last in self._spans(number, start, end):
             if caret < 0 and column < last:
                 caret = len(shown) + min(column, first) - done
             shown, done = shown + line[done:first] + MASK, last
-        return shown + line[done:], caret if caret >= 0 else len(shown) + column - done
+        return shown + line[done:end], caret if caret >= 0 else len(shown) + column - done
 
-    def _uncommented(self, number: int, column: int) -> str:
-        """Return the line without a comment behind the column: a value that was commented out may be a secret too."""
-        line = self.lines[number]
-        comment = re.search(r"\s#", line[column:])
-        return line[: column + comment.start()] if comment else line
+    def _end(self, number: int, column: int) -> int:
+        """Return where to stop: before a comment too, for a value that was commented out may be a secret."""
+        part = self.lines[number][column : column + _REACH]
+        comment = re.search(r"\s#", part)
+        return column + (comment.start() if comment else len(part))
 
-    def _spans(self, number: int) -> Iterator[tuple[int, int]]:
-        """Yield the parts of a line that are hidden, in order, none overlapping another, blanks around them shown."""
-        line, done = self.lines[number], 0
-        found = sorted(self._hidden[number]) if self.parsed else _guessed(self.lines, number)
-        for first, last in found:
-            part = line[max(first, done) : len(line) if last < 0 else last]
-            start = max(first, done) + len(part) - len(part.lstrip())
+    def _spans(self, number: int, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Yield the parts of a line's part that are hidden, in order, none overlapping, blanks around them shown."""
+        line, done = self.lines[number], start
+        for first, last in self._near(number, start) if self.parsed else _guessed(self.lines, number):
+            if first >= end:
+                return
+            part = line[max(first, done) : end if last < 0 else min(last, end)]
             if part.strip():
-                done = start + len(part.strip())
-                yield start, done
+                begin = max(first, done) + len(part) - len(part.lstrip())
+                done = begin + len(part.strip())
+                yield begin, done
+
+    def _near(self, number: int, start: int) -> Iterator[tuple[int, int]]:
+        """Yield what is hidden from `start` on, without going through all of a very long line for each problem."""
+        hidden = self._hidden.get(number, [])
+        if number not in self._sorted:
+            self._sorted.add(number)
+            hidden.sort()
+        return islice(hidden, max(0, bisect_left(hidden, (start, 0)) - 1), None)
 
 
 def _window(line: str, caret: int) -> tuple[str, int]:

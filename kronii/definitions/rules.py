@@ -33,6 +33,8 @@ _DURATION = "^(?=.)" + "".join(rf"([0-9]+(\.[0-9]+)?{unit})?" for unit in ("d", 
 _ZERO = r"^(0+(\.0+)?(ms|[dhms]))+$"
 _WORDY = re.compile(r"([0-9]+)\s*(d|h|m|s|ms)(?:ay|our|in|inute|ec|econd|illisecond|r|illi)?s?", re.I)
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
 _KINDS = {"int": "a number", "float": "a number", "bool": "true or false", "timestamp": "a date"}
 
 
@@ -88,7 +90,7 @@ def read_text(report: Report, node: Node, what: str, *, secret: bool = False) ->
     if "\0" in node.text:
         report.error(node.start, f"{what} holds a NUL character")
         return None
-    if any("\ud800" <= c <= "\udfff" for c in node.text):
+    if not node.text.isascii() and _SURROGATE.search(node.text):
         report.error(node.start, f"{what} holds half a character (a surrogate)")
         return None
     return node.text

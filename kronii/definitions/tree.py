@@ -149,7 +149,7 @@ class Composer:
 
     def _scalar(self, event: Any) -> None:
         tag = event.tag
-        named = _resolved(event.value, tuple(event.implicit)) if tag is None or tag == "!" else _short(tag)
+        named = _resolved(event) if tag is None or tag == "!" else _short(tag)
         node = Scalar(named, event)
         self._anchor(event, node)
         self._adopt(node)
@@ -208,8 +208,18 @@ def _short(tag: str) -> str:
 _resolver = Resolver()
 
 
-@lru_cache(maxsize=4096)
-def _resolved(text: str, implicit: tuple[bool, bool]) -> str:
-    """Return what YAML 1.1 takes a text for: the same words come again in every job."""
-    tag: str = _resolver.resolve(yaml.ScalarNode, text, implicit)  # type: ignore[no-untyped-call]
+def _resolved(event: Any) -> str:
+    """Return what YAML 1.1 takes a text for; a quoted one is a text."""
+    if not event.implicit[0]:
+        return "str"
+    return _resolved_word(event.value) if len(event.value) <= _WORD else _resolve(event.value)
+
+
+def _resolve(text: str) -> str:
+    tag: str = _resolver.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
     return _short(tag)
+
+
+#: The same words come again in every job; longer texts hardly do, and a cache would hold on to them.
+_resolved_word = lru_cache(maxsize=4096)(_resolve)
+_WORD = 50

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import jsonschema
@@ -251,6 +252,15 @@ def test_a_long_line_is_cut_around_the_caret() -> None:
     excerpt = check_text(text, "f").errors[0].excerpt.splitlines()
     assert len(excerpt[0]) < 130
     assert excerpt[0][excerpt[1].index("^")] == "1"
+
+
+def test_one_very_long_line_with_many_problems_is_no_slower() -> None:
+    jobs = ", ".join(f"{{name: j{n}, cron: '0 0 * * * *', timeout: 5, env: {{A: hunter2}}}}" for n in range(1500))
+    begin = time.process_time()
+    errors = check_text(f"jobs: [{jobs}]", "f").errors
+    assert time.process_time() - begin < 2
+    assert len(errors) == 1500
+    assert all(SECRET not in str(error) for error in errors)
 
 
 def test_all_problems_in_one_pass_in_the_order_of_the_file() -> None:

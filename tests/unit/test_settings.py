@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from kronii.errors import ConfigError
 from kronii.settings import MASK, VARIABLES, Settings, masked, read_dotenv
 
-
 NOWHERE = Path("/nonexistent")
 
 
