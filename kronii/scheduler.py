@@ -221,7 +221,8 @@ class Scheduler:
             return 0.0
         clock, now = self._parts.clock, time.monotonic()
         moments = [now + IDLE, self._renewed_at + self._parts.session.lease.terms.beat]
-        moments += [clock.monotonic(moment) for moment in (found.next_due, found.next_lease) if moment is not None]
+        moments += [clock.monotonic(found.next_due)] if found.next_due is not None else []
+        moments += [_not_past(clock.monotonic(found.next_lease), now)] if found.next_lease is not None else []
         passed = self._parts.session.next_passed()
         moments += [passed] if passed is not None else []
         return max(0.0, min(moments) - now)
@@ -271,3 +272,8 @@ class Scheduler:
         self._parts.wakeup.ring()
         for recorded in batch:
             self._parts.run_log.ended(recorded)
+
+
+def _not_past(moment: float, now: float) -> float:
+    """A lease that is over while its lock is still held is looked at every second."""
+    return moment if moment > now else now + 1.0

@@ -66,6 +66,7 @@ class Session:
         self._clock = clock
         self._connection: Connection | None = None
         self._connected_at = 0.0
+        self._next_lease: datetime | None = None
         self._locks: Counter[int] = Counter()
         self._passed: dict[str, tuple[float, float]] = {}
 
@@ -196,7 +197,7 @@ class Session:
         with border(), connection.pipeline():
             unlocked = self._send("unlock", {"keys": list(freed)}) if freed else None
             renewed = self._send("renew", me | {"lease": self.lease.terms.length}) if renew else None
-            buried = self._send("bury", me | self._burial()) if renew or "dead" in self.notices else None
+            buried = self._send("bury", me | self._burial()) if renew or self._death_suspected() else None
             claimed = self._send("claim", self._claim_values(seats, fresh, holdings)) if seats else None
             ahead = self._send("horizon", me)
         self.notices = [notice for notice in self.notices if notice != "dead"]
@@ -206,6 +207,7 @@ class Session:
         self._forget_locks(freed, unlocked.fetchall()[0][0] if unlocked else 0)
         now, next_due, next_lease, live_since, version = ahead.fetchall()[0]
         self._clock.observe(now, received)
+        self._next_lease = next_lease
         result = Round(next_due=next_due, next_lease=next_lease, live_since=live_since or now, version=version)
         if buried is not None:
             result.lost = [Lost(*row) for row in buried.fetchall()]
@@ -246,6 +248,9 @@ class Session:
         return self._live().fileno()
 
     # -- parts --------------------------------------------------------------------------------------------------------
+
+    def _death_suspected(self) -> bool:
+        return "dead" in self.notices or (self._next_lease is not None and self._next_lease <= self._clock.now())
 
     def _burial(self) -> dict[str, object]:
         return {"quarantine": self._settings.quarantine, **self._grace()}

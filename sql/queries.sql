@@ -98,7 +98,7 @@ SELECT tried.id::text, tried.lock_key, c.run_id, c.scheduled_for, c.attempt, c.t
 -- What the loop must know to sleep well.
 SELECT statement_timestamp() AT TIME ZONE 'UTC',
        (SELECT min(due) FROM jobs WHERE active AND due > statement_timestamp() AT TIME ZONE 'UTC'),
-       (SELECT min(lease_until) FROM nodes WHERE id <> %(id)s),
+       (SELECT min(LEAST(lease_until, died_at)) FROM nodes WHERE id <> %(id)s),
        (SELECT min(ready_at) FROM nodes WHERE lease_until > statement_timestamp() AT TIME ZONE 'UTC'),
        (SELECT last_value FROM jobs_version)
 
