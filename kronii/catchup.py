@@ -1,7 +1,8 @@
 """What becomes of a tick: run it, let one run stand for several, skip it, try it again, move on.  Pure functions of time.
 
-A tick is *missed* when it fell due while nothing could run: before the fleet was ready, behind its own job's overrun, or
-so long ago that a later tick of the same job is due too.  A tick that merely starts late, because all workers are busy, is not missed.
+A tick is *missed* when it fell due while nothing could run: before the fleet was ready, behind its own job's overrun,
+or so long ago that a later tick of the same job is due too.  A tick that merely starts late, because all workers are
+busy, is not missed.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from datetime import datetime, timedelta
 from kronii.model import CatchUp, Claim, Outcome, Result, Retries, Trigger
 from kronii.schedule import Schedule
 
-#: Skipped ticks that get a row each; of a longer stretch the oldest row stands for the rest (`runs.missed`), so that an outage
-#: of a day does not write 86,400 rows for a job that runs every second.
+#: Skipped ticks that get a row each; of a longer stretch the oldest row stands for the rest (`runs.missed`), so that
+#: an outage of a day does not write 86,400 rows for a job that runs every second.
 SKIPPED_ROWS = 1000
 #: A retry comes up to this share later than its delay, so that jobs that failed together don't come back together.
 JITTER = 0.25
@@ -97,7 +98,9 @@ def _moment_with(schedule: Schedule, until: datetime, wanted: int, early: dateti
     return late
 
 
-def close(claim: Claim, result: Result, now: datetime, uniform: Callable[[float, float], float] = random.uniform) -> Closing:
+def close(
+    claim: Claim, result: Result, now: datetime, uniform: Callable[[float, float], float] = random.uniform
+) -> Closing:
     """Decide how a run that ended at `now` (the database's time, naive UTC) moves its job on."""
     if result.outcome in (Outcome.INTERRUPTED, Outcome.LOST):
         return Closing(over=False)
@@ -112,6 +115,9 @@ def close(claim: Claim, result: Result, now: datetime, uniform: Callable[[float,
 
 
 def backoff(retries: Retries, failures: int, uniform: Callable[[float, float], float]) -> float:
-    """Seconds before the retry after `failures` earlier failures: doubled with each, up to a quarter later, never above `max_delay`."""
+    """Seconds before the retry after `failures` earlier failures.
+
+    Doubled with each, up to a quarter later, never above `max_delay`.
+    """
     exponent = min(failures, 64)
     return float(min(retries.max_delay, retries.delay * 2.0**exponent * uniform(1.0, 1.0 + JITTER)))

@@ -1,4 +1,7 @@
-"""`kronii COMMAND`: one function a command.  What a command needs is imported when it runs, so that `--help` answers at once."""
+"""`kronii COMMAND`.
+
+One function a command.  What a command needs is imported when it runs, so that `--help` answers at once.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,10 @@ def _sentence(error: KroniiError) -> str:
 def build_parser() -> argparse.ArgumentParser:
     """Every command with its options."""
     parser = argparse.ArgumentParser(
-        prog="kronii", description="Cron for a fleet, on PostgreSQL.", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="kronii",
+        description="Cron for a fleet, on PostgreSQL.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"kronii {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
@@ -67,11 +73,15 @@ def build_parser() -> argparse.ArgumentParser:
     logs = _add(commands, "logs", logs_of_run, "prints what a run wrote", reads=True)
     logs.add_argument("run", metavar="RUN", type=int, help="the run's id, as `kronii history` shows it")
     migrate = _add(commands, "migrate", migrate_schema, "creates or upgrades the schema")
-    migrate.add_argument("--check", action="store_true", help="only say whether there is something to do (exit status 1 if so)")
+    migrate.add_argument(
+        "--check", action="store_true", help="only say whether there is something to do (exit status 1 if so)"
+    )
     return parser
 
 
-def _add(commands: Any, name: str, function: Callable[..., int], help: str, reads: bool = False) -> argparse.ArgumentParser:
+def _add(
+    commands: Any, name: str, function: Callable[..., int], help: str, reads: bool = False
+) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(name, help=help, description=help)
     parser.set_defaults(function=function)
     if reads:
@@ -80,7 +90,9 @@ def _add(commands: Any, name: str, function: Callable[..., int], help: str, read
 
 
 def _add_validate(commands: Any) -> None:
-    parser = _add(commands, "validate", validate, "shows all problems and warnings of a jobs file; needs no database", reads=True)
+    parser = _add(
+        commands, "validate", validate, "shows all problems and warnings of a jobs file; needs no database", reads=True
+    )
     parser.add_argument("file", metavar="FILE", nargs="?", type=Path, help="default: KRONII_JOBS_FILE, or jobs.yaml")
 
 
@@ -89,7 +101,9 @@ def _add_next(commands: Any) -> None:
     parser.add_argument("what", metavar="JOB|EXPRESSION", help="a job's name, or a cron expression in quotes")
     parser.add_argument("-n", metavar="N", type=_count, default=5, dest="count", help="how many (default 5)")
     parser.add_argument("--timezone", metavar="TZ", help="an IANA name (default: the job's, or UTC)")
-    parser.add_argument("--from", metavar="TIME", type=_time, dest="start", help="ISO 8601; without an offset, in the time zone above")
+    parser.add_argument(
+        "--from", metavar="TIME", type=_time, dest="start", help="ISO 8601; without an offset, in the time zone above"
+    )
 
 
 def _add_history(commands: Any) -> None:
@@ -122,7 +136,8 @@ def _time(text: str) -> datetime:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time: write it as 2026-11-23T08:00:00Z") from error
 
 
-# -- commands -------------------------------------------------------------------------------------------------------------
+# -- commands
+# -------------------------------------------------------------------------------------------------------------
 
 
 def run(options: argparse.Namespace) -> int:
@@ -163,7 +178,14 @@ def next_ticks(options: argparse.Namespace) -> int:
     ticks = _ticks(schedule, _utc(options.start, schedule), options.count)
     changes = {_iso(tick): change for tick in ticks if (change := schedule.clock_change(tick))}
     if options.json:
-        _print_json({"ticks": [_iso(tick) for tick in ticks], "timezone": schedule.timezone, "cron": schedule.cron, "clock_changes": changes})
+        _print_json(
+            {
+                "ticks": [_iso(tick) for tick in ticks],
+                "timezone": schedule.timezone,
+                "cron": schedule.cron,
+                "clock_changes": changes,
+            }
+        )
         return 0
     for tick in ticks:
         print("  ".join(filter(None, [_local(tick, schedule), _iso(tick), changes.get(_iso(tick))])))
@@ -242,7 +264,18 @@ def history(options: argparse.Namespace) -> int:
 
     with _reader() as connection:
         runs = reading.list_runs(connection, options.job, options.outcome, options.since, options.limit)
-    columns = ("id", "job", "scheduled_for", "attempt", "trigger", "node", "started_at", "finished_at", "outcome", "error")
+    columns = (
+        "id",
+        "job",
+        "scheduled_for",
+        "attempt",
+        "trigger",
+        "node",
+        "started_at",
+        "finished_at",
+        "outcome",
+        "error",
+    )
     return _show(options, "runs", runs, columns)
 
 
@@ -268,17 +301,26 @@ def migrate_schema(options: argparse.Namespace) -> int:
         if options.check:
             return _say_pending(migrations.version(connection), migrations.latest(), migrations.check)
         applied = migrations.migrate(connection)
-    print(f"schema upgraded to version {max(applied)}" if applied else f"schema is up to date (version {migrations.latest()})")
+    print(
+        f"schema upgraded to version {max(applied)}"
+        if applied
+        else f"schema is up to date (version {migrations.latest()})"
+    )
     return 0
 
 
 def _say_pending(found: int, latest: int, check: Callable[[int], None]) -> int:
     check(found)
-    print(f"schema is up to date (version {found})" if found == latest else f"schema has version {found}, wanted is {latest}: run `kronii migrate`")
+    print(
+        f"schema is up to date (version {found})"
+        if found == latest
+        else f"schema has version {found}, wanted is {latest}: run `kronii migrate`"
+    )
     return int(found != latest)
 
 
-# -- shared ---------------------------------------------------------------------------------------------------------------
+# -- shared
+# ---------------------------------------------------------------------------------------------------------------
 
 
 def _settings() -> Settings:
@@ -289,7 +331,9 @@ def _settings() -> Settings:
 
 def _database_url(settings: Settings) -> str:
     if settings.database_url is None:
-        raise ConfigError("DATABASE_URL is not set: give the address of the PostgreSQL database, as in postgresql://user@host/database")
+        raise ConfigError(
+            "DATABASE_URL is not set: give the address of the PostgreSQL database, as in postgresql://user@host/database"
+        )
     return settings.database_url
 
 

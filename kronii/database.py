@@ -1,8 +1,9 @@
 """Sessions with PostgreSQL, and the one border at which the driver's errors become Kronii's.
 
-Every session is set up alike (PROTOCOL: "Session settings"): UTC, read committed, durable commits, bounded statements, and
-time limits on both ends of the network, so that a cut cable is noticed by us and frees the locks on the server.  The settings are read back,
-because a pooler may drop them silently; and a pooler in transaction mode, under which a session lock means nothing, is refused.
+Every session is set up alike (PROTOCOL: "Session settings"): UTC, read committed, durable commits, bounded statements,
+and time limits on both ends of the network, so that a cut cable is noticed by us and frees the locks on the server.
+The settings are read back, because a pooler may drop them silently; and a pooler in transaction mode, under which a
+session lock means nothing, is refused.
 """
 
 from __future__ import annotations
@@ -135,7 +136,10 @@ def _server_limits(network: float, version: int) -> dict[str, str]:
         "tcp_user_timeout": str(round(network * 1000)),
     }
     if version >= 140000:  # both are new in PostgreSQL 14
-        limits |= {"client_connection_check_interval": f"{max(500, round(network * 500))}ms", "idle_session_timeout": "0"}
+        limits |= {
+            "client_connection_check_interval": f"{max(500, round(network * 500))}ms",
+            "idle_session_timeout": "0",
+        }
     return limits
 
 

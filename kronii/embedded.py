@@ -1,6 +1,6 @@
 """A PostgreSQL of one's own for `make run` and the tests: started when its first user comes, gone when the last one is.
 
-    make run ─▶ this module ── exec ─▶ kronii run            a user: holds `users` (flock, shared) until it dies, however it dies
+    make run ─▶ this module ── exec ─▶ kronii run        a user: holds `users` (flock, shared) until it dies
                      └─ starts, if there is none ─▶ keeper ─▶ postgres
 
 The state directory holds three locks, `url` (while the server is ready), `pids`, `log`, and `server/` with the data:
@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -37,7 +37,8 @@ from kronii.settings import read_dotenv
 
 #: Settings of the shared server; the rest is PostgreSQL's default, durable commits included.
 SHARED = {"max_connections": "200"}
-#: Seconds for which the shared server outlives its last user: its helper writes what it has to say, and a restart finds it running.
+#: Seconds for which the shared server outlives its last user: the user's guard says its last words, and a restart is
+#: quick.
 LINGER = 1.0
 #: Bytes at which the log is begun anew.
 LOG_LIMIT = 4 << 20
@@ -47,7 +48,7 @@ STOP_SIGNALS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 
 @dataclass
 class Server:
-    """A handle on the server of a state directory.  Whoever starts first starts it; all share it; it ends after the last."""
+    """A handle on the server of a state directory.  The first user starts it, all share it, it ends after the last."""
 
     #: The state directory; if we are root, nobody must be able to pass its parents.
     directory: Path
@@ -155,7 +156,10 @@ class Server:
 
 @contextlib.contextmanager
 def server(directory: Path | None = None, settings: Mapping[str, str] | None = None) -> Iterator[str]:
-    """A private server, for as long as the block lasts; yields its URL.  Without a directory it uses one that it removes."""
+    """A private server, for as long as the block lasts.
+
+    Yields its URL.  Without a directory one is made and removed.
+    """
     private = private_server(directory, settings)
     try:
         yield private.start()
@@ -171,7 +175,7 @@ def private_server(directory: Path | None = None, settings: Mapping[str, str] | 
 
 
 def shared_directory() -> Path:
-    """The state directory of the working directory: `.kronii` in it, or for root one that the account of postgres can reach."""
+    """The state directory of the working directory: `.kronii` in it, or for root one that nobody can reach."""
     here = Path.cwd()
     if os.geteuid():
         return here / ".kronii"
@@ -208,9 +212,7 @@ def _own(directory: Path, mode: int) -> None:
 def _held(path: Path) -> Iterator[None]:
     lock = open_lock(path)
     try:
-        _until(
-            lambda: try_lock(lock, fcntl.LOCK_EX), START_WITHIN, "is being started by another process, but is not ready"
-        )
+        _until(lambda: try_lock(lock, fcntl.LOCK_EX), START_WITHIN, "is being started by another process and not ready")
         yield
     finally:
         os.close(lock)
@@ -228,14 +230,14 @@ def _until(done: Callable[[], bool], seconds: float, what: str) -> None:
 def _log(path: Path) -> BinaryIO:
     """The log of the keeper and postgres, begun anew when it has grown."""
     too_long = path.exists() and path.stat().st_size > LOG_LIMIT
-    return open(path, "wb" if too_long else "ab")  # noqa: SIM115 - the caller closes it
+    return open(path, "wb" if too_long else "ab")
 
 
-def main(command: Sequence[str]) -> int:
+def main(command: list[str]) -> int:
     """Become `command`, with DATABASE_URL set: the given one, or that of the shared embedded server.
 
     Returns:
-        an exit status (CONTRACT: "Exit status") if it comes to nothing.
+        an exit status if it comes to nothing.
     """
     parent = os.getppid()
     try:
@@ -247,7 +249,7 @@ def main(command: Sequence[str]) -> int:
         return error.exit_status
     except KeyboardInterrupt:
         return 130
-    os.execve(command[0], command, environment)
+    return os.execve(command[0], command, environment)
 
 
 def _environment() -> dict[str, str]:

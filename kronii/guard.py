@@ -2,13 +2,15 @@
 
 It shares a page of memory with its instance (`Board`) and holds the other end of a pipe.
 
-- The pipe closes: the instance is dead (kill -9, out of memory, a crash).  The helper kills the process groups on the board and whatever carries the
-  instance's mark, waits until they are gone, and then says so in the database: it ends the instance's session and its lease and notifies.  A death
-  that is proven needs no waiting, so another instance re-runs the ticks at once.
-- The lease's deadline passes and work still runs: the instance is stopped (SIGSTOP), or a python job would not return.  Nothing but the end
-  of the process ends such work, so the helper kills the instance; then the pipe closes.
+- The pipe closes: the instance is dead (kill -9, out of memory, a crash).  The helper kills the process groups on the
+  board and whatever carries the instance's mark, waits until they are gone, and then says so in the database: it ends
+  the instance's session and its lease and notifies.  A death that is proven needs no waiting, so another instance re-
+  runs the ticks at once.
+- The lease's deadline passes and work still runs: the instance is stopped (SIGSTOP), or a python job would not return.
+  Nothing but the end of the process ends such work, so the helper kills the instance; then the pipe closes.
 
-The board is memory, not messages: a claim costs no system call, nothing can fill up, and what it says survives the writer.
+The board is memory, not messages: a claim costs no system call, nothing can fill up, and what it says survives the
+writer.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ from uuid import UUID
 
 from kronii.lease import Terms
 
-#: 64-bit words at the head of the board: said goodbye, deadline (monotonic ns), backend pid, identity (two words), instance's pid.
+#: 64-bit words at the head of the board: said goodbye, deadline (monotonic ns), backend pid, identity (two words),
+#: instance's pid.
 GOODBYE, DEADLINE, BACKEND, IDENTITY_HIGH, IDENTITY_LOW, SLOTS = range(6)
 #: What a slot says: free, a run that is not (or not yet) a process group; a positive number is a process group.
 FREE, INSIDE = 0, -1
@@ -85,7 +88,10 @@ def _signed(word: int) -> int:
 
 
 class Guard:
-    """The instance's side: keeps the helper alive and the board true.  Slots are each thread's own, so nothing is locked."""
+    """The instance's side.
+
+    Keeps the helper alive and the board true.  Slots are each thread's own, so nothing is locked.
+    """
 
     def __init__(self, terms: Terms, url: str, mark: str, slots: int) -> None:
         self.board, self._fd = Board.create(slots)
@@ -160,7 +166,11 @@ class Guard:
         self.board.words[DEADLINE] = int(deadline * 1e9)
 
     def stop(self, clean: bool, seconds: float = 5.0) -> None:
-        """Close the pipe.  `clean`: nothing is left to end or to say; otherwise the helper does its work as after a crash, and is not waited for."""
+        """Close the pipe.
+
+        `clean`: nothing is left to end or to say; otherwise the helper does its work as after a crash, and is not
+        waited for.
+        """
         self.board.words[GOODBYE] = int(clean)
         os.close(self._pipe)
         if clean and self._process is not None:
@@ -168,7 +178,8 @@ class Guard:
                 self._process.wait(seconds)
 
 
-# -- the helper's side ----------------------------------------------------------------------------------------------------
+# -- the helper's side
+# ----------------------------------------------------------------------------------------------------
 
 
 def main(words: list[str]) -> None:

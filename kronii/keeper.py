@@ -1,10 +1,12 @@
-"""The keeper of an embedded PostgreSQL: a small single-threaded process that starts postgres, and stops it when nobody needs it any more.
+"""The keeper of an embedded PostgreSQL: a small process that starts postgres, and stops it when nobody needs it.
 
 `kronii.embedded` starts it and tells the whole story.
 
-- It holds the lock `keeper` while it lives, and tries to get `users` exclusively: if it does, every user is gone, however it died.
-- The kernel interrupts postgres if the keeper is killed (PR_SET_PDEATHSIG follows a thread, so the keeper has one only).
-- As root postgres runs as nobody, in a folder that only nobody and root may enter: the socket lies there, so `trust` trusts nobody else.
+- It holds the lock `keeper` while it lives, and tries to get `users` exclusively: if it does, every user is gone,
+  however it died.
+- The kernel interrupts postgres if the keeper is killed (PR_SET_PDEATHSIG, which follows a thread: there is only one).
+- As root postgres runs as nobody, in a folder that only nobody and root may enter: the socket lies there, so that
+  `trust` trusts no other user.
 """
 
 from __future__ import annotations
@@ -47,7 +49,10 @@ PREDECESSOR = ("postmaster.pid", "shared memory block")
 
 
 def die_with_parent(number: int, parent: int) -> None:
-    """Have the kernel send us `number` when the thread that started us ends, `exec` or not; now, if `parent` is gone already."""
+    """Have the kernel send us `number` when the thread that started us ends, even after `exec`.
+
+    Now, if it has ended.
+    """
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number):
         raise OSError(ctypes.get_errno(), "prctl")
     if os.getppid() != parent:
@@ -113,28 +118,19 @@ class Keeper:
         """Make the data directory under another name, and give it its own when it is whole."""
         scratch = data.with_suffix(".new")
         shutil.rmtree(scratch, ignore_errors=True)
-        fast = self.settings.get("fsync") == "off"
-        options = [
-            "--no-locale",
-            "--encoding=UTF8",
-            "--auth=trust",
-            f"--username={NAME}",
-            *(["--no-sync"] if fast else []),
-        ]
-        self._call([folder / "initdb", "-D", scratch, *options])
-        self._call(
-            [folder / "postgres", "--single", "-D", scratch, *(["-F"] if fast else []), "postgres"],
-            f"CREATE DATABASE {NAME}\n",
-        )
+        options = ["--no-locale", "--encoding=UTF8", "--auth=trust", f"--username={NAME}"]
+        hurry = self.settings.get("fsync") == "off"
+        self._call([folder / "initdb", "-D", scratch, *options, *(["--no-sync"] if hurry else [])])
+        single = [folder / "postgres", "--single", "-D", scratch, *(["-F"] if hurry else []), "postgres"]
+        self._call(single, f"CREATE DATABASE {NAME}\n")
         os.rename(scratch, data)
 
     def _call(self, command: list[str | Path], text: str = "") -> None:
+        seen = _log_size()
         with self._spawned(command, subprocess.PIPE) as process:
             process.communicate(text.encode())
         if process.returncode:
-            raise DatabaseUnavailable(
-                f"{command[0]} failed with exit status {process.returncode}: {self._last_words(0)}"
-            )
+            raise DatabaseUnavailable(f"{command[0]} failed: {self._last_words(seen)}")
 
     def _spawned(self, command: list[str | Path], stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
         """Start a program as the account, with nothing of our environment, that dies with us."""
@@ -153,15 +149,11 @@ class Keeper:
     def _start(self, folder: Path, data: Path, sockets: Path) -> subprocess.Popen[bytes]:
         """Start postgres; wait for what a killed predecessor left, and until it takes connections."""
         settings = {**ALWAYS, "unix_socket_directories": f'"{sockets}"', **self.settings}
-        command = [
-            folder / "postgres",
-            "-D",
-            data,
-            *(word for name, value in settings.items() for word in ("-c", f"{name}={value}")),
-        ]
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        command = [folder / "postgres", "-D", data, *options]
         deadline = time.monotonic() + START_WITHIN
         while True:
-            seen = os.fstat(sys.stderr.fileno()).st_size
+            seen = _log_size()
             postgres = self._spawned(command)
             while postgres.poll() is None and time.monotonic() < deadline:
                 if _is_ready(data, postgres.pid):
@@ -184,7 +176,7 @@ class Keeper:
         """Where the socket lies: `inner`, or where that is too long for a socket's path, a new short folder."""
         if len(os.fsencode(self.inner / ".s.PGSQL.5432")) <= SOCKET_PATH_LIMIT:
             return self.inner
-        short = Path(tempfile.mkdtemp(prefix="kronii-", dir="/tmp"))  # noqa: S108 - mkdtemp takes only a new name
+        short = Path(tempfile.mkdtemp(prefix="kronii-", dir="/tmp"))
         os.chown(short, self.account.uid, self.account.gid)
         return short
 
@@ -197,6 +189,10 @@ class Keeper:
         _close_stdout()
 
 
+def _log_size() -> int:
+    return os.fstat(sys.stderr.fileno()).st_size
+
+
 def _is_ready(data: Path, pid: int) -> bool:
     """True once the postmaster's own file says that it takes connections (as pg_ctl waits for it)."""
     try:
@@ -207,7 +203,10 @@ def _is_ready(data: Path, pid: int) -> bool:
 
 
 def _watch(postgres: subprocess.Popen[bytes], users: int, linger: float) -> signal.Signals:
-    """Wait until somebody stops us, postgres ends, or nobody needs it; returns how to stop it.  In the last case `users` stays locked."""
+    """Wait until somebody stops us, postgres ends, or nobody needs it (`users` stays locked then).
+
+    Returns how to stop it.
+    """
     lonely_since: float | None = None
     while postgres.poll() is None:
         told = signal.sigtimedwait({*STOPPING, signal.SIGCHLD}, WATCH)
@@ -248,7 +247,10 @@ def _complain(error: Exception, out: IO[str]) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """`python -m kronii.keeper STATE LINGER EPHEMERAL [NAME=VALUE...]`: says on stdout what is wrong, or closes it once postgres is ready."""
+    """`python -m kronii.keeper STATE LINGER EPHEMERAL [NAME=VALUE...]`.
+
+    Stdout ends once postgres is ready, or says why not.
+    """
     state, linger, ephemeral = Path(arguments[0]), float(arguments[1]), arguments[2] == "1"
     if os.fork():  # nobody's child, so that nobody has to wait for it
         return

@@ -5,8 +5,8 @@
     renewal         TERM to all     KILL      ends the instance a rival may start
                     |<--------------- margin ------------------>|
 
-The instance counts from the moment *before* it sent a renewal, the server from the moment at which it arrived, so ours is over first.
-Everything between deadline and end is there to be sure that the work has stopped when a rival starts.
+The instance counts from the moment *before* it sent a renewal, the server from the moment at which it arrived, so ours
+is over first. Everything between deadline and end is there to be sure that the work has stopped when a rival starts.
 """
 
 from __future__ import annotations

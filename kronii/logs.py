@@ -1,7 +1,8 @@
 """Logs: one event is one line, whatever is in it, and no event ever stops or delays the scheduler.
 
-Call sites read `log.info("run lost", job=name, run=run_id)`.  Formats: `text` for people, `logfmt` and `json` for collectors, `journal` for systemd (priority
-prefix, no time of its own).  Where none is chosen, stderr decides: the journal's socket, a terminal, or something else (`logfmt`).
+Call sites read `log.info("run lost", job=name, run=run_id)`.  Formats: `text` for people, `logfmt` and `json` for
+collectors, `journal` for systemd (priority prefix, no time of its own).  Where none is chosen, stderr decides: the
+journal's socket, a terminal, or something else (`logfmt`).
 """
 
 from __future__ import annotations
@@ -71,7 +72,9 @@ def _rendered(fields: dict[str, object]) -> dict[str, object]:
 class Handler(logging.Handler):
     """Writes lines to a stream; a stream that takes none (a full disk, a closed pipe) loses them, counted."""
 
-    def __init__(self, stream: TextIO, line: Callable[[logging.LogRecord, Fields], str], secret: str | None = None) -> None:
+    def __init__(
+        self, stream: TextIO, line: Callable[[logging.LogRecord, Fields], str], secret: str | None = None
+    ) -> None:
         super().__init__()
         self.dropped = 0
         self._stream = stream
@@ -81,7 +84,9 @@ class Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one event."""
         try:
-            fields = getattr(record, "fields", None) or ({"logger": record.name} if not record.name.startswith("kronii") else {})
+            fields = getattr(record, "fields", None) or (
+                {"logger": record.name} if not record.name.startswith("kronii") else {}
+            )
             text = self._line(record, fields)
             self._stream.write((text.replace(self._secret, "***") if self._secret else text) + "\n")
             self._stream.flush()
@@ -104,7 +109,9 @@ def setup(level: str, format: str, stream: TextIO | None = None, secret: str | N
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("kronii").setLevel(LEVELS[level])
-    logging.getLogger("psycopg").setLevel(logging.ERROR)  # its pool warns of each failed try; the scheduler says it once
+    logging.getLogger("psycopg").setLevel(
+        logging.ERROR
+    )  # its pool warns of each failed try; the scheduler says it once
     logging.captureWarnings(True)
     return handler
 
@@ -163,7 +170,11 @@ def _pairs(fields: Fields) -> str:
 
 def _value(value: object) -> str:
     text = str(value)
-    return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False).replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    return (
+        text
+        if _PLAIN.fullmatch(text)
+        else json.dumps(text, ensure_ascii=False).replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    )
 
 
 def _one_line(text: str) -> str:

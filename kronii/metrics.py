@@ -1,7 +1,7 @@
 """Metrics: the four of the published interface, and what else an operator wants to know, under `kronii_`.
 
-One collector, one lock: in every scrape `scheduler_jobs_total` = running + failed + success.  Numbers per job are plain counts, not one metric object a job,
-so that a thousand jobs scrape fast.
+One collector, one lock: in every scrape `scheduler_jobs_total` = running + failed + success.  Numbers per job are
+plain counts, not one metric object a job, so that a thousand jobs scrape fast.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Metrics:
         self._last_took: dict[str, float] = {}
         self._took = Histogram(RUN_BUCKETS)
         self._late = Histogram(LATENESS_BUCKETS)
-        self._counts: Counter[str] = Counter({name: 0 for name in _COUNTERS})
+        self._counts: Counter[str] = Counter(dict.fromkeys(_COUNTERS, 0))
         self._reloads: Counter[bool] = Counter({True: 0, False: 0})
         self.registry.register(self)  # type: ignore[arg-type]
         ProcessCollector(registry=self.registry)
@@ -136,7 +136,9 @@ class Metrics:
         for (job, outcome), count in self._outcomes.items():
             runs.add_metric((job, outcome), count)
         yield runs
-        yield _by_job("kronii_job_last_success_timestamp_seconds", "When the job last succeeded here.", self._last_success)
+        yield _by_job(
+            "kronii_job_last_success_timestamp_seconds", "When the job last succeeded here.", self._last_success
+        )
         yield _by_job("kronii_job_last_run_duration_seconds", "How long the job's last run here took.", self._last_took)
 
     def _histograms(self) -> Iterable[Metric]:
@@ -153,7 +155,9 @@ class Metrics:
         for well, count in self._reloads.items():
             reloads.add_metric(("success" if well else "failed",), count)
         yield reloads
-        yield CounterMetricFamily("kronii_log_events_dropped", "Log events that could not be written.", value=logs.dropped())
+        yield CounterMetricFamily(
+            "kronii_log_events_dropped", "Log events that could not be written.", value=logs.dropped()
+        )
         info = GaugeMetricFamily("kronii_build_info", "What runs here; always 1.", labels=("version", "python"))
         info.add_metric((__version__, platform.python_version()), 1)
         yield info

@@ -1,7 +1,7 @@
 """The schema: numbered files in `sql/`, applied in order under one lock, each exactly once.
 
-`sql/NNNN_what.sql` is migration NNNN.  All that are missing are applied in one transaction, so that ten instances that start at
-once agree: the first does the work, the others wait for its lock and find nothing to do.
+`sql/NNNN_what.sql` is migration NNNN.  All that are missing are applied in one transaction, so that ten instances that
+start at once agree: the first does the work, the others wait for its lock and find nothing to do.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ def migrate(connection: Connection) -> list[int]:
         connection.execute("SET LOCAL lock_timeout = 0")
         connection.execute("SET LOCAL statement_timeout = 0")
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
-        connection.execute("CREATE TABLE IF NOT EXISTS kronii_schema (version INTEGER PRIMARY KEY, applied_at TIMESTAMPTZ NOT NULL DEFAULT now())")
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS kronii_schema (version INTEGER PRIMARY KEY, applied_at TIMESTAMPTZ NOT NULL DEFAULT now())"
+        )
         return _apply(connection)
 
 

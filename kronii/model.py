@@ -1,7 +1,7 @@
 """The nouns: job definitions, claimed runs and how they end.  Plain frozen values; nothing here does anything.
 
-Times inside Kronii are naive datetimes in UTC, as the tables hold them.  Only `kronii.schedule`, which knows time zones,
-and what prints for people turn them into anything else.  Lengths of time are float seconds.
+Times inside Kronii are naive datetimes in UTC, as the tables hold them.  Only `kronii.schedule`, which knows time
+zones, and what prints for people turn them into anything else.  Lengths of time are float seconds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What the commands that read ask of the tables: rows as dictionaries, column by column as the published interface names them."""
+"""What the commands that read ask of the tables.
+
+Rows as dictionaries, column by column as the published interface names them.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The recorder: one thread that writes outcomes, as many in one statement as have come in since the last.
 
-A lone run is written at once; under load the batches grow by themselves while the statement before is under way.  Through an
-outage of the database it keeps what it has and tries again; what the lease says meanwhile is settled by the fence.
+A lone run is written at once; under load the batches grow by themselves while the statement before is under way.
+Through an outage of the database it keeps what it has and tries again; what the lease says meanwhile is settled by the
+fence.
 """
 
 from __future__ import annotations
@@ -166,7 +167,9 @@ class Recorder:
         if len(batch) > 1:
             return set().union(*(self._write([ended], asked_before) for ended in batch))
         ended = batch[0]
-        log.error("outcome refused by the database", job=ended.claim.definition.name, run=ended.claim.run_id, error=str(error))
+        log.error(
+            "outcome refused by the database", job=ended.claim.definition.name, run=ended.claim.run_id, error=str(error)
+        )
         if ended.result.error == UNSTORABLE:
             raise DatabaseUnavailable(str(error)) from error
         plain = Result(ended.result.outcome, ended.result.exit_code, UNSTORABLE)

@@ -1,7 +1,8 @@
 """Making the table agree with the file: at start and at reload, never in between.
 
-What is unchanged is not touched: two instances with the same file write nothing, and a job keeps its `next_run`.  Of instances with different
-files (a rolling deploy) the one that registered last decides; the others notice by the rows' `version` and leave those jobs alone.
+What is unchanged is not touched: two instances with the same file write nothing, and a job keeps its `next_run`.  Of
+instances with different files (a rolling deploy) the one that registered last decides; the others notice by the rows'
+`version` and leave those jobs alone.
 """
 
 from __future__ import annotations

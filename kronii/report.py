@@ -1,4 +1,7 @@
-"""What the log says of runs: a line each, up to a bound; beyond it a sum, so that a fast fleet does not drown its log."""
+"""What the log says of runs.
+
+A line each, up to a bound; beyond it a sum, so that a fast fleet does not drown its log.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Retention: finished runs older than KRONII_HISTORY are deleted, a small batch at a time, by one instance at a time."""
+"""Retention.
+
+Finished runs older than KRONII_HISTORY are deleted, a small batch at a time, by one instance at a time.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ from kronii.store import Store
 
 log = Log("kronii.retention")
 
-#: Seconds between two looks for old history, and between two batches while there is any: some ten thousand rows a second
-#: at the most, which is more than a fleet at its limit writes.
+#: Seconds between two looks for old history, and between two batches while there is any: some ten thousand rows a
+#: second at the most, which is more than a fleet at its limit writes.
 LOOK, PAUSE = 60.0, 0.1
 
 

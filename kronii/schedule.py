@@ -1,14 +1,18 @@
 """When a job is due: cron expressions in time zones, and what they mean where clocks change.
 
-croniter reads the expression (numbers, names, ranges, steps, `L`, `#`, `W`, and `H` by the job's name); the ticks are ours, because croniter's next moment moves or
-doubles ticks at clock changes and costs 25 to 125 microseconds.  The rules, and where they are from:
+croniter reads the expression (numbers, names, ranges, steps, `L`, `#`, `W`, and `H` by the job's name); the ticks are
+ours, because croniter's next moment moves or doubles ticks at clock changes and costs 25 to 125 microseconds.  The
+rules, and where they are from:
 
 - Six fields begin with the seconds; five are a crontab line at second 0; seven end with the year (CONTRACT).
-- Day-of-month and day-of-week: if neither begins with `*`, either matches; otherwise both must (crontab(5), Debian's cron).
-- Fixed times (neither minute nor hour begins with `*`) fire once on each local day: in the spring gap at the first moment after it, in the autumn repeat at the
-  first of the two.  Everything else follows elapsed time: both passes of a repeated hour, nothing for a gap (Debian's cron; cronsim does the same).
+- Day-of-month and day-of-week: if neither begins with `*`, either matches; otherwise both must (crontab(5), Debian's
+  cron).
+- Fixed times (neither minute nor hour begins with `*`) fire once on each local day: in the spring gap at the first
+  moment after it, in the autumn repeat at the first of the two.  Everything else follows elapsed time: both passes of
+  a repeated hour, nothing for a gap (Debian's cron; cronsim does the same).
 
-The work is done on *walls*: naive datetimes as a clock on a wall would show them.  A wall is plain (one moment), double (a repeat) or void (a gap).
+The work is done on *walls*: naive datetimes as a clock on a wall would show them.  A wall is plain (one moment),
+double (a repeat) or void (a gap).
 """
 
 from __future__ import annotations
@@ -39,7 +43,8 @@ ALIASES = {
 FIELDS = ("second", "minute", "hour", "day-of-month", "month", "day-of-week", "year")
 #: The largest step of each field that can be reached twice.
 LARGEST_STEP = (59, 59, 23, 31, 12, 7, 130)
-#: Years without a tick after which an expression is taken never to fire: the 29th of February falls on a given week day every 40 years at worst.
+#: Years without a tick after which an expression is taken never to fire: the 29th of February falls on a given week
+#: day every 40 years at worst.
 HORIZON = 41
 #: Names of zones that depend on the machine, or are none.
 NO_ZONES = {"localtime", "posixrules", "Factory"}
@@ -54,7 +59,10 @@ _SAME = re.compile(r"(?<![\w#])(\w+)-\1(?:/\d+)?(?![\w#])")
 
 
 class Schedule:
-    """A cron expression in a time zone.  Immutable and thread-safe; equal where expression, zone and the name behind `H` are equal."""
+    """A cron expression in a time zone.
+
+    Immutable and thread-safe; equal where expression, zone and the name behind `H` are equal.
+    """
 
     def __init__(self, cron: str, timezone: str = "UTC", name: str = "") -> None:
         """Read an expression.
@@ -105,7 +113,9 @@ class Schedule:
         self._years = None if years == ["*"] else frozenset(_numbers(years, 0, 0))
         nearest = _NEAREST.fullmatch(fields[3])
         self._nearest = int(nearest[1] or nearest[2]) if nearest else 0
-        self._monthdays = frozenset(range(1, 32)) if days == ["*"] else frozenset(day for day in days if isinstance(day, int))
+        self._monthdays = (
+            frozenset(range(1, 32)) if days == ["*"] else frozenset(day for day in days if isinstance(day, int))
+        )
         self._last_day = "l" in days
         self._weekdays = frozenset(_numbers(weekdays, 0, 6))
         self._nth = {weekday: frozenset(places) for weekday, places in nth.items()}
@@ -130,7 +140,10 @@ class Schedule:
             tick = self.next(tick)
 
     def latest(self, after: datetime, until: datetime) -> tuple[datetime | None, int]:
-        """The last tick in (after, until] and how many there are in it (naive UTC); counts days at once, so that a year of seconds is cheap."""
+        """The last tick in (after, until] and how many there are in it (naive UTC).
+
+        Counts days at once, so that a year of seconds is cheap.
+        """
         last, count = None, 0
         day, final = self._wall(after).date(), self._wall(until).date()
         while day <= final:
@@ -148,7 +161,11 @@ class Schedule:
         earlier = tick - _INSTANT
         gap_start = self._wall(earlier) + _INSTANT
         moved = self._next_wall(gap_start - _INSTANT) if self.fixed and gap_start != wall else None
-        return f"moved from {moved:%H:%M:%S}, which does not exist on this day" if moved is not None and gap_start <= moved < wall else None
+        return (
+            f"moved from {moved:%H:%M:%S}, which does not exist on this day"
+            if moved is not None and gap_start <= moved < wall
+            else None
+        )
 
     # -- walls and moments --------------------------------------------------------------------------------------------
 
@@ -159,7 +176,10 @@ class Schedule:
         return moment.replace(tzinfo=UTC).astimezone(self._zone).replace(tzinfo=None, fold=0)
 
     def _offsets(self, wall: datetime) -> tuple[timedelta, timedelta]:
-        """Offsets under which a wall is read first and last: equal if plain, the first larger if double, the first smaller if void."""
+        """Offsets under which a wall is read first and last.
+
+        Equal if plain, the first larger if double, the first smaller if void.
+        """
         if self._zone is None:
             return timedelta(0), timedelta(0)
         aware = wall.replace(tzinfo=self._zone, fold=0)
@@ -206,7 +226,9 @@ class Schedule:
                 late = middle
         return late
 
-    def _next_from_first_pass(self, after: datetime, wall: datetime, first: timedelta, last: timedelta) -> datetime | None:
+    def _next_from_first_pass(
+        self, after: datetime, wall: datetime, first: timedelta, last: timedelta
+    ) -> datetime | None:
         """From inside the first pass of a repeated hour: the rest of this pass, then the second from its beginning."""
         candidate = self._next_wall(wall)
         turn = self._turn(after, first)
@@ -311,7 +333,9 @@ class Schedule:
         first, last = self._offsets(midnight)
         return (self._gap(midnight, first, last) if first < last else midnight - first), first == last
 
-    def _count_plain(self, day: date, offset: timedelta, after: datetime, until: datetime) -> tuple[datetime | None, int]:
+    def _count_plain(
+        self, day: date, offset: timedelta, after: datetime, until: datetime
+    ) -> tuple[datetime | None, int]:
         """Ticks in (after, until], both on one day without a clock change."""
         if until <= after or day.day not in self._matching_days(day.year, day.month):
             return None, 0
@@ -324,7 +348,11 @@ class Schedule:
     def _count_until(self, moment: time) -> int:
         """How many matching times of day are not after `moment`."""
         h, m, s = self._hours, self._minutes, self._seconds
-        hours, minutes, seconds = bisect_left(h, moment.hour), bisect_left(m, moment.minute), bisect_right(s, moment.second)
+        hours, minutes, seconds = (
+            bisect_left(h, moment.hour),
+            bisect_left(m, moment.minute),
+            bisect_right(s, moment.second),
+        )
         count = hours * len(m) * len(s)
         if hours < len(h) and h[hours] == moment.hour:
             count += minutes * len(s)
@@ -340,7 +368,10 @@ class Schedule:
 
 
 def schedule(cron: str, timezone: str = "UTC", name: str = "") -> Schedule:
-    """A schedule, shared by all jobs with the same expression and zone; `name` matters only for `H`.  Raises ScheduleError."""
+    """A schedule, shared by all jobs with the same expression and zone.
+
+    `name` matters only for `H`.  Raises ScheduleError.
+    """
     return _shared(cron, timezone, name if _HASH.search(cron) else "")
 
 
@@ -349,7 +380,8 @@ def _shared(cron: str, timezone: str, seed: str) -> Schedule:
     return Schedule(cron, timezone, seed)
 
 
-# -- reading an expression ------------------------------------------------------------------------------------------------
+# -- reading an expression
+# ------------------------------------------------------------------------------------------------
 
 
 def _fields(cron: str) -> list[str]:
@@ -361,7 +393,9 @@ def _fields(cron: str) -> list[str]:
         text = _alias(text)
     fields = text.split()
     if len(fields) not in (5, 6, 7):
-        raise ScheduleError(f"{cron!r} has {len(fields)} fields: write six ({' '.join(FIELDS[:6])}), five (a crontab line) or seven (with the year)")
+        raise ScheduleError(
+            f"{cron!r} has {len(fields)} fields: write six ({' '.join(FIELDS[:6])}), five (a crontab line) or seven (with the year)"
+        )
     fields = ["0", *fields] if len(fields) == 5 else fields
     fields = fields if len(fields) == 7 else [*fields, "*"]
     for place, field in enumerate(fields):
@@ -382,10 +416,14 @@ def _check_field(cron: str, place: int, field: str) -> None:
     if not field.isascii():
         raise ScheduleError(f"the {FIELDS[place]} field {field!r} of {cron!r} has characters that cron does not know")
     if _RANDOM.search(field):
-        raise ScheduleError(f"'R' in the {FIELDS[place]} field of {cron!r} is random, so instances would disagree: use 'H', which spreads by the job's name")
+        raise ScheduleError(
+            f"'R' in the {FIELDS[place]} field of {cron!r} is random, so instances would disagree: use 'H', which spreads by the job's name"
+        )
     for step in re.findall(r"/(\d+)", field):
         if not 1 <= int(step) <= LARGEST_STEP[place]:
-            raise ScheduleError(f"step {step} in the {FIELDS[place]} field of {cron!r} is out of range: it may be 1 to {LARGEST_STEP[place]}")
+            raise ScheduleError(
+                f"step {step} in the {FIELDS[place]} field of {cron!r} is out of range: it may be 1 to {LARGEST_STEP[place]}"
+            )
 
 
 def _expand(cron: str, fields: list[str], seed: str) -> tuple[list[list[int | str]], dict[int, set[int | str]]]:
@@ -407,7 +445,7 @@ def _culprit(fields: list[str], reason: str) -> str:
         alone[place] = field
         try:
             croniter.expand(" ".join(alone), hash_id=b"x", second_at_beginning=True)
-        except Exception as error:
+        except Exception:
             return f"the {FIELDS[place]} field {field!r} is not valid{_hint(place, field)}"
     return reason
 
@@ -417,12 +455,20 @@ def _hint(place: int, field: str) -> str:
     words = re.findall(r"[A-Za-z]{2,}", field)
     close = [match for word in words for match in difflib.get_close_matches(word[:3].title(), list(names), 1)]
     ranges = ("0-59", "0-59", "0-23", "1-31", "1-12 or jan-dec", "0-7 or sun-sat", "1970-2099")
-    return f": did you mean {close[0].lower()}?" if close and words[0].title() not in names else f": it takes {ranges[place]}"
+    return (
+        f": did you mean {close[0].lower()}?"
+        if close and words[0].title() not in names
+        else f": it takes {ranges[place]}"
+    )
 
 
 def _numbers(values: list[int | str], low: int, high: int) -> tuple[int, ...]:
     """Values of a field as sorted numbers; the whole field for a wildcard."""
-    return tuple(range(low, high + 1)) if "*" in values else tuple(sorted(value for value in values if isinstance(value, int)))
+    return (
+        tuple(range(low, high + 1))
+        if "*" in values
+        else tuple(sorted(value for value in values if isinstance(value, int)))
+    )
 
 
 def _is_wild(field: str) -> bool:
@@ -470,5 +516,7 @@ def _warnings(cron: str, fields: list[str]) -> tuple[str, ...]:
     if len(cron.split()) < 6:
         return ()
     if re.search(r"(?<![#/\d])[1-7](?!\d)", fields[5]):
-        return ("week days are numbered as in crontab (0 and 7 are Sunday), not as in the original (1 = Sunday): names, as in MON-FRI, are the same in both",)
+        return (
+            "week days are numbered as in crontab (0 and 7 are Sunday), not as in the original (1 = Sunday): names, as in MON-FRI, are the same in both",
+        )
     return ()

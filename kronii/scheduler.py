@@ -5,8 +5,8 @@
      │         ▼                                        ▼
      └── how long to wait      recorder ◀── outcome ── worker
 
-The main thread owns the step and the dedicated session.  `step` never raises for a database that is away: it drops the session, and the next
-one connects anew, with back-off.
+The main thread owns the step and the dedicated session.  `step` never raises for a database that is away: it drops the
+session, and the next one connects anew, with back-off.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ log = Log("kronii.scheduler")
 IDLE = 2.0
 #: Seconds between two tries to connect: doubled from the first to the second, with jitter.
 RECONNECT = (0.05, 2.0)
-#: Claims that a full round leaves to a backlog: a quarter, so that it drains, and never all, so that ticks of this second are on time.
+#: Claims that a full round leaves to a backlog: a quarter, so that it drains, and never all, so that ticks of this
+#: second are on time.
 BACKLOG_SHARE = 4
 
 
@@ -60,7 +61,10 @@ class Parts:
 
 
 class Scheduler:
-    """One instance's loop.  Main thread, except `ended`, `recorded` and `timed_out`, which workers, recorder and timekeeper call."""
+    """One instance's loop.
+
+    Main thread, except `ended`, `recorded` and `timed_out`, which workers, recorder and timekeeper call.
+    """
 
     def __init__(self, parts: Parts, register: Callable[[], Holdings]) -> None:
         self._parts = parts
@@ -189,7 +193,10 @@ class Scheduler:
         return self._next(found, seats)
 
     def _fresh(self, seats: int) -> int:
-        """Places for ticks of this second; with few seats the backlog has every fourth round instead of a share of each."""
+        """Places for ticks of this second.
+
+        With few seats the backlog has every fourth round instead of a share of each.
+        """
         self._rounds += 1
         if seats < BACKLOG_SHARE:
             return 0 if self._rounds % BACKLOG_SHARE == 0 else seats
@@ -253,12 +260,22 @@ class Scheduler:
             self._parts.wakeup.ring()
 
     def timed_out(self, run: Run) -> None:
-        """A run is past its timeout (timekeeper's thread); a function can't be ended, so its outcome is recorded before it returns."""
+        """A run is past its timeout (timekeeper's thread).
+
+        A function can't be ended, so its outcome is recorded before it returns.
+        """
         definition = run.claim.definition
-        log.warning("run past its timeout", job=definition.name, run=run.claim.run_id, timeout=format_duration(definition.timeout))
+        log.warning(
+            "run past its timeout",
+            job=definition.name,
+            run=run.claim.run_id,
+            timeout=format_duration(definition.timeout),
+        )
         if isinstance(definition.action, PythonCall):
             self._marked.add(run.claim.run_id)
-            self._parts.recorder.mark_timeout(run.claim, f"still running after its timeout of {format_duration(definition.timeout)}")
+            self._parts.recorder.mark_timeout(
+                run.claim, f"still running after its timeout of {format_duration(definition.timeout)}"
+            )
             self._parts.metrics.finished([(definition.name, Outcome.TIMEOUT, definition.timeout)])
 
     def recorded(self, batch: Sequence[Recorded]) -> None:

@@ -1,6 +1,7 @@
 """One instance from start to end: what is started, in which order, and stopped in the reverse one.
 
-    settings, definitions ─▶ port ─▶ helper ─▶ threads ─▶ [ ready ] ─▶ loop ... TERM ... drain ─▶ threads ─▶ helper ─▶ port
+    settings, definitions ─▶ port ─▶ helper ─▶ threads ─▶ [ ready ] ─▶ loop ... TERM ... drain ─▶ threads ─▶ helper ─▶
+    port
 
 Signal handlers only set something and ring the bell; the main thread, between two steps of the loop, acts.
 """
@@ -102,7 +103,15 @@ class Service:
         self.retention = Retention(self.store, settings.history)
         self.web = Web(settings.metrics_host, settings.metrics_port, self.metrics, self._health, self._ready)
         parts = Parts(
-            self.session, self.workers, self.recorder, self.timekeeper, self.guard, self.metrics, self.clock, self.wakeup, RunReport()
+            self.session,
+            self.workers,
+            self.recorder,
+            self.timekeeper,
+            self.guard,
+            self.metrics,
+            self.clock,
+            self.wakeup,
+            RunReport(),
         )
         self.scheduler = Scheduler(parts, self._register)
         self.metrics.gauges = self._gauges()
@@ -247,11 +256,18 @@ class Service:
 
     def _connect_for_job(self, timeout: float) -> Connection:
         settings = {"statement_timeout": f"{max(1, round(timeout * 1000))}ms", "lock_timeout": "0"}
-        return connect(self.settings.database_url or "", f"kronii {self.settings.node} job"[:63], settings, self.lease.terms.network)
+        return connect(
+            self.settings.database_url or "",
+            f"kronii {self.settings.node} job"[:63],
+            settings,
+            self.lease.terms.network,
+        )
 
     def _register(self) -> Holdings:
         """Bring schema and table up to date (main thread, before the first claim)."""
-        with connect(self.settings.database_url or "", "kronii register", {"statement_timeout": "0"}, 30.0) as connection:
+        with connect(
+            self.settings.database_url or "", "kronii register", {"statement_timeout": "0"}, 30.0
+        ) as connection:
             applied = migrations.migrate(connection)
             if applied:
                 log.info("schema upgraded", version=max(applied))
@@ -286,7 +302,11 @@ class Service:
             self._reloaded = self._loaded_and_registered()
             self.metrics.reloaded(True)
         except KroniiError as error:
-            log.error("jobs file not reloaded: the old definitions stay in force", file=str(self.settings.jobs_file), error=str(error))
+            log.error(
+                "jobs file not reloaded: the old definitions stay in force",
+                file=str(self.settings.jobs_file),
+                error=str(error),
+            )
             self.metrics.reloaded(False)
             self._reloading = None
         finally:
@@ -295,7 +315,9 @@ class Service:
 
     def _loaded_and_registered(self) -> Registered:
         loaded = definitions.load(self.settings.jobs_file)
-        with connect(self.settings.database_url or "", "kronii register", {"statement_timeout": "0"}, 30.0) as connection:
+        with connect(
+            self.settings.database_url or "", "kronii register", {"statement_timeout": "0"}, 30.0
+        ) as connection:
             registered = self._registered(register(connection, loaded.definitions))
         self._note_change(loaded)
         return registered
@@ -321,10 +343,19 @@ class Service:
             "workers": ("Runs that this instance can execute at the same time.", lambda: self.workers.count),
             "workers_busy": ("Workers that execute a run.", lambda: len(self.workers.runs)),
             "database_up": ("1 while the dedicated session is open.", lambda: int(self.session.connected)),
-            "lease_remaining_seconds": ("Until the work here would be ended.", lambda: self.lease.deadline - time.monotonic()),
+            "lease_remaining_seconds": (
+                "Until the work here would be ended.",
+                lambda: self.lease.deadline - time.monotonic(),
+            ),
             "jobs": ("Jobs of the file that is in force.", lambda: len(self.loaded.definitions)),
-            "loop_age_seconds": ("Since the scheduling loop last turned.", lambda: time.monotonic() - self.scheduler.turned_at),
-            "outcomes_unrecorded": ("Runs that have ended and wait for the database.", lambda: len(self.recorder.pending)),
+            "loop_age_seconds": (
+                "Since the scheduling loop last turned.",
+                lambda: time.monotonic() - self.scheduler.turned_at,
+            ),
+            "outcomes_unrecorded": (
+                "Runs that have ended and wait for the database.",
+                lambda: len(self.recorder.pending),
+            ),
         }
 
 

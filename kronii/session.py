@@ -1,7 +1,8 @@
 """The dedicated session: locks, claims and the lease, used by the main thread alone.
 
-Session advisory locks live and die with it, so everything that is true only under a lock is said through it.  When it breaks, the server frees
-the locks; a new one takes back those of runs that go on, as long as the lease stands (PROTOCOL: "L lost, inside the deadline").
+Session advisory locks live and die with it, so everything that is true only under a lock is said through it.  When it
+breaks, the server frees the locks; a new one takes back those of runs that go on, as long as the lease stands
+(PROTOCOL: "L lost, inside the deadline").
 """
 
 from __future__ import annotations
@@ -149,7 +150,10 @@ class Session:
         return True
 
     def _retake(self, keys: set[int]) -> set[int]:
-        """Take locks back; our own old session may take a moment to end, so what it holds is asked for until the margin's half is gone."""
+        """Take locks back.
+
+        Our own old session may take a moment to end, so what it holds is asked for until the margin's half is gone.
+        """
         regained: set[int] = set()
         patience = time.monotonic() + self.lease.terms.margin / 2
         while missing := keys - regained:

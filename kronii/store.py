@@ -1,4 +1,7 @@
-"""What is written about runs, beside the claim itself: outcomes, and the end of old history.  Uses the pool, never a lock session."""
+"""What is written about runs, beside the claim itself.
+
+Outcomes, and the end of old history.  Uses the pool, never a lock session.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,8 @@ class Store:
         """Of the oldest runs with an id above `after`, at most FORGET_BATCH, delete those that are older than `keep` seconds.
 
         Returns:
-            How many were deleted, and the highest id that was looked at (`after` if there was none, or if another instance is at it).
+            How many were deleted, and the highest id that was looked at (`after` if there was none, or if another
+            instance is at it).
         """
         with self._connection() as connection, connection.transaction():
             lock = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", [HISTORY_LOCK]).fetchone()

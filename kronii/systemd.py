@@ -1,4 +1,7 @@
-"""What systemd wants to hear (sd_notify(3)), without its library.  Not under systemd, or with a socket that fails, nothing happens."""
+"""What systemd wants to hear (sd_notify(3)), without its library.
+
+Not under systemd, or with a socket that fails, nothing happens.
+"""
 
 from __future__ import annotations
 

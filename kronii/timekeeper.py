@@ -1,7 +1,8 @@
 """The timekeeper: one thread that ends runs whose time is over, theirs or the lease's.  It never touches the database.
 
-A run past its timeout gets TERM, and KILL ten seconds later.  When the lease's deadline passes without a renewal, everything is ended at once: after that a
-rival may start.  Whoever runs longer than that is not ended here but by the helper (`kronii.guard`), with the whole instance.
+A run past its timeout gets TERM, and KILL ten seconds later.  When the lease's deadline passes without a renewal,
+everything is ended at once: after that a rival may start.  Whoever runs longer than that is not ended here but by the
+helper (`kronii.guard`), with the whole instance.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""A bell for the main thread: any thread, and any signal handler, can ring it; the main thread waits for it beside its socket."""
+"""A bell for the main thread.
+
+Any thread, and any signal handler, can ring it; the main thread waits for it beside its socket.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ class Wakeup:
             os.eventfd_write(self._fd, 1)
 
     def wait(self, seconds: float, fd: int | None = None) -> bool:
-        """Wait for a ring, for `fd` to become readable, or for `seconds`; return True if `fd` is what ended the wait."""
+        """Wait for a ring, for `fd` to become readable, or for `seconds`.
+
+        Return True if `fd` is what ended the wait.
+        """
         poll = select.poll()
         poll.register(self._fd, select.POLLIN)
         if fd is not None:

@@ -1,7 +1,7 @@
 """HTTP: `/metrics`, `/healthz`, `/readyz`; on prometheus-client's server parts, in a thread of its own.
 
-The stock server answers metrics on every path, holds a thread for every idle client and looks its own name up; so: routes, a time limit for each
-socket, and a bound on threads.
+The stock server answers metrics on every path, holds a thread for every idle client and looks its own name up; so:
+routes, a time limit for each socket, and a bound on threads.
 """
 
 from __future__ import annotations
@@ -73,17 +73,28 @@ class Web:
         if path != "/metrics" and path not in self._checks:
             return _plain(start_response, method, "404 Not Found", "not found\n")
         if method not in ("GET", "HEAD"):
-            return _plain(start_response, method, "405 Method Not Allowed", "only GET and HEAD\n", ("Allow", "GET, HEAD"))
+            return _plain(
+                start_response, method, "405 Method Not Allowed", "only GET and HEAD\n", ("Allow", "GET, HEAD")
+            )
         if path != "/metrics":
             good, reasons = self._checks[path]()
-            return _plain(start_response, method, "200 OK" if good else "503 Service Unavailable", "\n".join(reasons or ["ok"]) + "\n")
+            return _plain(
+                start_response,
+                method,
+                "200 OK" if good else "503 Service Unavailable",
+                "\n".join(reasons or ["ok"]) + "\n",
+            )
         body = self._metrics({**environ, "REQUEST_METHOD": "GET"}, start_response)
         return [] if method == "HEAD" else body  # type: ignore[return-value]
 
 
-def _plain(start_response: StartResponse, method: str, status: str, text: str, *headers: tuple[str, str]) -> Iterable[bytes]:
+def _plain(
+    start_response: StartResponse, method: str, status: str, text: str, *headers: tuple[str, str]
+) -> Iterable[bytes]:
     body = text.encode()
-    start_response(status, [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body))), *headers])
+    start_response(
+        status, [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body))), *headers]
+    )
     return [] if method == "HEAD" else [body]
 
 

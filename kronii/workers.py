@@ -1,4 +1,7 @@
-"""The workers: WORKER_COUNT threads, and a seat for each run before it is submitted, so that nothing claimed ever waits in a queue."""
+"""The workers.
+
+WORKER_COUNT threads, and a seat for each run before it is submitted, so that nothing claimed ever waits in a queue.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,13 @@ class Workers:
     """Executes runs; hands each one's result to `ended`, then calls `seat_free`, both in the worker's thread."""
 
     def __init__(
-        self, count: int, host: Host, guard: Guard, lease: Lease, ended: Callable[[Run, Result], None], seat_free: Callable[[], None]
+        self,
+        count: int,
+        host: Host,
+        guard: Guard,
+        lease: Lease,
+        ended: Callable[[Run, Result], None],
+        seat_free: Callable[[], None],
     ) -> None:
         self.count = count
         self._host = host
@@ -52,7 +61,9 @@ class Workers:
         try:
             result = self._execute(run)
         except BaseException as error:  # a worker that died here would take its seat with it
-            log.error("bug: a run failed outside its job", job=run.claim.definition.name, run=run.claim.run_id, exc_info=error)
+            log.error(
+                "bug: a run failed outside its job", job=run.claim.definition.name, run=run.claim.run_id, exc_info=error
+            )
             result = Result(Outcome.FAILED, error=f"{type(error).__name__}: {error}")
         self._guard.leave()
         try:

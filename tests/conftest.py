@@ -1,6 +1,6 @@
-"""A real PostgreSQL for the tests: one server a session, one fresh database a test (a clone takes about 20 ms), no sleeps.
+"""A real PostgreSQL for the tests: one server a session, a fresh database for each test (cloned in 20 ms), no sleeps.
 
-KRONII_TEST_DATABASE_URL names another server (with a role that may create databases); without it a private one is started.
+KRONII_TEST_DATABASE_URL names another server (and a role that may create databases); without it a private one is used.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class WaitFor(Protocol):
 
 @pytest.fixture(scope="session")
 def wait_for() -> WaitFor:
-    """`wait_for(lambda: ..., timeout=10)`: the first true value; after `timeout` seconds the test fails and shows the last one."""
+    """`wait_for(lambda: ..., timeout=10)`: the first true value; after `timeout` seconds the test fails."""
 
     def wait(fact: Callable[[], T], timeout: float = 10.0, every: float = 0.02) -> T:
         deadline = time.monotonic() + timeout

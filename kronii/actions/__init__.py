@@ -14,7 +14,10 @@ __all__ = ["Context", "Groups", "Host", "Run", "execute"]
 
 
 def execute(run: Run, host: Host) -> Result:
-    """Do what the run's definition says, in the calling thread, and say how it ended.  A job without an action is a no-op."""
+    """Do what the run's definition says, in the calling thread, and say how it ended.
+
+    A job without an action is a no-op.
+    """
     action = run.claim.definition.action
     if action is None:
         return SUCCESS

@@ -1,8 +1,9 @@
 """Commands: a process group of its own, bounded output, and an end that leaves nothing behind.
 
-The worker waits for two things at once, without polling: what the job writes, and the end of its main process (a pidfd).  It never waits for the end of the
-pipe, which grandchildren may hold for ever.  A process is signalled only between its start and its reaping, so that a signal never meets
-another's process id; what is left of its group when it ends is killed while its zombie still holds the group's number.
+The worker waits for two things at once, without polling: what the job writes, and the end of its main process (a
+pidfd).  It never waits for the end of the pipe, which grandchildren may hold for ever.  A process is signalled only
+between its start and its reaping, so that a signal never meets another's process id; what is left of its group when it
+ends is killed while its zombie still holds the group's number.
 """
 
 from __future__ import annotations
@@ -43,7 +44,12 @@ class Tail:
 def run_command(run: Run, command: Command, host: Host) -> Result:
     """Run a command to its end; called in the worker's thread."""
     definition = run.claim.definition
-    environment = {**host.environment, **dict(definition.env), **identity(run.claim, host.node), "KRONII_INSTANCE": host.mark}
+    environment = {
+        **host.environment,
+        **dict(definition.env),
+        **identity(run.claim, host.node),
+        "KRONII_INSTANCE": host.mark,
+    }
     try:
         process = subprocess.Popen(
             command.argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=definition.cwd,
@@ -122,7 +128,9 @@ def _result(run: Run, status: int, output: str | None) -> Result:
     """A status of 0 counts even where the end was under way: the work was done."""
     if status == 0:
         return Result(Outcome.SUCCESS, 0, None, output)
-    code, how = (status, f"exit status {status}") if status > 0 else (128 - status, f"killed by {_signal_name(-status)}")
+    code, how = (
+        (status, f"exit status {status}") if status > 0 else (128 - status, f"killed by {_signal_name(-status)}")
+    )
     if run.reason is None:
         return Result(Outcome.FAILED, code, how, output)
     return Result(run.reason, code, f"{ending(run)} ({how})", output)

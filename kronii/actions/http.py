@@ -29,7 +29,9 @@ def run_http(run: Run, action: Http, host: Host) -> Result:
     line = _Line()
     run.attach(line.cut, line.cut)
     try:
-        with line.opener().open(_request(run, action, host), timeout=max(0.001, run.deadline - time.monotonic())) as response:
+        with line.opener().open(
+            _request(run, action, host), timeout=max(0.001, run.deadline - time.monotonic())
+        ) as response:
             return _result(run, action, response.status, response.reason, _read(response))
     except urllib.error.HTTPError as error:
         with error:
@@ -123,7 +125,9 @@ def _result(run: Run, action: Http, status: int, reason: str, output: str | None
         return Result(run.reason, error=ending(run), output=output)
     if any(expected in (str(status), f"{status // 100}xx") for expected in action.expect):
         return Result(Outcome.SUCCESS, output=output)
-    return Result(Outcome.FAILED, error=f"status {status} {reason}, expected {' or '.join(action.expect)}", output=output)
+    return Result(
+        Outcome.FAILED, error=f"status {status} {reason}, expected {' or '.join(action.expect)}", output=output
+    )
 
 
 def _failed(run: Run, error: Exception) -> Result:

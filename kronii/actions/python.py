@@ -1,6 +1,7 @@
 """Functions: called in the worker's thread, with a context if they take one.
 
-A thread can't be ended from outside.  Past its timeout a function is told by its context's stop event; its lock is kept until it really returns.
+A thread can't be ended from outside.  Past its timeout a function is told by its context's stop event; its lock is
+kept until it really returns.
 """
 
 from __future__ import annotations

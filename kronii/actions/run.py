@@ -1,8 +1,8 @@
 """A run in flight: the claim, and the one way to end it from outside.
 
-The worker thread that executes a run waits without polling.  Whoever wants the run to end calls `end` (a request: TERM to
-the process group, the stop event, a cancel) and, when the grace is over, `kill`.  The first reason given stays: a run that is ended because
-of its timeout is a `timeout`, however the instance fares afterwards.
+The worker thread that executes a run waits without polling.  Whoever wants the run to end calls `end` (a request: TERM
+to the process group, the stop event, a cancel) and, when the grace is over, `kill`.  The first reason given stays: a
+run that is ended because of its timeout is a `timeout`, however the instance fares afterwards.
 """
 
 from __future__ import annotations

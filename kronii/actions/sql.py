@@ -1,7 +1,7 @@
 """SQL: one statement (or several) in DATABASE_URL's database, in a session of its own.
 
-The session takes an advisory lock of its own first: should a broken instance's statement still run on the server, its successor waits for
-it to end rather than run beside it.
+The session takes an advisory lock of its own first: should a broken instance's statement still run on the server, its
+successor waits for it to end rather than run beside it.
 """
 
 from __future__ import annotations
