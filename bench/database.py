@@ -51,7 +51,9 @@ class Database:
 
     def commits(self) -> int:
         """Transactions in this database, ours among them."""
-        return int(self.value("SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"))
+        return int(
+            self.value("SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()")
+        )
 
 
 @contextlib.contextmanager

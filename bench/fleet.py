@@ -64,7 +64,13 @@ class Fleet:
         for _ in range(count):
             node = f"node-{len(self.processes)}"
             self.processes.append(
-                subprocess.Popen([sys.executable, "-m", "kronii", "run"], cwd=ROOT, env=self._environment(node), stdout=log, stderr=log)
+                subprocess.Popen(
+                    [sys.executable, "-m", "kronii", "run"],
+                    cwd=ROOT,
+                    env=self._environment(node),
+                    stdout=log,
+                    stderr=log,
+                )
             )
         log.close()
 
@@ -79,7 +85,11 @@ class Fleet:
     def wait_connected(self, count: int, seconds: float = 120.0) -> None:
         """Wait until so many instances have registered and hold a session."""
         wanted = "SELECT to_regclass('nodes') IS NOT NULL"
-        self.wait(lambda: self.database.value(wanted) and self.database.value("SELECT count(*) FROM nodes") >= count, seconds, "connected")
+        self.wait(
+            lambda: self.database.value(wanted) and self.database.value("SELECT count(*) FROM nodes") >= count,
+            seconds,
+            "connected",
+        )
 
     def wait(self, done: Callable[[], object], seconds: float, what: str) -> None:
         """Look every 5 ms until `done`; raises RuntimeError with the log if an instance ends or the time is over."""

@@ -20,7 +20,11 @@ def _fields(pid: int) -> list[str]:
 
 def descendants(pid: int) -> set[int]:
     """A process and everything below it."""
-    parents = {int(entry): int(fields[1]) for entry in os.listdir("/proc") if entry.isdigit() and (fields := _fields(int(entry)))}
+    parents = {
+        int(entry): int(fields[1])
+        for entry in os.listdir("/proc")
+        if entry.isdigit() and (fields := _fields(int(entry)))
+    }
     found, size = {pid}, 0
     while size != len(found):
         size = len(found)

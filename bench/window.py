@@ -67,9 +67,7 @@ def _snapshot(fleet: Fleet) -> _Snapshot:
 
 def make_due(fleet: Fleet, where: str = "true") -> float:
     """Make jobs due together from LEAD seconds on; returns that second (Unix time, the database's clock)."""
-    statement = (
-        f"UPDATE jobs SET next_run = date_trunc('second', clock_timestamp() AT TIME ZONE 'UTC') + INTERVAL '{LEAD} s' WHERE {where}"
-    )
+    statement = f"UPDATE jobs SET next_run = date_trunc('second', clock_timestamp() AT TIME ZONE 'UTC') + INTERVAL '{LEAD} s' WHERE {where}"
     fleet.database.execute(statement)
     return float(fleet.database.value(f"SELECT extract(epoch FROM max(next_run)) FROM jobs WHERE {where}"))
 
@@ -125,7 +123,9 @@ def read(fleet: Fleet, begin: float, end: float, where: str = "true") -> Window:
     window.lost = window.due - window.ran
     window.p50, window.p99, window.worst = map(float, row[3] or (0, 0, 0))
     ended = "finished_at >= to_timestamp(%s) AT TIME ZONE 'UTC' AND finished_at < to_timestamp(%s) AT TIME ZONE 'UTC'"
-    window.rate = fleet.database.value(f"SELECT count(*) FROM runs WHERE {ended}", begin - 0.5, end - 0.5) / (end - begin)
+    window.rate = fleet.database.value(f"SELECT count(*) FROM runs WHERE {ended}", begin - 0.5, end - 0.5) / (
+        end - begin
+    )
     return window
 
 

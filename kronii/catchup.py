@@ -53,8 +53,12 @@ def plan(claim: Claim, now: datetime, live_since: datetime) -> Claim | Closing:
         claim: the claim, of its job's oldest tick without an outcome.
         now: the database's time, naive UTC.
         live_since: since when an instance has been connected without a break, naive UTC.
+
+    A job with splay lives that much later: its ticks are looked at as if the clock were set back by its share.
     """
     definition = claim.definition
+    behind = timedelta(seconds=definition.offset)
+    now, live_since = now - behind, live_since - behind
     if claim.trigger is Trigger.MANUAL or claim.attempt > 1 or definition.catch_up is CatchUp.ALL:
         return claim
     tick = claim.scheduled_for
@@ -110,7 +114,8 @@ def close(
     if result.outcome is not Outcome.SUCCESS and claim.failures < definition.retries.attempts:
         return Closing(over=False, delay=backoff(definition.retries, claim.failures, uniform))
     if definition.catch_up is CatchUp.NONE:
-        return pass_over(definition.schedule, claim.scheduled_for, max(now, claim.scheduled_for))
+        until = now - timedelta(seconds=definition.offset)
+        return pass_over(definition.schedule, claim.scheduled_for, max(until, claim.scheduled_for))
     return Closing(over=True, next_run=definition.schedule.next(claim.scheduled_for))
 
 

@@ -136,8 +136,7 @@ def _time(text: str) -> datetime:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time: write it as 2026-11-23T08:00:00Z") from error
 
 
-# -- commands
-# -------------------------------------------------------------------------------------------------------------
+# -- commands ----------------------------------------------------------------------------------------------------------
 
 
 def run(options: argparse.Namespace) -> int:
@@ -319,8 +318,7 @@ def _say_pending(found: int, latest: int, check: Callable[[int], None]) -> int:
     return int(found != latest)
 
 
-# -- shared
-# ---------------------------------------------------------------------------------------------------------------
+# -- shared ------------------------------------------------------------------------------------------------------------
 
 
 def _settings() -> Settings:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 #: Seconds by which a new reading may differ from the estimate before it is taken for a step of the server's clock.
 STEP = 0.5
 #: Readings kept: the best of them bounds the delay between the server's reading its clock and our hearing of it.
 READINGS = 32
 
-_ORIGIN = datetime(1970, 1, 1)
+_ORIGIN = datetime.fromtimestamp(0, UTC).replace(tzinfo=None)
 
 
 class DatabaseClock:

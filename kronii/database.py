@@ -94,7 +94,7 @@ def connect(url: str, application: str, settings: Mapping[str, str], network: fl
 
 def prepare(connection: Connection, settings: Mapping[str, str], network: float) -> None:
     """Put the session's settings in force and refuse a pooler in transaction mode; raises as `connect` does."""
-    wanted = COMMON | _server_limits(network, connection.info.server_version) | settings
+    wanted = {**COMMON, **_server_limits(network, connection.info.server_version), **settings}
     with border():
         rows = connection.execute(
             "SELECT set_config(name, value, false), pg_backend_pid(), pg_is_in_recovery() OR current_setting('transaction_read_only')::bool"

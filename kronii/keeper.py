@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -120,19 +120,27 @@ class Keeper:
         shutil.rmtree(scratch, ignore_errors=True)
         options = ["--no-locale", "--encoding=UTF8", "--auth=trust", f"--username={NAME}"]
         hurry = self.settings.get("fsync") == "off"
-        self._call([folder / "initdb", "-D", scratch, *options, *(["--no-sync"] if hurry else [])])
-        single = [folder / "postgres", "--single", "-D", scratch, *(["-F"] if hurry else []), "postgres"]
+        options += ["--no-sync"] if hurry else []
+        self._call([folder / "initdb", "-D", scratch, *options])
+        single: list[str | Path] = [
+            folder / "postgres",
+            "--single",
+            "-D",
+            scratch,
+            *(["-F"] if hurry else []),
+            "postgres",
+        ]
         self._call(single, f"CREATE DATABASE {NAME}\n")
         os.rename(scratch, data)
 
-    def _call(self, command: list[str | Path], text: str = "") -> None:
+    def _call(self, command: Sequence[str | Path], text: str = "") -> None:
         seen = _log_size()
         with self._spawned(command, subprocess.PIPE) as process:
             process.communicate(text.encode())
         if process.returncode:
             raise DatabaseUnavailable(f"{command[0]} failed: {self._last_words(seen)}")
 
-    def _spawned(self, command: list[str | Path], stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+    def _spawned(self, command: Sequence[str | Path], stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
         """Start a program as the account, with nothing of our environment, that dies with us."""
         keeper = os.getpid()
 
@@ -150,7 +158,7 @@ class Keeper:
         """Start postgres; wait for what a killed predecessor left, and until it takes connections."""
         settings = {**ALWAYS, "unix_socket_directories": f'"{sockets}"', **self.settings}
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        command = [folder / "postgres", "-D", data, *options]
+        command: list[str | Path] = [folder / "postgres", "-D", data, *options]
         deadline = time.monotonic() + START_WITHIN
         while True:
             seen = _log_size()

@@ -62,7 +62,7 @@ class Metrics:
         self._late = Histogram(LATENESS_BUCKETS)
         self._counts: Counter[str] = Counter(dict.fromkeys(_COUNTERS, 0))
         self._reloads: Counter[bool] = Counter({True: 0, False: 0})
-        self.registry.register(self)  # type: ignore[arg-type]
+        self.registry.register(self)
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
 

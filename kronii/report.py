@@ -38,7 +38,7 @@ class RunReport:
             if self._said[good] > BOUND:
                 self._held_back[recorded.outcome] += 1
                 return
-        (log.info if good else log.warning)(*_sentence(recorded), **_fields(recorded))
+        (log.info if good else log.warning)(_sentence(recorded), **_fields(recorded))
 
     def _turn_to(self, second: int) -> None:
         if second != self._second:
@@ -47,10 +47,10 @@ class RunReport:
             self._second, self._said, self._held_back = second, Counter(), Counter()
 
 
-def _sentence(recorded: Recorded) -> tuple[str]:
+def _sentence(recorded: Recorded) -> str:
     if recorded.outcome is Outcome.LOST:
-        return ("run fenced: its outcome comes too late",)
-    return ("tick skipped",) if recorded.outcome is Outcome.SKIPPED else (f"run {recorded.outcome.value}",)
+        return "run fenced: its outcome comes too late"
+    return "tick skipped" if recorded.outcome is Outcome.SKIPPED else f"run {recorded.outcome.value}"
 
 
 def _fields(recorded: Recorded) -> dict[str, object]:

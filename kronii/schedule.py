@@ -184,7 +184,8 @@ class Schedule:
             return timedelta(0), timedelta(0)
         aware = wall.replace(tzinfo=self._zone, fold=0)
         first, last = aware.utcoffset(), aware.replace(fold=1).utcoffset()
-        assert first is not None and last is not None
+        assert first is not None
+        assert last is not None
         return first, last
 
     def _next_in_zone(self, after: datetime) -> datetime | None:
@@ -380,13 +381,12 @@ def _shared(cron: str, timezone: str, seed: str) -> Schedule:
     return Schedule(cron, timezone, seed)
 
 
-# -- reading an expression
-# ------------------------------------------------------------------------------------------------
+# -- reading an expression ---------------------------------------------------------------------------------------------
 
 
 def _fields(cron: str) -> list[str]:
     """Seven fields, seconds first; raises ScheduleError."""
-    if not isinstance(cron, str) or not cron.strip():
+    if not cron.strip():
         raise ScheduleError("a cron expression is missing: write six fields, second first, as in '0 30 2 * * *'")
     text = cron.strip()
     if text.startswith("@"):
@@ -451,9 +451,9 @@ def _culprit(fields: list[str], reason: str) -> str:
 
 
 def _hint(place: int, field: str) -> str:
-    names = {4: calendar.month_abbr[1:], 5: calendar.day_abbr}.get(place, [])
+    names = {4: list(calendar.month_abbr)[1:], 5: list(calendar.day_abbr)}.get(place, [])
     words = re.findall(r"[A-Za-z]{2,}", field)
-    close = [match for word in words for match in difflib.get_close_matches(word[:3].title(), list(names), 1)]
+    close = [match for word in words for match in difflib.get_close_matches(word[:3].title(), names, 1)]
     ranges = ("0-59", "0-59", "0-23", "1-31", "1-12 or jan-dec", "0-7 or sun-sat", "1970-2099")
     return (
         f": did you mean {close[0].lower()}?"

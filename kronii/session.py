@@ -14,6 +14,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
+
+import psycopg
 
 from kronii import __version__
 from kronii.clock import DatabaseClock
@@ -42,6 +45,8 @@ class Lost:
 class Round:
     """What one round trip brought back."""
 
+    #: Since when the fleet has been connected without a break.
+    live_since: datetime
     claims: list[Claim] = field(default_factory=list)
     lost: list[Lost] = field(default_factory=list)
     #: True if more may be due than was asked for.
@@ -49,8 +54,6 @@ class Round:
     #: Due moments of jobs and ends of leases to come (naive UTC); None where there is none.
     next_due: datetime | None = None
     next_lease: datetime | None = None
-    #: Since when the fleet has been connected without a break.
-    live_since: datetime = datetime.max
     #: The latest registration.
     version: int = 0
 
@@ -195,7 +198,7 @@ class Session:
             DatabaseUnavailable, DatabaseError: the session is of no more use: `drop` it.
         """
         connection = self._live()
-        me = {"id": self.lease.identity}
+        me: dict[str, object] = {"id": self.lease.identity}
         freed = self._held(freed)
         sent = time.monotonic()
         with border(), connection.pipeline():
@@ -272,19 +275,19 @@ class Session:
             "passed": [*holdings.foreign, *passed], "seats": seats, "fresh": fresh,
         }  # fmt: skip
 
-    def _claims(self, rows: Sequence[tuple[object, ...]], holdings: Holdings) -> list[Claim]:
+    def _claims(self, rows: Sequence[tuple[Any, ...]], holdings: Holdings) -> list[Claim]:
         claims = []
         for job_id, lock_key, run_id, scheduled_for, attempt, trigger, failures, missed in rows:
             if run_id is None:
-                self._pass_over(str(job_id))
+                self._pass_over(job_id)
                 continue
-            self._locks[lock_key] += 1  # type: ignore[index]
-            self._passed.pop(job_id, None)  # type: ignore[arg-type]
+            self._locks[lock_key] += 1
+            self._passed.pop(job_id, None)
             claims.append(
                 Claim(
                     run_id, job_id, lock_key, self.lease.identity, holdings.jobs[job_id], scheduled_for, attempt, Trigger(trigger),
                     failures, missed,
-                )  # type: ignore[arg-type, index]
+                )
             )  # fmt: skip
         return claims
 
@@ -327,10 +330,10 @@ class Session:
             raise DatabaseUnavailable("not connected")
         return self._connection
 
-    def _send(self, name: str, values: dict[str, object]):  # type: ignore[no-untyped-def]
+    def _send(self, name: str, values: dict[str, object]) -> psycopg.Cursor[Any]:
         return self._live().execute(queries()[name], values, prepare=True)
 
-    def _named(self, name: str, values: dict[str, object]) -> list[tuple[object, ...]]:
+    def _named(self, name: str, values: dict[str, object]) -> list[tuple[Any, ...]]:
         with border():
             cursor = self._send(name, values)
             return cursor.fetchall() if cursor.description else []

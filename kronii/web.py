@@ -85,7 +85,7 @@ class Web:
                 "\n".join(reasons or ["ok"]) + "\n",
             )
         body = self._metrics({**environ, "REQUEST_METHOD": "GET"}, start_response)
-        return [] if method == "HEAD" else body  # type: ignore[return-value]
+        return [] if method == "HEAD" else body
 
 
 def _plain(

@@ -9,7 +9,7 @@ import yaml
 
 from kronii.definitions.excerpt import Place, Source
 from kronii.definitions.problems import DefinitionsError, Problem, Report
-from kronii.definitions.tree import QUOTE_STAR, Composer, Node, Refused
+from kronii.definitions.tree import DEPTH_LIMIT, QUOTE_STAR, Composer, Node, Refused
 
 #: Bytes of the largest file that is read: a hundred times what 10,000 usual jobs take.
 SIZE_LIMIT = 64 * 1024 * 1024
@@ -120,6 +120,8 @@ def _syntax_cause(source: Source, place: Place, error: yaml.MarkedYAMLError) -> 
     context = f"{error.context} {error.problem}"
     if "alias" in context:
         return "an alias (*) without its anchor (&): to begin a text with *, quote it"
+    if "nesting depth" in context:  # libyaml's own limit, met before ours where it looks far ahead
+        return f"nested deeper than {DEPTH_LIMIT} levels"
     if "cannot start any token" in context and sign:
         return f"a text can't begin with {sign}: quote it"
     if "flow" in context and error.context_mark:

@@ -57,7 +57,11 @@ class Instance:
         #: Lines on stderr that are no events.
         self.lines: list[str] = []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "kronii", *arguments], env=environment, cwd=directory, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-m", "kronii", *arguments],
+            env=environment,
+            cwd=directory,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -177,7 +181,9 @@ class Fleet:
 
     def held(self, name: str, **keys: Any) -> dict[str, Any]:
         """A job that is due when a test says so, and goes on until `release` is called."""
-        return self.job(name, f"until [ -e {self.directory}/release-{name} ]; do sleep 0.02; done", **{"cron": RARELY, **keys})
+        return self.job(
+            name, f"until [ -e {self.directory}/release-{name} ]; do sleep 0.02; done", **{"cron": RARELY, **keys}
+        )
 
     def release(self, name: str) -> None:
         """Let the job `held` under this name end."""
@@ -189,7 +195,11 @@ class Fleet:
 
     def environment(self, **environ: str) -> dict[str, str]:
         """An instance's environment."""
-        private = {name: value for name, value in os.environ.items() if not name.startswith("KRONII_") and name != "DATABASE_URL"}
+        private = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("KRONII_") and name != "DATABASE_URL"
+        }
         return {
             **private, "DATABASE_URL": self.url, "METRICS_PORT": "0", "KRONII_LEASE": "2s", "KRONII_LOG_FORMAT": "json",
             "PYTHONPATH": os.pathsep.join([str(self.directory), str(ROOT)]), "PYTHONDONTWRITEBYTECODE": "1", **environ,
@@ -255,7 +265,9 @@ class Fleet:
 
     def begun(self, job: str, times: int = 1, timeout: float = 20.0) -> Line:
         """Wait until the job has begun so many times; the line of the last."""
-        return wait_until(lambda: [line for line in self.work(job) if line.what == "begin"][times - 1 : times], timeout)[0]
+        return wait_until(
+            lambda: [line for line in self.work(job) if line.what == "begin"][times - 1 : times], timeout
+        )[0]
 
     def ended(self, job: str, outcome: str, times: int = 1, timeout: float = 20.0) -> dict[str, Any]:
         """Wait until so many of the job's runs have this outcome; the row of the last."""

@@ -56,7 +56,7 @@ SYNTAX = [
     ("bad escape", 'jobs:\n  - name: "\\q"\n', "2:12", "unknown escape"),
     ("recursion", "x-a: &a [*a]\n" + J, "1:10", "repeat itself without end"),
     ("bomb", bomb() + J, "6:46", "aliases (*) repeat more than"),
-    ("deep list", "x-a: " + "[" * 100_000, "1:45", "nested deeper than 40"),
+    ("deep list", "x-a: " + "[" * 900 + "]" * 900, "1:45", "nested deeper than 40"),
     ("deep blocks", "- " * 100_000, "1:81", "nested deeper than 40"),
     ("deep by alias", "x-a: &a " + "[" * 30 + "]" * 30 + "\nx-b: " + "[" * 20 + "*a", "2:26", "nested deeper than 40"),
 ]
@@ -229,6 +229,11 @@ def test_bad(text: str, place: str, fragment: str) -> None:
     assert any(fragment in line for line in heads), report
     assert SECRET not in report
     assert "Traceback" not in report
+
+
+@pytest.mark.parametrize("text", ["x-a: " + "[" * 100_000, "x-a: " + "{a: " * 100_000, "- " * 100_000])
+def test_no_depth_is_deep_enough(text: str) -> None:
+    assert "nested deeper than 40" in check_text(text, "jobs.yaml").errors[0].message
 
 
 def test_caret_stands_under_the_column() -> None:
