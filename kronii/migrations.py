@@ -6,8 +6,12 @@ start at once agree: the first does the work, the others wait for its lock and f
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
+
+import psycopg
 
 from kronii.database import Connection, border, sql_directory
 from kronii.errors import ConfigError
@@ -47,7 +51,7 @@ def migrate(connection: Connection) -> list[int]:
     check(version(connection))
     if version(connection) == latest():
         return []
-    with border(), connection.transaction():
+    with border(), _rights(), connection.transaction():
         connection.execute("SET LOCAL lock_timeout = 0")
         connection.execute("SET LOCAL statement_timeout = 0")
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
@@ -55,6 +59,17 @@ def migrate(connection: Connection) -> list[int]:
             "CREATE TABLE IF NOT EXISTS kronii_schema (version INTEGER PRIMARY KEY, applied_at TIMESTAMPTZ NOT NULL DEFAULT now())"
         )
         return _apply(connection)
+
+
+@contextlib.contextmanager
+def _rights() -> Iterator[None]:
+    """Missing rights are a matter of set-up: no waiting mends them."""
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise ConfigError(
+            f"the schema can't be created or upgraded: {error.diag.message_primary}; run `kronii migrate` as a role that may"
+        ) from error
 
 
 def check(found: int) -> None:
