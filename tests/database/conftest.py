@@ -1,0 +1,140 @@
+"""One room of Kronii with a real database: sessions and pools without an instance around them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+from psycopg_pool import ConnectionPool
+
+from kronii.clock import DatabaseClock
+from kronii.database import connect
+from kronii.lease import Lease, Terms
+from kronii.model import Claim, Definition
+from kronii.registration import Holdings, Registered, register
+from kronii.schedule import schedule
+from kronii.session import Round, Session
+from kronii.settings import Settings
+from kronii.store import Store
+
+#: Practically never on its own: a test sets `next_run` itself.
+RARELY = "0 0 0 1 1 *"
+
+
+class Table:
+    """What the database says, asked in a session of the test's own."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self.connection = connection
+
+    def query(self, statement: str, *values: object) -> list[dict[str, Any]]:
+        """Rows as dictionaries."""
+        with self.connection.cursor(row_factory=dict_row) as cursor:
+            cursor.execute(statement.encode(), values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def job(self, name: str) -> dict[str, Any]:
+        """One row of `jobs`, with its version in the table."""
+        return self.query("SELECT *, xmin::text, id::text FROM jobs WHERE name = %s", name)[0]
+
+    def runs(self, name: str) -> list[dict[str, Any]]:
+        """The runs of a job, oldest first."""
+        return self.query("SELECT r.* FROM runs r JOIN jobs j ON j.id = r.job_id WHERE j.name = %s ORDER BY r.id", name)
+
+    def due(self, *names: str, ago: float = 0.0) -> None:
+        """Make jobs due so many seconds ago."""
+        self.query(
+            "UPDATE jobs SET next_run = statement_timestamp() AT TIME ZONE 'UTC' - %s * INTERVAL '1 s' WHERE name = ANY (%s)",
+            ago, list(names),
+        )  # fmt: skip
+
+    def locks(self, pid: int) -> set[int]:
+        """Keys of the advisory locks that a backend holds."""
+        rows = self.query(
+            "SELECT (classid::bigint << 32) | objid::bigint AS key FROM pg_locks"
+            " WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND pid = %s", pid,
+        )  # fmt: skip
+        return {row["key"] for row in rows}
+
+    def hold(self, *names: str) -> None:
+        """Take the locks of jobs in the test's own session."""
+        self.query("SELECT pg_advisory_lock(lock_key) FROM jobs WHERE name = ANY (%s)", list(names))
+
+    def end_lease(self, node: str) -> None:
+        """As if nobody had heard of the instance for a long time."""
+        self.query("UPDATE nodes SET lease_until = lease_until - INTERVAL '1 hour' WHERE name = %s", node)
+
+
+class Member:
+    """One instance's dedicated session, without the loop."""
+
+    def __init__(self, url: str, node: str, lease: float = 15.0, quarantine: int = 3) -> None:
+        self.url = url
+        self.lease = Lease(Terms(lease))
+        settings = Settings(database_url=url, node=node, lease=lease, quarantine=quarantine)
+        self.session = Session(settings, self.lease, DatabaseClock())
+        self.holdings = Holdings({}, 0)
+
+    def register(self, *definitions: Definition) -> Registered:
+        """Register a file with these jobs."""
+        with connect(self.url, "test register", {}, 10.0) as connection:
+            registered = register(connection, definitions)
+        self.holdings = registered.holdings
+        return registered
+
+    def open(self, running: Iterable[Claim] = ()) -> set[int]:
+        """Open the session; returns the locks that could not be taken back."""
+        claims = list(running)
+        return self.session.open(lambda: claims)
+
+    def round(self, freed: Sequence[int] = (), seats: int = 0, fresh: int | None = None, renew: bool = False) -> Round:
+        """One round trip."""
+        return self.session.round(freed, seats, seats if fresh is None else fresh, renew, self.holdings)
+
+    def claim(self, seats: int = 10, fresh: int | None = None) -> list[Claim]:
+        """Claim what is due."""
+        return self.round(seats=seats, fresh=fresh).claims
+
+    def locks(self, table: Table) -> set[int]:
+        """Keys of the locks that this session holds."""
+        return table.locks(self.session.backend_pid)
+
+
+@pytest.fixture
+def table(connection: psycopg.Connection[Any]) -> Table:
+    """Facts about the fresh database."""
+    return Table(connection)
+
+
+@pytest.fixture
+def member(database_url: str) -> Iterator[Callable[..., Member]]:
+    """`member("a")`: an instance's session on the fresh database, not yet open; closed at the end."""
+    members: list[Member] = []
+
+    def make(node: str = "a", **keys: Any) -> Member:
+        members.append(Member(database_url, node, **keys))
+        return members[-1]
+
+    yield make
+    for made in members:
+        made.session.drop()
+
+
+@pytest.fixture
+def job() -> Callable[..., Definition]:
+    """`job("name", cron=..., ...)`: a definition."""
+
+    def make(name: str, cron: str = RARELY, timezone: str = "UTC", **keys: Any) -> Definition:
+        return Definition(name, schedule(cron, timezone, name), **keys)
+
+    return make
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    """What writes outcomes."""
+    with ConnectionPool(database_url, min_size=1, max_size=2, kwargs={"autocommit": True}, open=True) as pool:
+        yield Store(pool, "a")
