@@ -34,8 +34,10 @@ class Wakeup:
             poll.register(fd, select.POLLIN)
         ready = {found for found, _ in self._poll(poll, seconds)}
         if self._fd in ready:
-            self._rung = False
+            # In this order: a ring between the two is before the return, which is all it asks for.  The other way round it
+            # would be read away while `_rung` says that it is still there, and the bell would be dumb for ever.
             os.eventfd_read(self._fd)
+            self._rung = False
         return fd is not None and fd in ready
 
     @staticmethod
