@@ -59,20 +59,20 @@ RETURNING r.id
 -- Rows first, then locks over the materialized rows (a lock in a filter is taken for rows that are then dropped), then the claim.
 -- Ticks of this second come before a backlog, which has the places that `fresh` leaves; both are short walks along one index.
 WITH fresh AS MATERIALIZED (
-    SELECT id, lock_key, due FROM jobs
+    SELECT id, lock_key, due, run_id AS previous FROM jobs
      WHERE active
        AND due > statement_timestamp() AT TIME ZONE 'UTC' - INTERVAL '1 s'
        AND due <= statement_timestamp() AT TIME ZONE 'UTC'
        AND owner IS NULL AND version <= %(version)s AND id <> ALL (%(passed)s::uuid[])
      ORDER BY due LIMIT %(fresh)s FOR UPDATE SKIP LOCKED
 ), overdue AS MATERIALIZED (
-    SELECT id, lock_key, due FROM jobs
+    SELECT id, lock_key, due, run_id AS previous FROM jobs
      WHERE active
        AND due <= statement_timestamp() AT TIME ZONE 'UTC' - INTERVAL '1 s'
        AND owner IS NULL AND version <= %(version)s AND id <> ALL (%(passed)s::uuid[])
      ORDER BY due LIMIT %(seats)s - (SELECT count(*) FROM fresh) FOR UPDATE SKIP LOCKED
 ), tried AS MATERIALIZED (
-    SELECT id, lock_key, pg_try_advisory_lock(lock_key) AS locked
+    SELECT id, lock_key, previous, pg_try_advisory_lock(lock_key) AS locked
       FROM (SELECT * FROM fresh UNION ALL SELECT * FROM overdue) AS picked
 ), claimed AS (
     UPDATE jobs AS j
@@ -81,18 +81,22 @@ WITH fresh AS MATERIALIZED (
            attempt = j.attempt + (j.manual_at IS NULL)::int
       FROM tried
      WHERE tried.locked AND j.id = tried.id
-    RETURNING j.id, j.lock_key, j.run_id, j.attempt, j.failures, j.missed,
+    RETURNING j.id, j.lock_key, j.run_id, j.failures,
+              CASE WHEN j.manual_at IS NULL THEN j.attempt
+                   ELSE 1 + COALESCE((SELECT r.attempt FROM runs AS r WHERE r.id = tried.previous AND r.trigger = 'manual'
+                                                                        AND r.scheduled_for = j.manual_at), 0) END AS attempt,
+              CASE WHEN j.manual_at IS NULL THEN j.missed ELSE 0 END AS missed,
               COALESCE(j.manual_at, j.next_run) AS scheduled_for,
               CASE WHEN j.manual_at IS NOT NULL THEN 'manual' WHEN j.attempt = 1 THEN 'schedule'
                    WHEN j.retry_at IS NOT NULL THEN 'retry' ELSE 'recovery' END AS trigger
 ), started AS (
     INSERT INTO runs (id, job_id, scheduled_for, attempt, trigger, node, started_at, outcome, missed)
-    SELECT run_id, id, scheduled_for, CASE trigger WHEN 'manual' THEN 1 ELSE attempt END, trigger, %(node)s,
-           statement_timestamp() AT TIME ZONE 'UTC', 'running', CASE trigger WHEN 'manual' THEN 0 ELSE missed END
+    SELECT run_id, id, scheduled_for, attempt, trigger, %(node)s, statement_timestamp() AT TIME ZONE 'UTC', 'running', missed
       FROM claimed
 )
-SELECT tried.id::text, tried.lock_key, c.run_id, c.scheduled_for, c.attempt, c.trigger, c.failures, c.missed
-  FROM tried LEFT JOIN claimed AS c USING (id)
+SELECT id::text, lock_key, run_id, scheduled_for, attempt, trigger, failures, missed FROM claimed
+ UNION ALL
+SELECT id::text, lock_key, NULL, NULL, NULL, NULL, NULL, NULL FROM tried WHERE NOT locked
 
 -- name: horizon
 -- What the loop must know to sleep well.
@@ -110,7 +114,8 @@ WITH dead AS MATERIALIZED (
      WHERE id <> %(id)s AND lease_until <= statement_timestamp() AT TIME ZONE 'UTC' - %(grace)s * INTERVAL '1 s'
         OR died_at IS NOT NULL
 ), orphaned AS MATERIALIZED (
-    SELECT j.id, j.lock_key, j.run_id, dead.name FROM jobs AS j JOIN dead ON dead.id = j.owner
+    SELECT j.id, j.lock_key, j.run_id, dead.name, %(quarantine)s > 0 AND j.deaths + 1 >= %(quarantine)s AS deadly
+      FROM jobs AS j JOIN dead ON dead.id = j.owner
      WHERE j.active AND j.due <= statement_timestamp() AT TIME ZONE 'UTC'
        FOR UPDATE OF j SKIP LOCKED
 ), free AS MATERIALIZED (
@@ -118,13 +123,13 @@ WITH dead AS MATERIALIZED (
 ), freed AS (
     UPDATE jobs AS j
        SET owner = NULL, deaths = j.deaths + 1, retry_at = NULL,
-           status = CASE WHEN %(quarantine)s > 0 AND j.deaths + 1 >= %(quarantine)s THEN 'paused' ELSE 'pending' END,
-           paused_at = CASE WHEN %(quarantine)s > 0 AND j.deaths + 1 >= %(quarantine)s
-                            THEN statement_timestamp() AT TIME ZONE 'UTC' END,
-           pause_reason = CASE WHEN %(quarantine)s > 0 AND j.deaths + 1 >= %(quarantine)s
-                               THEN 'quarantined: ' || (j.deaths + 1) || ' instances died while they ran this tick' END
+           manual_at = CASE WHEN NOT free.deadly THEN j.manual_at END,
+           status = CASE WHEN free.deadly OR j.paused_at IS NOT NULL OR NOT j.enabled THEN 'paused' ELSE 'pending' END,
+           paused_at = CASE WHEN free.deadly THEN statement_timestamp() AT TIME ZONE 'UTC' ELSE j.paused_at END,
+           pause_reason = CASE WHEN free.deadly THEN 'quarantined: ' || (j.deaths + 1) || ' instances died while they ran this tick'
+                               ELSE j.pause_reason END
       FROM free WHERE j.id = free.id
-    RETURNING j.id, j.name, free.run_id, free.name AS node, j.paused_at IS NOT NULL AS quarantined
+    RETURNING j.id, j.name, free.run_id, free.name AS node, free.deadly AS quarantined
 ), lost AS (
     UPDATE runs AS r
        SET outcome = 'lost', finished_at = statement_timestamp() AT TIME ZONE 'UTC', error = 'instance ' || freed.node || ' died'
@@ -144,7 +149,8 @@ WITH dead AS MATERIALIZED (
        FOR UPDATE OF j SKIP LOCKED
 ), freed AS (
     UPDATE jobs AS j
-       SET owner = NULL, status = CASE WHEN j.retired_at IS NOT NULL THEN 'retired' WHEN j.active THEN 'pending' ELSE 'paused' END
+       SET owner = NULL, status = CASE WHEN j.retired_at IS NOT NULL THEN 'retired' WHEN j.paused_at IS NOT NULL OR NOT j.enabled THEN 'paused'
+                                       ELSE 'pending' END
       FROM idle WHERE j.id = idle.id
     RETURNING idle.run_id, idle.name
 ), lost AS (
@@ -164,14 +170,15 @@ WITH moved AS (
 ), ticks AS (
     UPDATE jobs AS j SET next_run = m.tick, missed = m.missed
       FROM moved AS m WHERE j.id = m.id AND j.run_id = m.run_id AND j.owner = %(id)s
-    RETURNING j.run_id
+    RETURNING m.run_id, m.tick, m.missed
 )
 UPDATE runs AS r SET scheduled_for = m.tick, missed = m.missed
-  FROM moved AS m JOIN ticks USING (run_id) WHERE r.id = m.run_id
+  FROM ticks AS m WHERE r.id = m.run_id
 RETURNING r.id
 
 -- name: finish
 -- Compare and set: the outcome counts only if the claim is still the one that the run was started under.
+-- What `recorded` needs comes with the rows of `closed`: the planner takes those for one row, and joins by comparing each with each.
 WITH ended AS MATERIALIZED (
     SELECT * FROM unnest(
         %(ids)s::uuid[], %(runs)s::bigint[], %(owners)s::uuid[], %(triggers)s::text[], %(outcomes)s::text[], %(codes)s::int[], %(errors)s::text[],
@@ -183,7 +190,7 @@ WITH ended AS MATERIALIZED (
        SET owner = NULL,
            last_outcome = e.outcome,
            manual_at = CASE WHEN e.trigger = 'manual' AND e.over THEN NULL ELSE j.manual_at END,
-           status = CASE WHEN j.retired_at IS NOT NULL THEN 'retired' WHEN NOT j.active THEN 'paused'
+           status = CASE WHEN j.retired_at IS NOT NULL THEN 'retired' WHEN j.paused_at IS NOT NULL OR NOT j.enabled THEN 'paused'
                          WHEN e.outcome = 'success' THEN 'success' WHEN e.outcome IN ('interrupted', 'skipped') THEN 'pending' ELSE 'failed' END,
            next_run = CASE WHEN e.over AND e.trigger <> 'manual' AND j.next_run = e.tick THEN e.next_run ELSE j.next_run END,
            attempt = CASE WHEN e.over AND e.trigger <> 'manual' THEN 0 ELSE j.attempt END,
@@ -195,21 +202,21 @@ WITH ended AS MATERIALIZED (
                            ELSE statement_timestamp() AT TIME ZONE 'UTC' + e.delay * INTERVAL '1 s' END
       FROM ended AS e
      WHERE j.id = e.id AND j.run_id = e.run_id AND j.owner = e.owner
-    RETURNING j.run_id
+    RETURNING e.run_id, e.outcome, e.exit_code, e.error, e.output, e.age, e.scheduled_for, e.missed
 ), recorded AS (
     UPDATE runs AS r
-       SET outcome = CASE r.outcome WHEN 'running' THEN e.outcome ELSE r.outcome END,
-           finished_at = COALESCE(r.finished_at, statement_timestamp() AT TIME ZONE 'UTC' - e.age * INTERVAL '1 s'),
-           exit_code = e.exit_code, error = COALESCE(r.error, e.error), output = e.output,
-           scheduled_for = e.scheduled_for, missed = e.missed
-      FROM ended AS e JOIN closed USING (run_id)
-     WHERE r.id = e.run_id
+       SET outcome = CASE r.outcome WHEN 'running' THEN c.outcome ELSE r.outcome END,
+           finished_at = COALESCE(r.finished_at, statement_timestamp() AT TIME ZONE 'UTC' - c.age * INTERVAL '1 s'),
+           exit_code = c.exit_code, error = COALESCE(r.error, c.error), output = c.output,
+           scheduled_for = c.scheduled_for, missed = c.missed
+      FROM closed AS c
+     WHERE r.id = c.run_id
 ), skipped AS (
     INSERT INTO runs (job_id, scheduled_for, attempt, trigger, node, finished_at, outcome, missed)
     SELECT s.id, s.tick, 1, 'schedule', %(node)s, statement_timestamp() AT TIME ZONE 'UTC', 'skipped', s.missed
       FROM unnest(%(skipped_ids)s::uuid[], %(skipped_runs)s::bigint[], %(skipped_ticks)s::timestamp[], %(skipped_missed)s::int[])
            AS s (id, run_id, tick, missed)
-      JOIN closed USING (run_id)
+     WHERE (s.run_id IN (SELECT run_id FROM closed)) IS TRUE  -- hashed: as a join it would compare each with each
 )
 SELECT run_id FROM closed
 
@@ -308,3 +315,57 @@ SELECT id::text FROM jobs WHERE name = %(name)s
 
 -- name: run_output
 SELECT output FROM runs WHERE id = %(run)s
+
+-- name: pause
+-- A run in progress goes on; a job that is paused already keeps its reason.
+UPDATE jobs
+   SET paused_at = COALESCE(paused_at, statement_timestamp() AT TIME ZONE 'UTC'), pause_reason = COALESCE(pause_reason, %(reason)s),
+       status = CASE WHEN owner IS NULL THEN 'paused' ELSE status END
+ WHERE name = ANY (%(names)s::text[]) AND retired_at IS NULL
+RETURNING name
+
+-- name: resume
+-- Goes on from now: the tick that it stood at is given up, with all that had been tried for it.
+UPDATE jobs AS j
+   SET paused_at = NULL, pause_reason = NULL, next_run = r.next_run, retry_at = NULL, attempt = 0, failures = 0, deaths = 0, missed = 0,
+       status = CASE WHEN j.owner IS NOT NULL THEN j.status WHEN NOT j.enabled THEN 'paused' ELSE 'pending' END
+  FROM unnest(%(names)s::text[], %(nexts)s::timestamp[]) AS r (name, next_run)
+ WHERE j.name = r.name AND j.paused_at IS NOT NULL
+RETURNING j.name
+
+-- name: standing
+-- What an operator's command has to know of jobs before it does anything.
+SELECT name, cron, timezone, enabled, owner IS NOT NULL AS running, manual_at IS NOT NULL AS triggered, paused_at IS NOT NULL AS paused,
+       statement_timestamp() AT TIME ZONE 'UTC' AS now
+  FROM jobs
+ WHERE name = ANY (%(names)s::text[]) AND retired_at IS NULL
+
+-- name: trigger
+-- One run by hand; its tick is the moment at which it was asked for.
+UPDATE jobs SET manual_at = statement_timestamp() AT TIME ZONE 'UTC'
+ WHERE name = %(name)s AND retired_at IS NULL AND owner IS NULL AND manual_at IS NULL
+RETURNING id::text, manual_at
+
+-- name: triggered
+-- The latest run of a tick.
+SELECT id, outcome, error FROM runs
+ WHERE job_id = %(id)s::uuid AND scheduled_for = %(tick)s AND trigger = 'manual'
+ ORDER BY id DESC LIMIT 1
+
+-- name: list_nodes
+SELECT n.name, n.host, n.pid, n.version, n.workers, n.started_at, n.lease_until,
+       n.died_at IS NULL AND n.lease_until > statement_timestamp() AT TIME ZONE 'UTC' AS alive,
+       ARRAY(SELECT j.name FROM jobs AS j WHERE j.owner = n.id ORDER BY j.name) AS running
+  FROM nodes AS n
+ ORDER BY n.name, n.started_at
+
+-- name: list_locks
+-- Advisory locks of jobs, and who holds each (pg_locks splits a bigint key into two halves).
+SELECT j.name AS job, l.pid AS backend, a.application_name AS application, n.name AS node
+  FROM pg_locks AS l
+  JOIN jobs AS j ON j.lock_key = (l.classid::bigint << 32) | l.objid::bigint
+  LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+  LEFT JOIN nodes AS n ON n.backend_pid = l.pid
+ WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
+   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+ ORDER BY j.name
