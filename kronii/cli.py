@@ -6,13 +6,15 @@ One function a command.  What a command needs is imported when it runs, so that 
 from __future__ import annotations
 
 import argparse
+import errno
+import io
 import json
 import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from kronii import __version__
 from kronii.errors import ConfigError, DurationError, KroniiError, NotFound, ScheduleError, UsageError
@@ -27,11 +29,34 @@ settings come from the environment and from .env in the working directory; the R
 exit status: 0 done; 1 failed or problems found; 2 usage; 3 no such job or run; 69 database unreachable;
 75 already running; 78 configuration."""
 
+#: Seconds after which `--since` means for ever: more is no interval to PostgreSQL.
+_LONG_AGO = 36500 * 86400.0
+
 OUTCOMES = ("running", "success", "failed", "timeout", "interrupted", "lost", "skipped")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status (CONTRACT: "Exit status")."""
+    _open_streams()
+    try:
+        try:
+            return _run_command(arguments)
+        finally:
+            sys.stdout.flush()  # here, where a full disk or a closed pipe can still be answered
+    except BrokenPipeError:  # `kronii history | head`
+        _discard(sys.stdout)
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        _discard(sys.stdout)
+        _complain(f"kronii: the output can't be written: {error.strerror}")
+        return 1
+
+
+def _run_command(arguments: Sequence[str] | None) -> int:
     parser = build_parser()
     options = parser.parse_args(arguments)
     if options.command is None:
@@ -40,13 +65,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.function(options))
     except KroniiError as error:
-        print(_sentence(error), file=sys.stderr)
+        _complain(_sentence(error))
         return error.exit_status
-    except BrokenPipeError:  # `kronii history | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        return 130
+
+
+def _complain(text: str) -> None:
+    try:
+        print(text, file=sys.stderr)
+    except OSError:  # nobody listens; the exit status still says it
+        _discard(sys.stderr)
+
+
+#: What a write to stdout may meet.
+_UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
+
+
+def _open_streams() -> None:
+    """Have all three streams, whatever the caller closed: otherwise a socket becomes descriptor 1 or 2.
+
+    What a stream's encoding lacks is escaped.
+    """
+    for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest free number, which is `fd`
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(fd, mode, encoding="utf-8", closefd=False))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _discard(stream: TextIO) -> None:
+    """Let nothing fail any more that is still to be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _sentence(error: KroniiError) -> str:
@@ -72,6 +125,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_history(commands)
     logs = _add(commands, "logs", logs_of_run, "prints what a run wrote", reads=True)
     logs.add_argument("run", metavar="RUN", type=int, help="the run's id, as `kronii history` shows it")
+    _add_operations(commands)
     migrate = _add(commands, "migrate", migrate_schema, "creates or upgrades the schema")
     migrate.add_argument(
         "--check", action="store_true", help="only say whether there is something to do (exit status 1 if so)"
@@ -114,6 +168,19 @@ def _add_history(commands: Any) -> None:
     parser.add_argument("--limit", metavar="N", type=_count, default=50, help="how many at the most (default 50)")
 
 
+def _add_operations(commands: Any) -> None:
+    parser = _add(commands, "trigger", trigger_job, "one run of a job now; its schedule is not concerned")
+    parser.add_argument("job", metavar="JOB")
+    parser.add_argument("--wait", action="store_true", help="wait for the outcome; exit status 1 if it is a bad one")
+    parser = _add(commands, "pause", pause_jobs, "lets jobs not start any more, on all instances")
+    parser.add_argument("jobs", metavar="JOB", nargs="+")
+    parser = _add(commands, "resume", resume_jobs, "lets paused jobs go on from now")
+    parser.add_argument("jobs", metavar="JOB", nargs="+")
+    _add(
+        commands, "nodes", nodes, "live instances, their workers and running jobs, and who holds which lock", reads=True
+    )
+
+
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 0 < int(text) <= 1_000_000:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 1000000")
@@ -124,7 +191,7 @@ def _duration(text: str) -> float:
     from kronii.durations import parse_duration
 
     try:
-        return parse_duration(text)
+        return min(parse_duration(text), _LONG_AGO)
     except DurationError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 
@@ -174,7 +241,10 @@ def _plural(count: int, noun: str) -> str:
 def next_ticks(options: argparse.Namespace) -> int:
     """`kronii next`."""
     schedule = _schedule(options)
-    ticks = _ticks(schedule, _utc(options.start, schedule), options.count)
+    try:
+        ticks = _ticks(schedule, _utc(options.start, schedule), options.count)
+    except OverflowError as error:
+        raise UsageError("--from is too near to an end of the calendar, the years 1 and 9999") from error
     changes = {_iso(tick): change for tick in ticks if (change := schedule.clock_change(tick))}
     if options.json:
         _print_json(
@@ -291,6 +361,60 @@ def logs_of_run(options: argparse.Namespace) -> int:
     return 0
 
 
+def trigger_job(options: argparse.Namespace) -> int:
+    """`kronii trigger`."""
+    from kronii import operations
+
+    with _reader() as connection:
+        asked = operations.trigger(connection, options.job)
+        if not operations.live(connection):
+            print("no instance is live: it runs when one is", file=sys.stderr)
+        if not options.wait:
+            print(f"{options.job}: run asked for")
+            return 0
+        run, outcome, error = operations.outcome(connection, asked)
+    print(f"{options.job}: run {run} {outcome}{f' ({error})' if error else ''}")
+    return int(outcome != "success")
+
+
+def pause_jobs(options: argparse.Namespace) -> int:
+    """`kronii pause`."""
+    from kronii import operations
+
+    with _reader() as connection:
+        for name in operations.pause(connection, options.jobs):
+            print(f"{name}: paused")
+    return 0
+
+
+def resume_jobs(options: argparse.Namespace) -> int:
+    """`kronii resume`."""
+    from kronii import operations
+
+    with _reader() as connection:
+        resumed = operations.resume(connection, options.jobs)
+    for name in dict.fromkeys(options.jobs):
+        print(f"{name}: {'resumed' if name in resumed else 'was not paused'}")
+    return 0
+
+
+def nodes(options: argparse.Namespace) -> int:
+    """`kronii nodes`."""
+    from kronii import reading
+
+    with _reader() as connection:
+        found = reading.rows(connection, "list_nodes", {})
+        locks = reading.rows(connection, "list_locks", {})
+    if options.json:
+        _print_json({"nodes": found, "locks": locks})
+        return 0
+    for node in found:
+        node["running"] = ", ".join(node["running"])
+        node["locks"] = sum(lock["node"] == node["name"] for lock in locks)
+    _print_table(found, ("name", "host", "pid", "workers", "alive", "started_at", "lease_until", "locks", "running"))
+    return 0
+
+
 def migrate_schema(options: argparse.Namespace) -> int:
     """`kronii migrate`."""
     from kronii import migrations
@@ -324,7 +448,11 @@ def _say_pending(found: int, latest: int, check: Callable[[int], None]) -> int:
 def _settings() -> Settings:
     from kronii.settings import Settings
 
-    return Settings.from_environment(os.environ, Path.cwd())
+    try:
+        directory = Path.cwd()
+    except OSError as error:
+        raise ConfigError(f"the working directory can't be used: {error.strerror}") from error
+    return Settings.from_environment(os.environ, directory)
 
 
 def _database_url(settings: Settings) -> str:
@@ -350,7 +478,8 @@ def _show(options: argparse.Namespace, name: str, rows: list[dict[str, Any]], co
 
 
 def _print_json(document: dict[str, Any]) -> None:
-    json.dump(document, sys.stdout, indent=2, ensure_ascii=False)
+    unicode = sys.stdout.encoding.lower().replace("-", "") == "utf8"
+    json.dump(document, sys.stdout, indent=2, ensure_ascii=not unicode)
     sys.stdout.write("\n")
 
 

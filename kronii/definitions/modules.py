@@ -15,12 +15,21 @@ from importlib.machinery import ModuleSpec, PathFinder
 from kronii.definitions.problems import did_you_mean
 
 
+def _working_directory() -> str:
+    """The working directory; where it is gone, a place that holds no modules."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return os.devnull
+
+
 class Modules:
     """Answers for one file, each module looked up once."""
 
     def __init__(self, directory: str | None = None) -> None:
         #: Where `python -m` would look; the working directory comes first, as there.
-        self.path = [directory or os.getcwd(), *(entry or os.getcwd() for entry in sys.path)]
+        here = directory or _working_directory()
+        self.path = [here, *(entry or here for entry in sys.path)]
         self._answers: dict[str, str] = {}
 
     def why_missing(self, name: str) -> str:
