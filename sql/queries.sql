@@ -63,13 +63,13 @@ WITH fresh AS MATERIALIZED (
      WHERE active
        AND due > statement_timestamp() AT TIME ZONE 'UTC' - INTERVAL '1 s'
        AND due <= statement_timestamp() AT TIME ZONE 'UTC'
-       AND owner IS NULL AND version <= %(version)s AND id <> ALL (%(passed)s::uuid[])
+       AND owner IS NULL AND digest IS NOT NULL AND version <= %(version)s AND id <> ALL (%(passed)s::uuid[])
      ORDER BY due LIMIT %(fresh)s FOR UPDATE SKIP LOCKED
 ), overdue AS MATERIALIZED (
     SELECT id, lock_key, due, run_id AS previous FROM jobs
      WHERE active
        AND due <= statement_timestamp() AT TIME ZONE 'UTC' - INTERVAL '1 s'
-       AND owner IS NULL AND version <= %(version)s AND id <> ALL (%(passed)s::uuid[])
+       AND owner IS NULL AND digest IS NOT NULL AND version <= %(version)s AND id <> ALL (%(passed)s::uuid[])
      ORDER BY due LIMIT %(seats)s - (SELECT count(*) FROM fresh) FOR UPDATE SKIP LOCKED
 ), tried AS MATERIALIZED (
     SELECT id, lock_key, previous, pg_try_advisory_lock(lock_key) AS locked
@@ -253,8 +253,8 @@ SELECT (SELECT count(*) FROM gone), (SELECT max(id) FROM oldest)
 SELECT id::text, name, cron, timezone, digest, retired_at IS NOT NULL, next_run, version FROM jobs
 
 -- name: changes
--- What other instances have registered since.
-SELECT id::text, name, digest, version FROM jobs WHERE version > %(version)s AND active
+-- What other instances have registered since; paused rows too, for one that is resumed carries no new version.
+SELECT id::text, name, digest, version FROM jobs WHERE version > %(version)s
 
 -- name: incoming
 CREATE TEMPORARY TABLE incoming (
@@ -285,9 +285,10 @@ SELECT name, cron, timezone, catch_up, description, splay * INTERVAL '1 s', enab
  WHERE NOT EXISTS (SELECT FROM jobs AS j WHERE j.name = i.name)
 
 -- name: retire
--- Gone from the file: the row and its history stay, and it comes back when the file names it again.
+-- Gone from the file: the row and its history stay, and it comes back when the file names it again.  Without a digest nobody
+-- claims it, as nobody claims a row that was inserted by hand.
 UPDATE jobs
-   SET retired_at = statement_timestamp() AT TIME ZONE 'UTC', version = %(version)s, next_run = NULL, retry_at = NULL, manual_at = NULL,
+   SET retired_at = statement_timestamp() AT TIME ZONE 'UTC', digest = NULL, version = %(version)s, next_run = NULL, retry_at = NULL, manual_at = NULL,
        attempt = 0, failures = 0, deaths = 0, missed = 0,
        status = CASE WHEN owner IS NULL THEN 'retired' ELSE status END
  WHERE id = ANY (%(ids)s::uuid[])
@@ -342,7 +343,7 @@ SELECT name, cron, timezone, enabled, owner IS NOT NULL AS running, manual_at IS
 
 -- name: trigger
 -- One run by hand; its tick is the moment at which it was asked for.
-UPDATE jobs SET manual_at = statement_timestamp() AT TIME ZONE 'UTC'
+UPDATE jobs SET manual_at = date_trunc('milliseconds', statement_timestamp() AT TIME ZONE 'UTC')
  WHERE name = %(name)s AND retired_at IS NULL AND owner IS NULL AND manual_at IS NULL
 RETURNING id::text, manual_at
 
