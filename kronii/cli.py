@@ -492,5 +492,6 @@ def _print_table(rows: list[dict[str, Any]], columns: Sequence[str]) -> None:
 
 def _cell(value: Any) -> str:
     """One cell: times to the second, texts on one line."""
-    text = "" if value is None else " ".join(str(value).split())
+    value = {None: "", True: "yes", False: "no"}[value] if value is None or isinstance(value, bool) else value
+    text = " ".join(str(value).split())
     return text[:19] + "Z" if text.endswith("Z") and len(text) > 20 and text[4] == "-" else text

@@ -37,7 +37,7 @@ def reader(url: str) -> Connection:
 
 def list_jobs(connection: Connection, retired: bool = False) -> list[dict[str, Any]]:
     """Jobs by name, each with its schedule, next tick, last run and outcome; `retired` ones too if asked for."""
-    return _rows(connection, "list_jobs", {"retired": retired})
+    return rows(connection, "list_jobs", {"retired": retired})
 
 
 def list_runs(
@@ -49,25 +49,26 @@ def list_runs(
         NotFound: there is no such job.
     """
     job_id = None if job is None else _job_id(connection, job)
-    return _rows(connection, "list_runs", {"job": job_id, "outcome": outcome, "since": since, "limit": limit})
+    return rows(connection, "list_runs", {"job": job_id, "outcome": outcome, "since": since, "limit": limit})
 
 
 def run_output(connection: Connection, run: int) -> str:
     """What a run wrote; raises NotFound."""
-    rows = _rows(connection, "run_output", {"run": run})
-    if not rows:
+    found = rows(connection, "run_output", {"run": run})
+    if not found:
         raise NotFound(f"there is no run {run}")
-    return rows[0]["output"] or ""
+    return found[0]["output"] or ""
 
 
 def _job_id(connection: Connection, name: str) -> str:
-    rows = _rows(connection, "find_job", {"name": name})
-    if not rows:
+    found = rows(connection, "find_job", {"name": name})
+    if not found:
         raise NotFound(f"there is no job {name!r}: `kronii list` shows the names")
-    return str(rows[0]["id"])
+    return str(found[0]["id"])
 
 
-def _rows(connection: Connection, name: str, values: dict[str, Any]) -> list[dict[str, Any]]:
+def rows(connection: Connection, name: str, values: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a named statement returns: a dictionary a row, times as they are published."""
     with border():
         cursor = connection.execute(queries()[name], values)
         columns = [column.name for column in cursor.description or ()]

@@ -58,7 +58,9 @@ ALTER TABLE jobs
 
 ALTER TABLE jobs
     ADD COLUMN lock_key BIGINT    NOT NULL GENERATED ALWAYS AS (hashtextextended(id::text, 0)) STORED,
-    ADD COLUMN active   BOOLEAN   NOT NULL GENERATED ALWAYS AS (enabled AND paused_at IS NULL AND retired_at IS NULL) STORED,
+    -- A run that was asked for by hand is done though the job is paused or disabled.
+    ADD COLUMN active   BOOLEAN   NOT NULL GENERATED ALWAYS AS
+        (retired_at IS NULL AND (manual_at IS NOT NULL OR (enabled AND paused_at IS NULL))) STORED,
     ADD COLUMN due      TIMESTAMP GENERATED ALWAYS AS (LEAST(manual_at, COALESCE(retry_at, next_run + splay))) STORED;
 
 -- A claim changes no indexed column, so with room in its page it is a HOT update and touches no index at all.
