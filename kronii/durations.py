@@ -9,7 +9,7 @@ from kronii.errors import DurationError
 #: Seconds in one unit, largest first, so that formatting can go down the list.
 UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[dhms])")
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|[dhms])")
 _EXAMPLES = "250ms, 30s, 5m, 2h, 1d or 1h30m"
 
 

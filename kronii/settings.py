@@ -256,10 +256,9 @@ def _ipv6(text: str) -> str:
 # DATABASE_URL.  libpq's own words about a broken string quote parts of it, and any part may be the password; so they
 # are repeated only where nothing in the string looks like one.
 
-#: Keywords of a connection string whose values are secrets (libpq of PostgreSQL 18, "Parameter Key Words").
-_SECRETS = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
-
-_SECRET_KEY = rf"(?:{'|'.join(_SECRETS)})"
+#: Keywords of a connection string whose values are secrets: libpq's ("Parameter Key Words"), and what people write
+#: instead of them (passwd, pwd, Passwort).
+_SECRET_KEY = r"(?:(?!passfile\b)\w*(?:pass|pwd|secret|token)\w*|scram_(?:client|server)_key)"  # noqa: S105 - a pattern
 _KEYWORDS = "host|hostaddr|port|dbname|user|passfile|connect_timeout|client_encoding|options|application_name|sslmode"
 _KEYWORD_FORM = re.compile(r"\s*[A-Za-z_]\w*\s*=")
 #: A quoted value, or all up to the next usual keyword: an unquoted password with a space must not show its second half.
@@ -269,21 +268,28 @@ _KEYWORD_SECRET = re.compile(
 #: From the first colon after the user to the last @: a password that ought to have been encoded may hold any sign.
 _URL_SECRET = re.compile(r"^(\s*(?:[A-Za-z][\w+.-]*://)?+[^:@]*:).*@", re.S)
 _QUERY_PAIR = re.compile(r"([?&])([^=&]*)=([^&]*)")
+#: In a string of neither form: whatever follows a word for a secret, and a URL wherever it begins.
+_LOOSE_SECRET = re.compile(rf"\b({_SECRET_KEY}\s*[=:]\s*)(?!\s*{re.escape(MASK)}).*", re.I | re.S)
+_LOOSE_URL = re.compile(r"(://[^:@]*:).*@", re.S)
 
 
 def masked(url: str) -> str:
     """Return a connection string (URL or keywords, well formed or not) with `***` for every password in it."""
     if _KEYWORD_FORM.match(url):
-        return _KEYWORD_SECRET.sub(rf"\g<1>{MASK}", url)
-    return _QUERY_PAIR.sub(_mask_pair, _URL_SECRET.sub(rf"\g<1>{MASK}@", url))
+        url = _KEYWORD_SECRET.sub(rf"\g<1>{MASK}", _LOOSE_URL.sub(rf"\g<1>{MASK}@", url))
+    else:
+        url = _QUERY_PAIR.sub(_mask_pair, _URL_SECRET.sub(rf"\g<1>{MASK}@", url))
+    return _LOOSE_SECRET.sub(rf"\g<1>{MASK}", url)
 
 
 def _mask_pair(pair: re.Match[str]) -> str:
-    secret = urllib.parse.unquote(pair[2]).strip().lower() in _SECRETS
+    secret = re.fullmatch(_SECRET_KEY, urllib.parse.unquote(pair[2]).strip(), re.I)
     return f"{pair[1]}{pair[2]}={MASK}" if secret else pair[0]
 
 
 def _database_url(text: str) -> str:
+    if not text.strip():
+        raise ValueError
     _refuse_dialect(text)
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict
@@ -293,10 +299,29 @@ def _database_url(text: str) -> str:
     except (ProgrammingError, ValueError) as error:
         raise _Hint(_libpq_words(text, str(error))) from None
     _refuse_ports(str(parts.get("port") or ""))
+    _refuse_hosts(str(parts.get("host") or ""))
+    _refuse_words(parts)
     return text
 
 
+def _refuse_hosts(hosts: str) -> None:
+    """Refuse what can't be a host: half of a password that holds an @, which libpq's next message would repeat."""
+    for host in hosts.split(","):
+        if not host.startswith(("/", "@")) and re.search(r"[\s@;=/?#'\"]", host):
+            raise _Hint("what it gives as host is none; in a URL, write @ and / in a password as %40 and %2F")
+
+
+def _refuse_words(parts: Mapping[str, Any]) -> None:
+    if "://" in str(parts.get("dbname") or ""):
+        raise _Hint("dbname is the name of a database alone")
+    mode = parts.get("sslmode")
+    if mode is not None and mode not in _SSL_MODES:
+        raise _Hint(f"sslmode must be one of {', '.join(_SSL_MODES)}")
+
+
 def _refuse_dialect(text: str) -> None:
+    if text.strip()[0] in "'\"":
+        raise _Hint("remove the quotation marks around it")
     scheme, separator, _ = text.strip().partition("://")
     if separator and "+" in scheme and scheme.split("+")[0].lower() in ("postgresql", "postgres"):
         raise _Hint(f"that is SQLAlchemy's form: write postgresql:// for {scheme}://")
@@ -305,6 +330,8 @@ def _refuse_dialect(text: str) -> None:
 
 
 def _libpq_words(text: str, words: str) -> str:
+    if _KEYWORD_FORM.match(text) and masked(text) != text:
+        return "in keywords, quote a value with spaces or signs, as in password='it\\'s'"
     if masked(text) != text:
         return "in a URL, write signs such as @ / : ? # % in a password as %40 %2F %3A %3F %23 %25"
     return words.strip().splitlines()[0] if words.strip() else ""
@@ -317,6 +344,7 @@ def _refuse_ports(ports: str) -> None:
 
 
 _DAY = 86400.0
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 _LOG_FORMATS = ("text", "logfmt", "json", "journal")
 
