@@ -8,7 +8,7 @@ SECONDS ?= 1800
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format validate coverage chaos failover soak bench bench-peers clean
+.PHONY: help run test lint format validate coverage chaos failover soak steady bench bench-peers clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ failover: $(VENV)/test  ## 200 kill -9 in a row on three instances
 
 soak: $(VENV)/test  ## steady load for SECONDS (1800): memory, threads, connections, descriptors
 	@$(PYTHON) -m tests.chaos.soak --seconds $(SECONDS)
+
+steady: $(VENV)/test  ## three instances and sixty jobs for SECONDS (1800), judged by the jobs' own record
+	@$(PYTHON) -m tests.steady --seconds $(SECONDS)
 
 bench: $(VENV)/test  ## every figure of docs/performance.md; ARGS names some of them
 	@$(PYTHON) -m bench $(ARGS)

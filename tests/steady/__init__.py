@@ -1,0 +1,1 @@
+"""A fleet at work without any fault, measured by its own jobs."""
