@@ -24,7 +24,7 @@ import zoneinfo
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from croniter import croniter
 
@@ -44,18 +44,21 @@ FIELDS = ("second", "minute", "hour", "day-of-month", "month", "day-of-week", "y
 #: The largest step of each field that can be reached twice.
 LARGEST_STEP = (59, 59, 23, 31, 12, 7, 130)
 #: Years without a tick after which an expression is taken never to fire: the 29th of February falls on a given week
-#: day every 40 years at worst.
-HORIZON = 41
+#: day every 40 years at worst.  With a year field, the years that it can name.
+HORIZON, HORIZON_WITH_YEARS = 41, 130
 #: Names of zones that depend on the machine, or are none.
 NO_ZONES = {"localtime", "posixrules", "Factory"}
 
 _SECOND = timedelta(seconds=1)
 _DAY = timedelta(days=1)
 _INSTANT = timedelta(microseconds=1)
+_PART = timedelta(minutes=15)
 _HASH = re.compile(r"(?<![a-z])h(?![a-z])", re.IGNORECASE)
 _RANDOM = re.compile(r"(?<![a-z])r(?![a-z])", re.IGNORECASE)
 _NEAREST = re.compile(r"(\d+)w|w(\d+)", re.IGNORECASE)
-_SAME = re.compile(r"(?<![\w#])(\w+)-\1(?:/\d+)?(?![\w#])")
+_RANGE = re.compile(r"(?<![\w#])(\w+)-(\w+)(?:/\d+)?(?![\w#])")
+#: Names of months and of week days, by the place of their field, in the order of their numbers.
+_NAMES = {4: ("", *calendar.month_abbr[1:]), 5: (calendar.day_abbr[6], *calendar.day_abbr[:6])}
 
 
 class Schedule:
@@ -111,6 +114,7 @@ class Schedule:
         self._hours = _numbers(hours, 0, 23)
         self._months = frozenset(_numbers(months, 1, 12))
         self._years = None if years == ["*"] else frozenset(_numbers(years, 0, 0))
+        self._horizon = 12 * (HORIZON if self._years is None else HORIZON_WITH_YEARS)
         nearest = _NEAREST.fullmatch(fields[3])
         self._nearest = int(nearest[1] or nearest[2]) if nearest else 0
         self._monthdays = (
@@ -145,7 +149,7 @@ class Schedule:
         Counts days at once, so that a year of seconds is cheap.
         """
         last, count = None, 0
-        day, final = self._wall(after).date(), self._wall(until).date()
+        day, final = self._wall(after).date(), self._wall(until).date() + _DAY  # a repeat may lead back over midnight
         while day <= final:
             tick, ticks = self._latest_on(day, after, until)
             last, count = tick or last, count + ticks
@@ -276,7 +280,7 @@ class Schedule:
     def _next_day(self, day: date) -> date | None:
         """The first matching day after `day`."""
         year, month, start = day.year, day.month, day.day
-        for _ in range(HORIZON * 12):
+        for _ in range(self._horizon):
             days = self._matching_days(year, month)
             place = bisect_right(days, start)
             if place < len(days):
@@ -326,13 +330,36 @@ class Schedule:
         end, end_is_plain = self._boundary(midnight + _DAY)
         if start_is_plain and end_is_plain and end - start == _DAY:
             return self._count_plain(day, midnight - start, max(after, start - _INSTANT), min(until, end - _INSTANT))
-        ticks = list(self.between(max(after, start - _INSTANT), min(until, end - _INSTANT)))
+        return self._latest_in_parts(max(after, start - _INSTANT), min(until, end - _INSTANT))
+
+    def _latest_in_parts(self, after: datetime, until: datetime) -> tuple[datetime | None, int]:
+        """`latest`, where a clock changes: the ticks of short parts, one by one only in those that the change touches."""
+        last, count = None, 0
+        while after < until:
+            end = min(until, after + _PART)
+            tick, ticks = self._latest_in_part(after, end)
+            last, count, after = tick or last, count + ticks, end
+        return last, count
+
+    def _latest_in_part(self, after: datetime, until: datetime) -> tuple[datetime | None, int]:
+        first, last = self._wall(after), self._wall(until)
+        steady = last - first == until - after and first.date() == last.date()
+        if steady and not (self.fixed and (self._is_double(first) or self._is_double(last))):
+            return self._count_plain(first.date(), first - after, after, until)
+        ticks = list(self.between(after, until))
         return (ticks[-1], len(ticks)) if ticks else (None, 0)
 
+    def _is_double(self, wall: datetime) -> bool:
+        first, last = self._offsets(wall)
+        return first > last
+
     def _boundary(self, midnight: datetime) -> tuple[datetime, bool]:
-        """The moment at which a local day begins, and whether that wall is plain."""
+        """The moment at which a local day begins, and whether that wall is plain and no gap ends at it."""
         first, last = self._offsets(midnight)
-        return (self._gap(midnight, first, last) if first < last else midnight - first), first == last
+        if first < last:
+            return self._gap(midnight, first, last), False
+        start = midnight - first
+        return start, first == last and self._wall(start - _INSTANT) == midnight - _INSTANT
 
     def _count_plain(
         self, day: date, offset: timedelta, after: datetime, until: datetime
@@ -400,7 +427,20 @@ def _fields(cron: str) -> list[str]:
     fields = fields if len(fields) == 7 else [*fields, "*"]
     for place, field in enumerate(fields):
         _check_field(cron, place, field)
-    return [_SAME.sub(r"\1", field) for field in fields]
+    return [_RANGE.sub(partial(_narrow, place), field) for place, field in enumerate(fields)]
+
+
+def _narrow(place: int, found: re.Match[str]) -> str:
+    """A range from a value to itself is that value; croniter takes it for the whole field."""
+    first, last = _number(place, found[1]), _number(place, found[2])
+    sunday = place == 5 and (first, last) == ("7", "0")
+    return found[1] if first == last or sunday else found[0]
+
+
+def _number(place: int, word: str) -> str:
+    """A value as croniter's number: without leading zeros, a name by its place."""
+    names = [name.lower() for name in _NAMES.get(place, ())]
+    return str(names.index(word.lower())) if word.lower() in names else word.lstrip("0") or "0"
 
 
 def _alias(text: str) -> str:
@@ -428,13 +468,13 @@ def _check_field(cron: str, place: int, field: str) -> None:
 
 def _expand(cron: str, fields: list[str], seed: str) -> tuple[list[list[int | str]], dict[int, set[int | str]]]:
     """Values of each field in croniter's order (minute, hour, day, month, weekday, second, year), and places of week days (`5#2`, `L5`)."""
+    if not seed and any(map(_HASH.search, fields)):
+        raise ScheduleError(f"'H' in {cron!r} spreads by the job's name, and there is none here")
     text = " ".join(fields)
     try:
         expanded, nth = croniter.expand(text, hash_id=seed.encode() if seed else None, second_at_beginning=True)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise ScheduleError(f"{cron!r} is not a cron expression: {_culprit(fields, str(error))}") from error
-    if not seed and any(map(_HASH.search, fields)):
-        raise ScheduleError(f"'H' in {cron!r} spreads by the job's name, and there is none here")
     return expanded, nth
 
 
