@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import traceback
+import urllib.parse
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TextIO
@@ -25,6 +26,14 @@ PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERR
 COLOURS = {logging.DEBUG: "2", logging.INFO: "32", logging.WARNING: "33", logging.ERROR: "31"}
 
 _PLAIN = re.compile(r"[^\s\"=\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+#: What json.dumps leaves as it is and somebody takes for the end of a line, or for a terminal's command.
+_UNESCAPED = re.compile("[\x7f-\x9f\u2028\u2029]")
+
+#: Fields that hold words of others, such as a driver's.
+_FOREIGN = ("error", "trace")
+#: Characters of the longest secret that is hidden only where it stands as a word: "admin" is part of many.
+_SHORT = 7
 
 Fields = Mapping[str, object]
 
@@ -79,7 +88,7 @@ class Handler(logging.Handler):
         self.dropped = 0
         self._stream = stream
         self._line = line
-        self._secret = secret
+        self._mask = _masking(secret)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one event."""
@@ -87,8 +96,10 @@ class Handler(logging.Handler):
             fields = getattr(record, "fields", None) or (
                 {"logger": record.name} if not record.name.startswith("kronii") else {}
             )
-            text = self._line(record, fields)
-            self._stream.write((text.replace(self._secret, "***") if self._secret else text) + "\n")
+            if not record.name.startswith("kronii"):
+                record.msg, record.args = self._mask(record.getMessage()), None
+            hidden = {name: self._mask(str(fields[name])) for name in _FOREIGN if name in fields}
+            self._stream.write(self._line(record, {**fields, **hidden}) + "\n")
             self._stream.flush()
         except (OSError, ValueError):  # ValueError: the stream is closed
             self.dropped += 1
@@ -101,7 +112,7 @@ def setup(level: str, format: str, stream: TextIO | None = None, secret: str | N
         level: a name of LEVELS.
         format: `text`, `logfmt`, `json`, `journal`, or empty: by where the stream goes.
         stream: default stderr.
-        secret: a text that no line may show.
+        secret: a password, that no words of a driver or a library may show.
     """
     stream = stream or sys.stderr
     handler = Handler(stream, _line(format or chosen(stream), stream), secret)
@@ -114,6 +125,16 @@ def setup(level: str, format: str, stream: TextIO | None = None, secret: str | N
     )  # its pool warns of each failed try; the scheduler says it once
     logging.captureWarnings(True)
     return handler
+
+
+def _masking(secret: str | None) -> Callable[[str], str]:
+    """Return what hides a password in a text, as it is or as a URL holds it.  The line around it stays well-formed."""
+    if not secret:
+        return str
+    forms = {secret, urllib.parse.quote(secret), urllib.parse.quote(secret, safe="")}
+    pattern = "|".join(map(re.escape, sorted(forms, key=len, reverse=True)))
+    found = re.compile(pattern if len(secret) > _SHORT else rf"(?<!\w)(?:{pattern})(?!\w)")
+    return lambda text: found.sub("***", text)
 
 
 def dropped() -> int:
@@ -173,7 +194,7 @@ def _value(value: object) -> str:
     return (
         text
         if _PLAIN.fullmatch(text)
-        else json.dumps(text, ensure_ascii=False).replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+        else _UNESCAPED.sub(lambda sign: f"\\u{ord(sign[0]):04x}", json.dumps(text, ensure_ascii=False))
     )
 
 
