@@ -176,6 +176,10 @@ def _add_operations(commands: Any) -> None:
     parser.add_argument("jobs", metavar="JOB", nargs="+")
     parser = _add(commands, "resume", resume_jobs, "lets paused jobs go on from now")
     parser.add_argument("jobs", metavar="JOB", nargs="+")
+    parser = _add(commands, "audit", audit_ticks, "names each tick that has no outcome or more than one", reads=True)
+    parser.add_argument(
+        "--since", metavar="DURATION", type=_duration, default=86400.0, help="as 30m, 12h or 1d (default)"
+    )
     _add(
         commands, "nodes", nodes, "live instances, their workers and running jobs, and who holds which lock", reads=True
     )
@@ -413,6 +417,25 @@ def nodes(options: argparse.Namespace) -> int:
         node["locks"] = sum(lock["node"] == node["name"] for lock in locks)
     _print_table(found, ("name", "host", "pid", "workers", "alive", "started_at", "lease_until", "locks", "running"))
     return 0
+
+
+def audit_ticks(options: argparse.Namespace) -> int:
+    """`kronii audit`: 0 if every tick has its one outcome, 1 otherwise."""
+    from kronii import audit
+
+    with _reader() as connection:
+        found = audit.audit(connection, options.since)
+    problems = [
+        {"job": p.job, "scheduled_for": _iso(p.tick), "problem": p.what, "runs": list(p.runs), "more": p.more}
+        for p in found.problems
+    ]
+    if options.json:
+        _print_json({"since": _iso(found.since), "jobs": found.jobs, "ticks": found.ticks, "problems": problems})
+        return int(bool(problems))
+    for problem in found.problems:
+        print(f"{_iso(problem.tick)}  {problem.job}: {problem.what}{f', {problem.more} ticks' if problem.more else ''}")
+    print(f"{_plural(found.ticks, 'tick')} of {_plural(found.jobs, 'job')}, {_plural(len(problems), 'problem')}")
+    return int(bool(problems))
 
 
 def migrate_schema(options: argparse.Namespace) -> int:

@@ -39,6 +39,7 @@ ALTER TABLE jobs
     ADD COLUMN enabled      BOOLEAN  NOT NULL DEFAULT true,
     ADD COLUMN digest       TEXT,                             -- hash of the definition in force; an instance runs only what it holds
     ADD COLUMN version      BIGINT   NOT NULL DEFAULT 0,      -- number of the registration that changed the row last
+    ADD COLUMN scheduled_since TIMESTAMP,                    -- the schedule is in force since: its ticks are owed from here on
 
     -- An operator's word.
     ADD COLUMN paused_at    TIMESTAMP,

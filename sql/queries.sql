@@ -267,6 +267,7 @@ UPDATE jobs AS j
    SET cron = i.cron, timezone = i.timezone, catch_up = i.catch_up, description = i.description,
        splay = i.splay * INTERVAL '1 s', enabled = i.enabled, digest = i.digest, version = %(version)s, retired_at = NULL,
        next_run = CASE WHEN i.rescheduled THEN i.next_run ELSE j.next_run END,
+       scheduled_since = CASE WHEN i.rescheduled THEN statement_timestamp() AT TIME ZONE 'UTC' ELSE j.scheduled_since END,
        attempt  = CASE WHEN i.rescheduled THEN 0 ELSE j.attempt END,
        failures = CASE WHEN i.rescheduled THEN 0 ELSE j.failures END,
        deaths   = CASE WHEN i.rescheduled THEN 0 ELSE j.deaths END,
@@ -278,9 +279,9 @@ UPDATE jobs AS j
  WHERE j.name = i.name
 
 -- name: register_new
-INSERT INTO jobs (name, cron, timezone, catch_up, description, splay, enabled, digest, next_run, status, version)
+INSERT INTO jobs (name, cron, timezone, catch_up, description, splay, enabled, digest, next_run, status, version, scheduled_since)
 SELECT name, cron, timezone, catch_up, description, splay * INTERVAL '1 s', enabled, digest, next_run,
-       CASE WHEN enabled THEN 'pending' ELSE 'paused' END, %(version)s
+       CASE WHEN enabled THEN 'pending' ELSE 'paused' END, %(version)s, statement_timestamp() AT TIME ZONE 'UTC'
   FROM incoming AS i
  WHERE NOT EXISTS (SELECT FROM jobs AS j WHERE j.name = i.name)
 
@@ -328,7 +329,7 @@ RETURNING name
 -- name: resume
 -- Goes on from now: the tick that it stood at is given up, with all that had been tried for it.
 UPDATE jobs AS j
-   SET paused_at = NULL, pause_reason = NULL, next_run = r.next_run, retry_at = NULL, attempt = 0, failures = 0, deaths = 0, missed = 0,
+   SET paused_at = NULL, pause_reason = NULL, next_run = r.next_run, scheduled_since = statement_timestamp() AT TIME ZONE 'UTC', retry_at = NULL, attempt = 0, failures = 0, deaths = 0, missed = 0,
        status = CASE WHEN j.owner IS NOT NULL THEN j.status WHEN NOT j.enabled THEN 'paused' ELSE 'pending' END
   FROM unnest(%(names)s::text[], %(nexts)s::timestamp[]) AS r (name, next_run)
  WHERE j.name = r.name AND j.paused_at IS NOT NULL
@@ -370,3 +371,15 @@ SELECT j.name AS job, l.pid AS backend, a.application_name AS application, n.nam
  WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
  ORDER BY j.name
+
+-- name: audited_jobs
+SELECT id::text, name, cron, timezone, scheduled_since, next_run, due, active, owner IS NOT NULL AS running
+  FROM jobs
+ WHERE retired_at IS NULL AND enabled
+ ORDER BY name
+
+-- name: audited_runs
+SELECT job_id::text, id, scheduled_for AS tick, attempt, outcome, missed
+  FROM runs
+ WHERE scheduled_for >= %(start)s AND trigger <> 'manual'
+ ORDER BY id

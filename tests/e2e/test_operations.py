@@ -97,3 +97,28 @@ def test_nodes_shows_who_runs_what_and_who_holds_which_lock(fleet: Fleet) -> Non
     assert shown[0].split()[:5] == ["NAME", "HOST", "PID", "WORKERS", "ALIVE"]
     assert shown[1].split()[-1] == "long"
     fleet.release("long")
+
+
+def test_audit_finds_what_was_taken_away_and_what_was_added(fleet: Fleet) -> None:
+    fleet.jobs(fleet.job("tick"), fleet.job("asleep", cron="*/2 * * * * *", catch_up="latest"))
+    instance = fleet.start("a").ready()
+    fleet.ended("tick", "success", 4)
+    assert instance.stop() == 0
+    clean = kronii(fleet, "audit", "--since", "1h")
+    assert (clean.returncode, clean.stderr) == (0, "")
+    runs = fleet.runs("tick", "success")
+    fleet.query("DELETE FROM runs WHERE id = %s", runs[1]["id"])
+    columns = "job_id, scheduled_for, trigger, node, started_at, finished_at, outcome"
+    fleet.query(f"INSERT INTO runs (attempt, {columns}) SELECT 2, {columns} FROM runs WHERE id = %s", runs[2]["id"])
+    fleet.query(
+        "UPDATE jobs SET next_run = date_trunc('second', statement_timestamp() AT TIME ZONE 'UTC') - INTERVAL '1 h'"
+        " WHERE name = 'asleep'"
+    )
+    found = kronii(fleet, "audit", "--json")
+    assert found.returncode == 1
+    problems = [(p["job"], p["scheduled_for"], p["problem"]) for p in json.loads(found.stdout)["problems"]]
+    ticks = [run["scheduled_for"].isoformat() + "Z" for run in runs]
+    assert ("tick", ticks[1], "no outcome") in problems
+    assert ("tick", ticks[2], "more than one outcome") in problems
+    assert [what for job, _, what in problems if job == "asleep"] == ["overdue"]
+    assert len(problems) == 3
