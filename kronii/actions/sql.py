@@ -12,8 +12,8 @@ import time
 
 import psycopg
 
-from kronii.actions.command import ending
-from kronii.actions.host import Host, as_text
+from kronii.actions.command import Tail, ending
+from kronii.actions.host import Host
 from kronii.actions.run import Run
 from kronii.errors import KroniiError
 from kronii.model import Outcome, Result, Sql
@@ -26,23 +26,24 @@ CANCEL = 5.0
 
 def run_sql(run: Run, action: Sql, host: Host) -> Result:
     """Run the statement; called in the worker's thread."""
+    output = Tail()
     try:
         with contextlib.closing(host.connect(max(0.001, run.deadline - time.monotonic()))) as connection:
-            return _execute(run, action, connection)
+            return _execute(run, action, connection, output)
     except (psycopg.Error, KroniiError) as error:
-        return _failed(run, error)
+        return _failed(run, error, output)
 
 
-def _execute(run: Run, action: Sql, connection: psycopg.Connection[object]) -> Result:
-    notices: list[str] = []
-    connection.add_notice_handler(lambda notice: notices.append(f"{notice.severity}: {notice.message_primary}\n"))
+def _execute(run: Run, action: Sql, connection: psycopg.Connection[object], output: Tail) -> Result:
+    connection.add_notice_handler(lambda n: output.add(f"{n.severity}: {n.message_primary}\n".encode()))
     run.attach(lambda: _cancel(connection), lambda: _cut(connection))
     try:
         connection.execute(f"SELECT pg_advisory_lock({statement_key(run.claim.lock_key)})")
         if run.reason is not None:
             return Result(run.reason, error=ending(run))
         cursor = connection.execute(action.statement.encode(), prepare=False)
-        return Result(Outcome.SUCCESS, output=as_text("".join([*notices, f"{cursor.statusmessage or ''}\n"]).encode()))
+        output.add(f"{cursor.statusmessage or ''}\n".encode())
+        return Result(Outcome.SUCCESS, output=output.text())
     finally:
         run.detach()
 
@@ -71,13 +72,14 @@ def _cut(connection: psycopg.Connection[object]) -> None:
         end.shutdown(socket.SHUT_RDWR)
 
 
-def _failed(run: Run, error: Exception) -> Result:
+def _failed(run: Run, error: Exception, output: Tail) -> Result:
+    """What the statement had said before it failed is kept."""
     state = error.sqlstate if isinstance(error, psycopg.Error) else None
     primary = error.diag.message_primary if isinstance(error, psycopg.Error) else None
     text = primary or (str(error).splitlines() or [type(error).__name__])[0]
     reason = f"{text} (SQLSTATE {state})" if state else text
     if run.reason is not None:
-        return Result(run.reason, error=f"{ending(run)} ({reason})")
+        return Result(run.reason, error=f"{ending(run)} ({reason})", output=output.text())
     if state == "57014" and time.monotonic() >= run.deadline - 0.5:
-        return Result(Outcome.TIMEOUT, error=f"canceled by its timeout ({reason})")
-    return Result(Outcome.FAILED, error=reason)
+        return Result(Outcome.TIMEOUT, error=f"canceled by its timeout ({reason})", output=output.text())
+    return Result(Outcome.FAILED, error=reason, output=output.text())
