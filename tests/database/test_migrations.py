@@ -20,7 +20,9 @@ from kronii.errors import ConfigError
 #: The original's statement, and the same without what kept its rows in order.
 ORIGINAL = """CREATE TABLE IF NOT EXISTS jobs (id UUID PRIMARY KEY, name TEXT NOT NULL, cron TEXT NOT NULL,
     next_run TIMESTAMP, last_run TIMESTAMP, status TEXT NOT NULL)"""
-LOOSE = "CREATE TABLE jobs (id UUID, name TEXT, cron TEXT, next_run TIMESTAMP NOT NULL, last_run TIMESTAMP, status TEXT)"
+LOOSE = (
+    "CREATE TABLE jobs (id UUID, name TEXT, cron TEXT, next_run TIMESTAMP NOT NULL, last_run TIMESTAMP, status TEXT)"
+)
 ONE, TWO = "00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"
 
 
@@ -119,7 +121,9 @@ def test_an_interrupted_migration_leaves_nothing(empty_database_url: str, monkey
 def test_a_newer_schema_is_refused(connection: psycopg.Connection[Any], database_url: str) -> None:
     connection.execute("INSERT INTO kronii_schema (version) VALUES (9000)")
     for use in (lambda: migrations.migrate(connection), lambda: reading.reader(database_url)):
-        with pytest.raises(ConfigError, match=r"version 9000, but this Kronii knows versions up to \d+: upgrade this instance"):
+        with pytest.raises(
+            ConfigError, match=r"version 9000, but this Kronii knows versions up to \d+: upgrade this instance"
+        ):
             use()
 
 

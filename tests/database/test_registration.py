@@ -32,7 +32,12 @@ def test_a_new_file(member: Make, table: Any, job: Make) -> None:
     row = table.job("hourly")
     assert now - timedelta(seconds=20) < row["next_run"] <= now + timedelta(hours=1)
     assert (row["next_run"].minute, row["next_run"].second) == (0, 0)
-    assert (row["cron"], row["timezone"], row["catch_up"], row["description"]) == ("0 0 * * * *", "Europe/Berlin", "all", "d")
+    assert (row["cron"], row["timezone"], row["catch_up"], row["description"]) == (
+        "0 0 * * * *",
+        "Europe/Berlin",
+        "all",
+        "d",
+    )
     assert (row["status"], row["enabled"], row["active"]) == ("pending", True, True)
     assert timedelta(0) <= row["splay"] < timedelta(minutes=1)
     assert row["due"] == row["next_run"] + row["splay"]
@@ -58,7 +63,9 @@ def test_a_changed_schedule_is_computed_from_now_and_anything_else_keeps_the_tic
 ) -> None:
     a = member()
     a.register(job("cron", "0 0 3 * * *"), job("zone", "0 0 3 * * *"), job("work", "0 0 3 * * *"), job("same"))
-    table.query("UPDATE jobs SET next_run = '2024-01-01 03:00', attempt = 2, failures = 1, retry_at = '2024-01-01 03:01'")
+    table.query(
+        "UPDATE jobs SET next_run = '2024-01-01 03:00', attempt = 2, failures = 1, retry_at = '2024-01-01 03:01'"
+    )
     untouched = others(table, "same")
     changed = a.register(
         job("cron", "0 0 4 * * *"), job("zone", "0 0 3 * * *", timezone="Asia/Tokyo"),
@@ -233,7 +240,9 @@ def test_ten_register_different_files_at_once(member: Make, table: Any, job: Mak
 
     def one(number: int) -> None:
         together.wait(20)
-        members[number].register(job("shared", f"0 {number} * * * *"), *(job(f"job-{place}") for place in range(number)))
+        members[number].register(
+            job("shared", f"0 {number} * * * *"), *(job(f"job-{place}") for place in range(number))
+        )
 
     with ThreadPoolExecutor(10) as threads:
         for future in [threads.submit(one, number) for number in range(10)]:

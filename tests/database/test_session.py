@@ -30,7 +30,9 @@ def names(claims: list[Claim]) -> set[str]:
 
 def over(claim: Claim, outcome: Outcome = Outcome.SUCCESS) -> Ended:
     """A run that has ended now and whose tick has its outcome."""
-    return Ended(claim, Result(outcome), time.monotonic(), Closing(over=True, next_run=claim.scheduled_for + timedelta(days=1)))
+    return Ended(
+        claim, Result(outcome), time.monotonic(), Closing(over=True, next_run=claim.scheduled_for + timedelta(days=1))
+    )
 
 
 def ready(member: Make, job: Make, *jobs: str, node: str = "a", **keys: Any) -> Any:
@@ -57,7 +59,12 @@ def test_a_claim_is_committed_with_its_run_and_its_lock(member: Make, table: Any
     (claim,) = a.claim()
     row, (run,) = table.job("j"), table.runs("j")
     assert (claim.scheduled_for, claim.attempt, claim.trigger, claim.owner) == (tick, 1, "schedule", a.lease.identity)
-    assert (row["status"], str(row["owner"]), row["run_id"], row["attempt"]) == ("running", a.lease.identity, claim.run_id, 1)
+    assert (row["status"], str(row["owner"]), row["run_id"], row["attempt"]) == (
+        "running",
+        a.lease.identity,
+        claim.run_id,
+        1,
+    )
     assert (row["next_run"], row["last_run"]) == (tick, run["started_at"])
     assert (run["id"], run["scheduled_for"], run["attempt"], run["trigger"]) == (claim.run_id, tick, 1, "schedule")
     assert (run["node"], run["outcome"], run["finished_at"], run["missed"]) == ("a", "running", None, 0)
@@ -128,7 +135,9 @@ def test_a_backlog_and_ticks_of_this_second_share_the_seats(member: Make, table:
         while True:  # a machine that takes a second between the two statements has no tick of this second
             table.due(*new)
             taken = names(a.claim(seats, fresh))
-            asked = table.query("SELECT max(last_run) - max(next_run) AS age FROM jobs WHERE owner IS NOT NULL")[0]["age"]
+            asked = table.query("SELECT max(last_run) - max(next_run) AS age FROM jobs WHERE owner IS NOT NULL")[0][
+                "age"
+            ]
             counted = sum(name.startswith("new") for name in taken)
             table.query("UPDATE jobs SET owner = NULL, status = 'pending'")
             if asked < timedelta(seconds=0.9) or fresh == 0:
@@ -197,7 +206,9 @@ def test_renewal(member: Make, table: Any, job: Make) -> None:
     assert node["lease_until"] > now + timedelta(seconds=a.lease.deadline - time.monotonic()), "ours is over first"
 
 
-def test_an_instance_that_was_taken_for_dead_stops_and_comes_back_as_another(member: Make, table: Any, job: Make) -> None:
+def test_an_instance_that_was_taken_for_dead_stops_and_comes_back_as_another(
+    member: Make, table: Any, job: Make
+) -> None:
     a = ready(member, job, "j")
     table.due("j", ago=5)
     (claim,) = a.claim()
@@ -299,7 +310,9 @@ def test_a_dead_instances_run_is_lost_and_its_tick_is_due_again(table: Any, orph
     assert b.round(renew=True, seats=5).claims == [], "its lease still stands"
     table.end_lease("a")
     found = b.round(renew=True, seats=5)
-    assert [(lost.job, lost.run_id, lost.node, lost.quarantined) for lost in found.lost] == [("j", claim.run_id, "a", False)]
+    assert [(lost.job, lost.run_id, lost.node, lost.quarantined) for lost in found.lost] == [
+        ("j", claim.run_id, "a", False)
+    ]
     (again,) = found.claims or b.claim()
     assert (again.attempt, again.trigger, again.scheduled_for) == (2, "recovery", claim.scheduled_for)
     old, new = table.runs("j")
