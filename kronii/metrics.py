@@ -13,7 +13,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from kronii import __version__, logs
@@ -63,8 +63,7 @@ class Metrics:
         self._counts: Counter[str] = Counter(dict.fromkeys(_COUNTERS, 0))
         self._reloads: Counter[bool] = Counter({True: 0, False: 0})
         self.registry.register(self)
-        ProcessCollector(registry=self.registry)
-        PlatformCollector(registry=self.registry)
+        ProcessCollector(namespace="kronii", registry=self.registry)
 
     # -- what happens -------------------------------------------------------------------------------------------------
 

@@ -84,7 +84,8 @@ class Web:
                 "200 OK" if good else "503 Service Unavailable",
                 "\n".join(reasons or ["ok"]) + "\n",
             )
-        body = self._metrics({**environ, "REQUEST_METHOD": "GET"}, start_response)
+        # a query would choose collectors by names that ours does not tell beforehand, and get nothing
+        body = self._metrics({**environ, "REQUEST_METHOD": "GET", "QUERY_STRING": ""}, start_response)
         return [] if method == "HEAD" else body
 
 
