@@ -49,7 +49,9 @@ class Histogram:
 class Metrics:
     """Everything that `/metrics` shows.  Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, node: str = "") -> None:
+        #: The instance's name, shown in `kronii_build_info`.
+        self.node = node
         self.registry = CollectorRegistry(auto_describe=False)
         #: Gauges that are asked at each scrape: name without `kronii_` to (help, function).
         self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}
@@ -157,8 +159,8 @@ class Metrics:
         yield CounterMetricFamily(
             "kronii_log_events_dropped", "Log events that could not be written.", value=logs.dropped()
         )
-        info = GaugeMetricFamily("kronii_build_info", "What runs here; always 1.", labels=("version", "python"))
-        info.add_metric((__version__, platform.python_version()), 1)
+        info = GaugeMetricFamily("kronii_build_info", "What runs here; always 1.", labels=("version", "python", "node"))
+        info.add_metric((__version__, platform.python_version(), self.node), 1)
         yield info
 
 

@@ -26,7 +26,7 @@ class Server:
     """A server on a free port, and one request to it."""
 
     def __init__(self) -> None:
-        self.metrics = Metrics()
+        self.metrics = Metrics("node-1")
         self.ready: tuple[bool, list[str]] = (True, [])
         self.web = Web("127.0.0.1", 0, self.metrics, lambda: (True, []), lambda: self.ready)
         self.web.start()
@@ -119,3 +119,7 @@ def test_readyz_gives_its_reasons(server: Server) -> None:
     status, _, body = server.request("GET", "/readyz")
     assert (status, body) == (503, b"database away: no route to host\ndraining\n")
     assert server.request("GET", "/healthz")[0] == 200
+
+
+def test_the_metrics_name_the_instance(server: Server) -> None:
+    assert b',node="node-1"' in server.request("GET", "/metrics")[2]
