@@ -1,0 +1,261 @@
+"""Logs: one event is one line, no line shows the secret, and no stream that fails stops anybody."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import logging
+import os
+import pty
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kronii import logs
+from kronii.logs import Log, chosen, setup
+
+log = Log("kronii.test")
+FORMATS = ("text", "logfmt", "json", "journal")
+NASTY = 'a\nb\r\nc\x1b[31m\x00\x7f\x85\u2028\u2029"\\ =\t\ud800'
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """Handlers and levels are the process's: put them back."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    kept = {name: logging.getLogger(name).level for name in ("kronii", "psycopg", "py.warnings")}
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name, was in kept.items():
+        logging.getLogger(name).setLevel(was)
+    logging.captureWarnings(False)
+
+
+def written(format: str, level: str = "info", secret: str | None = None) -> io.StringIO:
+    stream = io.StringIO()
+    setup(level, format, stream, secret)
+    return stream
+
+
+# -- one line ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("text", [NASTY, "", " ", "plain", "x" * 100_000])
+def test_an_event_is_one_line(format: str, text: str) -> None:
+    stream = written(format)
+    log.info(text, field=text, other=3)
+    line = stream.getvalue()
+    assert line.endswith("\n")
+    assert len(line.splitlines()) == 1
+    assert not any(ord(c) < 32 or 127 <= ord(c) < 160 for c in line[:-1])
+
+
+@settings(max_examples=200)
+@given(st.text(), st.text(), st.sampled_from(FORMATS))
+def test_whatever_is_in_it(message: str, value: str, format: str) -> None:
+    stream = written(format)
+    log.warning(message, value=value)
+    assert len(stream.getvalue().splitlines()) == 1
+
+
+@given(st.text(), st.text())
+def test_json_gives_back_what_was_said(message: str, value: str) -> None:
+    stream = written("json")
+    log.info(message, value=value, number=1.5, none=None)
+    found = json.loads(stream.getvalue())
+    assert (found["msg"], found["value"], found["number"], found["level"]) == (message, value, 1.5, "info")
+    assert "none" not in found
+    assert found["ts"].endswith("Z")
+
+
+def test_json_of_what_json_does_not_know() -> None:
+    stream = written("json")
+    log.info("x", path=Path("/a"), names={"b"})
+    assert json.loads(stream.getvalue())["path"] == "/a"
+
+
+def test_logfmt() -> None:
+    stream = written("logfmt")
+    log.info("run lost", job="a b", run=7, quote='"')
+    ts, rest = stream.getvalue().split(" ", 1)
+    assert ts.startswith("ts=20")
+    assert rest == 'level=info msg="run lost" job="a b" run=7 quote="\\""\n'
+
+
+def test_journal_has_a_priority_and_no_time() -> None:
+    stream = written("journal", "debug")
+    log.debug("a")
+    log.info("b", x=1)
+    log.warning("c\nd")
+    log.error("e")
+    assert stream.getvalue() == '<7>a\n<6>b x=1\n<4>"c\\nd"\n<3>e\n'
+
+
+def test_text() -> None:
+    stream = written("text")
+    log.warning("outcomes wait", runs=3)
+    log.info("started")
+    first, second = stream.getvalue().splitlines()
+    assert first[12:] == " WARNING outcomes wait  runs=3"
+    assert second[12:] == " INFO    started"
+
+
+# -- levels ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("level", "count"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
+def test_levels(level: str, count: int) -> None:
+    stream = written("text", level)
+    for say in (log.debug, log.info, log.warning, log.error):
+        say("x")
+    assert len(stream.getvalue().splitlines()) == count
+    assert [log.enabled(name) for name in logs.LEVELS] == [n >= 4 - count for n in range(4)]
+
+
+def test_other_libraries_speak_from_warning_on_and_say_who_they_are() -> None:
+    stream = written("logfmt", "debug")
+    logging.getLogger("other").info("quiet")
+    logging.getLogger("other").warning("loud %s", "x")
+    logging.getLogger("psycopg.pool").warning("error connecting")
+    assert stream.getvalue().split(" ", 1)[1] == 'level=warning msg="loud x" logger=other\n'
+
+
+def test_pythons_warnings_are_events_too() -> None:
+    stream = written("logfmt")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(True)
+        warnings.warn("old", UserWarning, stacklevel=1)
+    assert "UserWarning: old" in stream.getvalue()
+    assert len(stream.getvalue().splitlines()) == 1
+
+
+def test_an_unknown_level_of_another_library() -> None:
+    stream = written("journal")
+    logging.getLogger("other").log(45, "odd")
+    assert stream.getvalue() == "<5>odd logger=other\n"
+
+
+# -- exceptions --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_an_exception_becomes_its_sentence_and_its_trace(format: str) -> None:
+    stream = written(format)
+    try:
+        raise ValueError("first\nsecond")
+    except ValueError as error:
+        log.error("bug", exc_info=error)
+    (line,) = stream.getvalue().splitlines()
+    assert "ValueError" in line
+    assert "Traceback" in line
+    assert "test_logs.py" in line
+
+
+def test_an_exception_in_json() -> None:
+    stream = written("json")
+    log.error("bug", exc_info=KeyError("k"))
+    found = json.loads(stream.getvalue())
+    assert found["error"] == "KeyError: 'k'"
+    assert found["trace"].startswith("KeyError")
+    assert "exc_info" not in found
+
+
+# -- secrets and broken streams ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("secret", ["hunter2x", 'hun"ter\\2', "hün=ter 2", "long\nsecret"])
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_words_of_others_never_show_the_secret(format: str, secret: str) -> None:
+    stream = written(format, secret=secret)
+    log.info("away", error=f'connection to "{secret}" failed')
+    logging.getLogger("other").warning("with %s", secret)
+    try:
+        raise ValueError(f"with {secret}")
+    except ValueError as error:
+        log.error("bug", exc_info=error)
+    lines = stream.getvalue()
+    assert lines.count("***") >= 4
+    assert len(lines.splitlines()) == 3
+    for shown in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
+        assert shown not in lines
+
+
+class Full(io.StringIO):
+    """A stream that takes nothing, as a full disk."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_loses_lines_and_counts_them() -> None:
+    handler = setup("info", "text", Full())
+    log.info("a")
+    log.info("b")
+    assert handler.dropped == logs.dropped() == 2
+
+
+def test_a_closed_stream_loses_lines_and_counts_them() -> None:
+    stream = io.StringIO()
+    setup("info", "text", stream)
+    stream.close()
+    log.info("a")
+    assert logs.dropped() == 1
+
+
+def test_a_reader_that_has_gone_loses_lines_and_counts_them() -> None:
+    reader, writer = os.pipe()
+    stream = os.fdopen(writer, "w")
+    setup("info", "text", stream)
+    os.close(reader)
+    log.info("a")
+    assert logs.dropped() == 1
+    with pytest.raises(BrokenPipeError):
+        stream.close()
+
+
+def test_signs_that_stderr_cannot_encode_are_no_error() -> None:
+    """Python opens stderr with backslashreplace, whatever its encoding."""
+    raw = io.BytesIO()
+    setup("info", "text", io.TextIOWrapper(raw, encoding="ascii", errors="backslashreplace", write_through=True))
+    log.info("jöb", name="日本\ud800")
+    assert logs.dropped() == 0
+    assert len(raw.getvalue().splitlines()) == 1
+
+
+# -- which format ------------------------------------------------------------------------------------------------------
+
+
+def test_the_journals_socket_is_recognised(tmp_path: Path) -> None:
+    with open(tmp_path / "file", "w") as stream:
+        stat = os.fstat(stream.fileno())
+        assert chosen(stream, {"JOURNAL_STREAM": f"{stat.st_dev}:{stat.st_ino}"}) == "journal"
+        assert chosen(stream, {"JOURNAL_STREAM": f"{stat.st_dev}:{stat.st_ino + 1}"}) == "logfmt"
+        assert chosen(stream, {}) == "logfmt"
+
+
+def test_a_terminal_gets_text_in_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    leader, follower = pty.openpty()
+    with os.fdopen(follower, "w") as terminal:
+        assert chosen(terminal, {}) == "text"
+        setup("info", "", terminal)
+        log.error("a")
+        assert b"\x1b[31mERROR  \x1b[0m a" in os.read(leader, 1000)
+        monkeypatch.setenv("NO_COLOR", "1")
+        setup("info", "", terminal)
+        log.error("b")
+        assert b"\x1b" not in os.read(leader, 1000)
+    os.close(leader)
+
+
+def test_a_stream_without_a_descriptor_gets_logfmt() -> None:
+    assert chosen(io.StringIO(), {"JOURNAL_STREAM": "1:2"}) == "logfmt"
