@@ -181,6 +181,13 @@ def _add_operations(commands: Any) -> None:
         "--since", metavar="DURATION", type=_duration, default=86400.0, help="as 30m, 12h or 1d (default)"
     )
     _add(
+        commands,
+        "doctor",
+        doctor,
+        "checks the set-up: file, port, connection, pooling, schema, server, clock",
+        reads=True,
+    )
+    _add(
         commands, "nodes", nodes, "live instances, their workers and running jobs, and who holds which lock", reads=True
     )
 
@@ -436,6 +443,20 @@ def audit_ticks(options: argparse.Namespace) -> int:
         print(f"{_iso(problem.tick)}  {problem.job}: {problem.what}{f', {problem.more} ticks' if problem.more else ''}")
     print(f"{_plural(found.ticks, 'tick')} of {_plural(found.jobs, 'job')}, {_plural(len(problems), 'problem')}")
     return int(bool(problems))
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """`kronii doctor`: 0 without problems (warnings are none); otherwise the exit status of the first."""
+    from kronii.doctor import Grade, examine
+
+    checks = list(examine(_settings()))
+    if options.json:
+        found = [{"check": check.name, "grade": check.grade.value, "says": check.says} for check in checks]
+        _print_json({"checks": found})
+    else:
+        for check in checks:
+            print(f"{check.grade.value:<8} {check.name:<12} {check.says}")
+    return next((check.status for check in checks if check.grade is Grade.PROBLEM), 0)
 
 
 def migrate_schema(options: argparse.Namespace) -> int:

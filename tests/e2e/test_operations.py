@@ -122,3 +122,23 @@ def test_audit_finds_what_was_taken_away_and_what_was_added(fleet: Fleet) -> Non
     assert ("tick", ticks[2], "more than one outcome") in problems
     assert [what for job, _, what in problems if job == "asleep"] == ["overdue"]
     assert len(problems) == 3
+
+
+def test_doctor_names_what_is_right_and_what_is_not(fleet: Fleet) -> None:
+    fleet.jobs(fleet.job("tick"))
+    well = kronii(fleet, "doctor", "--json")
+    grades = {check["check"]: check["grade"] for check in json.loads(well.stdout)["checks"]}
+    assert well.returncode == 0
+    assert {grades.pop("durability"), grades.pop("connections")} <= {"ok", "warning"}  # the server's, as it is
+    assert set(grades.values()) == {"ok"}
+    assert set(grades) == {"file", "port", "connection", "version", "schema", "rights", "clock"}
+    fleet.file.write_text("jobs: [{name: x}]")
+    fleet.url = "postgresql://somebody:hunter2@127.0.0.1:1/none"
+    ill = kronii(fleet, "doctor")
+    assert ill.returncode == 78  # of the first problem, the file's
+    assert [line.split()[:2] for line in ill.stdout.splitlines() if line.startswith("problem")] == [
+        ["problem", "file"], ["problem", "connection"],
+    ]  # fmt: skip
+    assert "hunter2" not in ill.stdout + ill.stderr
+    fleet.jobs(fleet.job("tick"))
+    assert kronii(fleet, "doctor").returncode == 69
