@@ -122,4 +122,4 @@ def test_readyz_gives_its_reasons(server: Server) -> None:
 
 
 def test_the_metrics_name_the_instance(server: Server) -> None:
-    assert b',node="node-1"' in server.request("GET", "/metrics")[2]
+    assert b'node="node-1"' in server.request("GET", "/metrics")[2]
