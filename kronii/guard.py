@@ -168,8 +168,7 @@ class Guard:
     def stop(self, clean: bool, seconds: float = 5.0) -> None:
         """Close the pipe.
 
-        `clean`: nothing is left to end or to say; otherwise the helper does its work as after a crash, and is not
-        waited for.
+        `clean`: nothing is left to say; otherwise the helper does its work as after a crash, and is not waited for.
         """
         self.board.words[GOODBYE] = int(clean)
         os.close(self._pipe)
@@ -191,10 +190,9 @@ def main(words: list[str]) -> None:
     import psycopg  # noqa: F401  # now, not when every millisecond counts
 
     watch(pipe, board, terms, instance)
-    if board.words[GOODBYE]:
-        return
-    end_work(board, mark)
-    speak(url, board)
+    end_work(board, mark)  # after a goodbye, too: a daemon that left its job's group is still there
+    if not board.words[GOODBYE]:
+        speak(url, board)
 
 
 def watch(pipe: int, board: Board, terms: Terms, instance: int) -> None:
