@@ -130,6 +130,7 @@ class Service:
             self._drain()
         finally:
             left = self._stop()
+            self._ignore_signals()
         log.info("stopped", node=self.settings.node)
         return self._exit(left)
 
@@ -169,6 +170,12 @@ class Service:
         signal.signal(signal.SIGTERM, self._on_stop)
         signal.signal(signal.SIGINT, self._on_stop)
         signal.signal(signal.SIGHUP, self._on_reload)
+
+    @staticmethod
+    def _ignore_signals() -> None:
+        """From here on only the interpreter ends, and it would give our signals their deadly default back."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
 
     def _on_stop(self, number: int, frame: FrameType | None) -> None:
         self._stops += 1
