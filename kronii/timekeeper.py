@@ -28,6 +28,7 @@ class Timekeeper:
         self._timed_out = timed_out
         self._condition = threading.Condition()
         self._wake_at = float("inf")
+        self._news = False
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="timekeeper", daemon=True)
 
@@ -39,6 +40,7 @@ class Timekeeper:
         """Take notice of a run whose deadline is at monotonic second `deadline`."""
         if deadline < self._wake_at:
             with self._condition:
+                self._news = True
                 self._condition.notify()
 
     def stop(self) -> None:
@@ -50,10 +52,14 @@ class Timekeeper:
 
     def _run(self) -> None:
         while not self._stopping:
-            self._wake_at = self.turn(time.monotonic())
+            self._wake_at, self._news = float("inf"), False  # a run that comes while we look is news
+            wake_at = self.turn(time.monotonic())
             with self._condition:
-                if not self._stopping:
-                    self._condition.wait(max(0.0, min(self._wake_at - time.monotonic(), 3600.0)))
+                self._wake_at = wake_at
+                self._condition.wait_for(self._called, max(0.0, min(wake_at - time.monotonic(), 3600.0)))
+
+    def _called(self) -> bool:
+        return self._news or self._stopping
 
     def turn(self, now: float) -> float:
         """End what is due at monotonic second `now` and return when to look again."""
@@ -74,8 +80,7 @@ class Timekeeper:
     def _timeout(self, run: Run, now: float) -> float:
         if now < run.deadline:
             return run.deadline
-        if run.end(Outcome.TIMEOUT):
-            self._timed_out(run)
+        run.end(Outcome.TIMEOUT, lambda: self._timed_out(run))
         if now < run.deadline + KILL_AFTER:
             return run.deadline + KILL_AFTER
         run.kill()
