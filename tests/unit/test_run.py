@@ -1,0 +1,109 @@
+"""A run in flight: in whatever order it is attached, ended, killed and detached, the first reason stays."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from kronii.actions.run import Run
+from kronii.model import Claim, Outcome
+
+MakeClaim = Callable[..., Claim]
+
+
+class Work:
+    """What a run may do to its work, as it was done."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    def attach(self, run: Run) -> None:
+        run.attach(lambda: self.done.append("end"), lambda: self.done.append("kill"))
+
+
+@pytest.fixture
+def run(make_claim: MakeClaim) -> Run:
+    return Run(make_claim(timeout=60.0))
+
+
+def test_the_deadline_is_the_timeout_from_now(run: Run) -> None:
+    assert run.started <= time.monotonic()
+    assert run.deadline == pytest.approx(run.started + 60.0)
+
+
+def test_end_and_kill_reach_the_work_once(run: Run) -> None:
+    work = Work()
+    work.attach(run)
+    assert run.end(Outcome.TIMEOUT)
+    assert not run.end(Outcome.TIMEOUT)
+    run.kill()
+    run.kill()
+    assert work.done == ["end", "kill"]
+
+
+@pytest.mark.parametrize("reasons", list(itertools.permutations([Outcome.TIMEOUT, Outcome.INTERRUPTED, Outcome.LOST])))
+def test_the_first_reason_stays(run: Run, reasons: tuple[Outcome, ...]) -> None:
+    assert [run.end(reason) for reason in reasons] == [True, False, False]
+    assert run.reason is reasons[0]
+
+
+def test_an_end_before_the_work_began_reaches_it_when_it_does(run: Run) -> None:
+    work = Work()
+    run.end(Outcome.INTERRUPTED)
+    work.attach(run)
+    assert work.done == ["end"]
+
+
+def test_a_kill_before_the_work_began_reaches_it_too(run: Run) -> None:
+    work = Work()
+    run.end(Outcome.INTERRUPTED)
+    run.kill()
+    work.attach(run)
+    assert work.done == ["end", "kill"]
+
+
+def test_nothing_reaches_work_that_is_over(run: Run) -> None:
+    """Its process id may be another's by then."""
+    work = Work()
+    work.attach(run)
+    run.detach()
+    assert run.end(Outcome.TIMEOUT)
+    run.kill()
+    assert (run.reason, run.killed, work.done) == (Outcome.TIMEOUT, True, [])
+
+
+def test_the_stop_event_is_set_by_the_end(run: Run) -> None:
+    stop = run.stop
+    assert not stop.is_set()
+    run.end(Outcome.TIMEOUT)
+    assert stop.is_set()
+    assert run.stop is stop
+
+
+def test_a_stop_event_asked_for_after_the_end_is_set(run: Run) -> None:
+    run.end(Outcome.TIMEOUT)
+    assert run.stop.is_set()
+
+
+def test_of_many_threads_one_gives_the_reason(make_claim: MakeClaim) -> None:
+    for _ in range(50):
+        run, work, begin = Run(make_claim()), Work(), threading.Barrier(4)
+        won: list[bool] = []
+
+        def end(run: Run = run, begin: threading.Barrier = begin, won: list[bool] = won) -> None:
+            begin.wait(20)
+            won.append(run.end(Outcome.TIMEOUT))
+
+        threads = [threading.Thread(target=end) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        begin.wait(20)
+        work.attach(run)
+        for thread in threads:
+            thread.join()
+        assert sorted(won) == [False, False, True]
+        assert work.done == ["end"]
