@@ -10,6 +10,7 @@ import errno
 import io
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -219,10 +220,22 @@ def _time(text: str) -> datetime:
 
 def run(options: argparse.Namespace) -> int:
     """`kronii run`."""
+    _heed_signals()
     settings = _settings()
     from kronii import service
 
     return service.run(settings)
+
+
+def _heed_signals() -> None:
+    """Until the service has handlers of its own nothing runs here: a stop is an exit, and a reload has come already."""
+    signal.signal(signal.SIGTERM, _exit_well)
+    signal.signal(signal.SIGINT, _exit_well)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def _exit_well(number: int, frame: object) -> None:
+    raise SystemExit(0)
 
 
 def validate(options: argparse.Namespace) -> int:
