@@ -65,6 +65,7 @@ class Workers:
                 "bug: a run failed outside its job", job=run.claim.definition.name, run=run.claim.run_id, exc_info=error
             )
             result = Result(Outcome.FAILED, error=f"{type(error).__name__}: {error}")
+        run.close()
         self._guard.leave()
         try:
             self._ended(run, result)

@@ -17,7 +17,7 @@ from kronii.model import Claim, Outcome
 class Run:
     """One claimed run while it executes.  Thread-safe."""
 
-    __slots__ = ("_end", "_kill", "_lock", "_stop", "claim", "deadline", "killed", "reason", "started")
+    __slots__ = ("_end", "_kill", "_lock", "_over", "_stop", "claim", "deadline", "killed", "reason", "started")
 
     def __init__(self, claim: Claim) -> None:
         self.claim = claim
@@ -29,6 +29,7 @@ class Run:
         self.started = time.monotonic()
         self.deadline = self.started + claim.definition.timeout
         self._lock = threading.Lock()
+        self._over = False
         self._stop: threading.Event | None = None
         self._end: Callable[[], None] | None = None
         self._kill: Callable[[], None] | None = None
@@ -58,17 +59,28 @@ class Run:
         with self._lock:
             self._end = self._kill = None
 
-    def end(self, reason: Outcome) -> bool:
-        """Ask the run to end; return False if it had been asked before.  The first reason stays."""
+    def end(self, reason: Outcome, noted: Callable[[], None] | None = None) -> bool:
+        """Ask the run to end; return False if it had been asked before, or is over.  The first reason stays.
+
+        Args:
+            noted: called before the run is told, and before its result is let out: what it notes is there in time.
+        """
         with self._lock:
-            if self.reason is not None:
+            if self.reason is not None or self._over:
                 return False
             self.reason = reason
+            if noted is not None:
+                noted()
             if self._stop is not None:
                 self._stop.set()
             if self._end is not None:
                 self._end()
             return True
+
+    def close(self) -> None:
+        """The run has its result: nothing that is asked from here on can change it."""
+        with self._lock:
+            self._over = True
 
     def kill(self) -> None:
         """The grace is over: end what can be ended by force.  Does nothing the second time."""
