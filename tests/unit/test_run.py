@@ -107,3 +107,18 @@ def test_of_many_threads_one_gives_the_reason(make_claim: MakeClaim) -> None:
             thread.join()
         assert sorted(won) == [False, False, True]
         assert work.done == ["end"]
+
+
+def test_a_run_that_has_its_result_can_not_be_ended_any_more(run: Run) -> None:
+    noted: list[str] = []
+    run.close()
+    assert not run.end(Outcome.TIMEOUT, lambda: noted.append("x"))
+    assert (run.reason, noted) == (None, [])
+
+
+def test_an_end_is_noted_before_the_work_is_told(run: Run) -> None:
+    work = Work()
+    work.attach(run)
+    assert run.end(Outcome.TIMEOUT, lambda: work.done.append("noted"))
+    assert not run.end(Outcome.TIMEOUT, lambda: work.done.append("noted again"))
+    assert work.done == ["noted", "end"]
