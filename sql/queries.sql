@@ -109,6 +109,7 @@ SELECT statement_timestamp() AT TIME ZONE 'UTC',
 -- name: bury
 -- Rows of instances whose lease is over and whose lock is free: their runs are lost, their ticks due again.
 -- A lock that is held means that the holder is connected: its row is left alone.
+-- A timeout that was marked before its run returned is no outcome yet: the claim still stands, and the tick is run again.
 WITH dead AS MATERIALIZED (
     SELECT id, name FROM nodes
      WHERE id <> %(id)s AND lease_until <= statement_timestamp() AT TIME ZONE 'UTC' - %(grace)s * INTERVAL '1 s'
@@ -133,7 +134,7 @@ WITH dead AS MATERIALIZED (
 ), lost AS (
     UPDATE runs AS r
        SET outcome = 'lost', finished_at = statement_timestamp() AT TIME ZONE 'UTC', error = 'instance ' || freed.node || ' died'
-      FROM freed WHERE r.id = freed.run_id AND r.outcome = 'running'
+      FROM freed WHERE r.id = freed.run_id AND r.outcome IN ('running', 'timeout')
 )
 SELECT name, run_id, node, quarantined FROM freed
 
@@ -156,7 +157,7 @@ WITH dead AS MATERIALIZED (
 ), lost AS (
     UPDATE runs AS r
        SET outcome = 'lost', finished_at = statement_timestamp() AT TIME ZONE 'UTC', error = 'instance ' || freed.name || ' died'
-      FROM freed WHERE r.id = freed.run_id AND r.outcome = 'running'
+      FROM freed WHERE r.id = freed.run_id AND r.outcome IN ('running', 'timeout')
 )
 DELETE FROM nodes USING dead
  WHERE nodes.id = dead.id AND NOT EXISTS (SELECT FROM jobs WHERE owner = nodes.id)
