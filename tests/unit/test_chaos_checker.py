@@ -46,11 +46,11 @@ def at(seconds: float) -> datetime:
 def clean() -> History:
     """Five seconds of five jobs on two instances; one is killed at second 2.5, in the middle of a run of `one`."""
     runs = [
-        *(Run(10 + n, "one", at(n), 1, "success", exit_code=0) for n in (1, 4)),
+        Run(11, "one", at(1), 1, "success", exit_code=0),
         Run(12, "one", at(2), 1, "lost", "b", error="instance b died"),
         Run(13, "one", at(2), 2, "success", "a", "recovery", 0),
         Run(18, "one", at(5), 1, "success", "a", exit_code=0),
-        replace(Run(16, "one", at(4), 1, "success", "a", exit_code=0), missed=1),
+        Run(16, "one", at(4), 1, "success", exit_code=0, missed=1),
         *(Run(20 + n, "all", at(n), 1, "success", exit_code=0) for n in (2, 4)),
         Run(32, "none", at(2), 1, "success", exit_code=0),
         Run(34, "none", at(4), 1, "skipped", node="a"),
