@@ -52,6 +52,8 @@ def border() -> Iterator[None]:
         yield
     except psycopg.Error as error:
         raise converted(error) from error
+    except UnicodeEncodeError as error:  # half a surrogate pair, which no text of the database can hold
+        raise DatabaseError(str(error)) from error
 
 
 def converted(error: psycopg.Error) -> DatabaseError | DatabaseUnavailable:

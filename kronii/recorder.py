@@ -91,8 +91,9 @@ class Recorder:
         """Write what there is, for `seconds` at the most, and return how many outcomes had to be left unwritten."""
         self._queue.put(None)
         self._thread.join(seconds)
+        left = len(self._pending)  # before the thread is told, for it forgets what it gives up
         self._giving_up.set()
-        return len(self._pending)
+        return left
 
     def _run(self) -> None:
         while True:
@@ -172,5 +173,5 @@ class Recorder:
         )
         if ended.result.error == UNSTORABLE:
             raise DatabaseUnavailable(str(error)) from error
-        plain = Result(ended.result.outcome, ended.result.exit_code, UNSTORABLE)
+        plain = Result(ended.result.outcome, error=UNSTORABLE)
         return self._write([replace(ended, result=plain)], asked_before)

@@ -87,12 +87,17 @@ def _exited(run: Run, error: SystemExit) -> Result:
         return Result(run.reason, error=ending(run))
     if error.code in (None, 0):
         return SUCCESS
-    code = error.code if isinstance(error.code, int) else 1
-    return Result(Outcome.FAILED, code, f"SystemExit: {error.code}")
+    code = int(error.code) if isinstance(error.code, int) and abs(error.code) < 2**31 else 1  # what the column holds
+    return Result(Outcome.FAILED, code, _one_line(f"SystemExit: {error.code}"))
 
 
 def _failed(run: Run, error: BaseException) -> Result:
-    text = traceback.format_exception_only(error)[-1].strip().replace("\x00", "")
+    text = _one_line(traceback.format_exception_only(error)[-1])
     trace = "".join(traceback.format_exception(error)).encode("utf-8", "replace")
     reason = text if run.reason is None else f"{ending(run)} ({text})"
     return Result(run.reason or Outcome.FAILED, error=reason[:OUTPUT], output=as_text(trace))
+
+
+def _one_line(text: str) -> str:
+    """What a function said, as a row can hold it and a table can show it."""
+    return " ".join(text.encode("utf-8", "replace").decode().replace("\x00", "").split())[:OUTPUT]
