@@ -1,0 +1,286 @@
+"""The recorder: batches, outages, refusals and the end, against a store that answers as it is told."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import cast
+
+import pytest
+
+from kronii import recorder as module
+from kronii.catchup import Closing, Skipped
+from kronii.clock import DatabaseClock
+from kronii.errors import DatabaseError, DatabaseUnavailable
+from kronii.model import Claim, Outcome, Result, Retries
+from kronii.recorder import BATCH, UNSTORABLE, Recorded, Recorder
+from kronii.store import Ended, Store
+
+MakeClaim = Callable[..., Claim]
+WAIT = 20.0
+
+
+class Table:
+    """A store: what `finish` does with each batch is decided by `answer`, and what came is kept."""
+
+    def __init__(self) -> None:
+        self.came: queue.SimpleQueue[list[Ended]] = queue.SimpleQueue()
+        self.go = threading.Semaphore(0)
+        self.gated = False
+        self.answer: Callable[[Sequence[Ended]], set[int]] = lambda batch: {e.claim.run_id for e in batch}
+        self.committed: set[int] = set()
+        self.marked: list[tuple[int, str]] = []
+        self.mark_error: Exception | None = None
+
+    def finish(self, batch: Sequence[Ended], now: float) -> set[int]:
+        self.came.put(list(batch))
+        if self.gated:
+            assert self.go.acquire(timeout=WAIT)
+        written = self.answer(batch)
+        self.committed |= written
+        return written
+
+    def recorded(self, runs: Sequence[int]) -> set[int]:
+        return self.committed & set(runs)
+
+    def mark_timeout(self, runs: Sequence[tuple[int, str]]) -> None:
+        if self.mark_error:
+            raise self.mark_error
+        self.marked.extend(runs)
+
+
+class World:
+    """A recorder that runs, and what it tells."""
+
+    def __init__(self, make_claim: MakeClaim) -> None:
+        self.table = Table()
+        self.told: queue.SimpleQueue[list[Recorded]] = queue.SimpleQueue()
+        self.clock = DatabaseClock()
+        self.clock.observe(datetime(2026, 1, 1), 0.0)
+        self.recorder = Recorder(cast(Store, self.table), self.clock, lambda batch: self.told.put(list(batch)))
+        self._make_claim = make_claim
+
+    def put(self, run_id: int, outcome: Outcome = Outcome.SUCCESS, **result: object) -> None:
+        claim = self._make_claim(run_id=run_id, **self.fields)
+        self.recorder.put(claim, Result(outcome, **result), 0.0, 1.0)  # type: ignore[arg-type]
+
+    fields: dict[str, object] = {}  # noqa: RUF012 - replaced, never changed
+
+    def came(self) -> list[int]:
+        """Runs of the next batch that came to the table."""
+        return [ended.claim.run_id for ended in self.table.came.get(timeout=WAIT)]
+
+    def hear(self) -> dict[int, Outcome]:
+        """The next outcomes that are told."""
+        return {r.ended.claim.run_id: r.outcome for r in self.told.get(timeout=WAIT)}
+
+
+@pytest.fixture
+def world(make_claim: MakeClaim, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setattr(module, "PATIENCE", (0.001, 0.01))
+    world = World(make_claim)
+    yield world
+    world.table.gated = False
+    world.table.go.release(1000)
+    if world.recorder._thread.is_alive():
+        world.recorder.stop(WAIT)
+
+
+def test_a_lone_outcome_is_written_at_once_and_told(world: World) -> None:
+    world.recorder.start()
+    world.put(1, Outcome.FAILED)
+    assert world.hear() == {1: Outcome.FAILED}
+    assert world.recorder.pending == []
+
+
+def test_what_comes_during_a_statement_goes_into_the_next_one(world: World) -> None:
+    world.table.gated = True
+    world.recorder.start()
+    world.put(1)
+    assert world.came() == [1]
+    for run in range(2, 12):
+        world.put(run)
+    assert [claim.run_id for claim in world.recorder.pending] == list(range(1, 12))
+    world.table.go.release(2)
+    assert world.hear() == {1: Outcome.SUCCESS}
+    assert world.came() == list(range(2, 12))
+    assert len(world.hear()) == 10
+
+
+def test_a_batch_has_its_bound(world: World) -> None:
+    for run in range(BATCH + 5):
+        world.put(run)
+    world.recorder.start()
+    assert len(world.came()) == BATCH
+    assert len(world.came()) == 5
+
+
+def test_how_a_run_moves_its_job_on_is_decided_when_it_is_written(world: World) -> None:
+    world.fields = {"retries": Retries(1, 10.0, 10.0)}
+    world.recorder.start()
+    world.put(1, Outcome.FAILED)
+    (ended,) = world.table.came.get(timeout=WAIT)
+    assert ended.closing == Closing(over=False, delay=10.0)
+
+
+def test_a_skipped_tick_keeps_the_closing_that_it_came_with(world: World, make_claim: MakeClaim) -> None:
+    closing = Closing(over=True, next_run=datetime(2026, 2, 1), skipped=(Skipped(datetime(2026, 1, 1)),))
+    world.recorder.start()
+    world.recorder.pass_over(make_claim(run_id=4), closing)
+    (ended,) = world.table.came.get(timeout=WAIT)
+    assert (ended.closing, ended.result.outcome) == (closing, Outcome.SKIPPED)
+    assert world.hear() == {4: Outcome.SKIPPED}
+
+
+def test_a_refused_claim_is_told_as_lost(world: World) -> None:
+    world.table.answer = lambda batch: {1}
+    world.put(1)
+    world.put(2)
+    world.recorder.start()
+    assert world.hear() == {1: Outcome.SUCCESS, 2: Outcome.LOST}
+
+
+# -- the database is away ----------------------------------------------------------------------------------------------
+
+
+def test_an_outage_is_waited_out(world: World) -> None:
+    left = [5]
+
+    def answer(batch: Sequence[Ended]) -> set[int]:
+        left[0] -= 1
+        if left[0]:
+            raise DatabaseUnavailable("away")
+        return {e.claim.run_id for e in batch}
+
+    world.table.answer = answer
+    world.recorder.start()
+    world.put(1)
+    assert world.hear() == {1: Outcome.SUCCESS}
+    assert left == [0]
+
+
+def test_a_commit_whose_answer_was_lost_is_no_loss(world: World) -> None:
+    """The second try finds no claim any more, but an outcome that is its own."""
+    tries: list[int] = []
+
+    def answer(batch: Sequence[Ended]) -> set[int]:
+        tries.append(len(batch))
+        if len(tries) == 1:
+            world.table.committed |= {1}
+            raise DatabaseUnavailable("connection lost")
+        return set()
+
+    world.table.answer = answer
+    world.put(1)
+    world.put(2)
+    world.recorder.start()
+    assert world.hear() == {1: Outcome.SUCCESS, 2: Outcome.LOST}
+
+
+def test_a_stop_while_the_database_is_away_says_what_is_left(world: World) -> None:
+    away = threading.Event()
+
+    def answer(batch: Sequence[Ended]) -> set[int]:
+        away.set()
+        raise DatabaseUnavailable("away")
+
+    world.table.answer = answer
+    for run in range(3):
+        world.put(run)
+    world.recorder.start()
+    assert away.wait(WAIT)
+    assert world.recorder.stop(0.05) == 3
+    world.recorder._thread.join(WAIT)
+    assert not world.recorder._thread.is_alive()
+    assert world.told.empty()
+
+
+def test_a_stop_writes_what_there_is(world: World) -> None:
+    for run in range(10):
+        world.put(run)
+    world.recorder.start()
+    assert world.recorder.stop(WAIT) == 0
+    assert len(world.hear()) == 10
+
+
+# -- the database refuses ----------------------------------------------------------------------------------------------
+
+
+def test_one_refused_outcome_does_not_hold_up_the_others(world: World) -> None:
+    def answer(batch: Sequence[Ended]) -> set[int]:
+        if any(e.claim.run_id == 2 and e.result.error != UNSTORABLE for e in batch):
+            raise DatabaseError("invalid byte sequence")
+        return {e.claim.run_id for e in batch}
+
+    world.table.answer = answer
+    for run in (1, 2, 3):
+        world.put(run, Outcome.FAILED, error="e", output="o", exit_code=2**40)
+    world.recorder.start()
+    assert world.hear() == dict.fromkeys((1, 2, 3), Outcome.FAILED)
+    assert world.came() == [1, 2, 3]
+    alone = [world.table.came.get(timeout=WAIT)[0] for _ in range(4)]
+    assert [ended.claim.run_id for ended in alone] == [1, 2, 2, 3]
+    assert alone[2].result == Result(Outcome.FAILED, None, UNSTORABLE)
+
+
+def test_what_is_refused_even_so_is_tried_again(world: World) -> None:
+    left = [4]
+
+    def answer(batch: Sequence[Ended]) -> set[int]:
+        left[0] -= 1
+        if left[0] > 0:
+            raise DatabaseError("permission denied")
+        return {e.claim.run_id for e in batch}
+
+    world.table.answer = answer
+    world.put(1)
+    world.recorder.start()
+    assert world.hear() == {1: Outcome.SUCCESS}
+
+
+def test_an_outage_in_the_midst_of_one_by_one_loses_nothing(world: World) -> None:
+    tries = [0]
+
+    def answer(batch: Sequence[Ended]) -> set[int]:
+        tries[0] += 1
+        if len(batch) > 1:
+            raise DatabaseError("refused")
+        if tries[0] == 3:
+            raise DatabaseUnavailable("away")
+        return {e.claim.run_id for e in batch} - world.table.committed
+
+    world.table.answer = answer
+    for run in (1, 2, 3):
+        world.put(run)
+    world.recorder.start()
+    assert world.hear() == dict.fromkeys((1, 2, 3), Outcome.SUCCESS)
+
+
+# -- timeouts ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_timeout_is_marked_before_the_run_returns(world: World, make_claim: MakeClaim) -> None:
+    world.recorder.mark_timeout(make_claim(run_id=9), "still running")
+    world.put(9, Outcome.TIMEOUT)
+    world.recorder.start()
+    assert world.hear() == {9: Outcome.TIMEOUT}
+    assert world.table.marked == [(9, "still running")]
+
+
+@pytest.mark.parametrize("error", [DatabaseUnavailable("away"), DatabaseError("refused")])
+def test_a_mark_that_fails_is_made_good_by_the_outcome(world: World, make_claim: MakeClaim, error: Exception) -> None:
+    world.table.mark_error = error
+    world.recorder.mark_timeout(make_claim(run_id=9), "still running")
+    world.put(9, Outcome.TIMEOUT)
+    world.recorder.start()
+    assert world.hear() == {9: Outcome.TIMEOUT}
+
+
+def test_a_mark_alone_wakes_the_recorder(world: World, make_claim: MakeClaim) -> None:
+    world.recorder.start()
+    world.recorder.mark_timeout(make_claim(run_id=9), "still running")
+    assert world.recorder.stop(WAIT) == 0
+    assert world.table.marked == [(9, "still running")]
+    assert world.told.empty()
