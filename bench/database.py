@@ -9,14 +9,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from bench import procs
+from kronii import embedded
 
-#: Settings of a server of our own: PostgreSQL's defaults, durable commits included, with its statistics of statements.
+#: Settings of a server of our own: PostgreSQL's defaults, durable commits included.
 PRIVATE = {"max_connections": "300"}
 
 
@@ -56,29 +57,37 @@ class Database:
         )
 
 
+@dataclass(frozen=True)
+class Server:
+    """The server to measure on."""
+
+    url: str
+    #: Its log, if it is ours to read.
+    log: Path | None = None
+
+
 @contextlib.contextmanager
-def server() -> Iterator[str]:
-    """The URL of the server to use: KRONII_BENCH_DATABASE_URL, DATABASE_URL, or one of our own."""
+def server() -> Iterator[Server]:
+    """The one of KRONII_BENCH_DATABASE_URL or DATABASE_URL, or one of our own."""
     url = os.environ.get("KRONII_BENCH_DATABASE_URL") or os.environ.get("DATABASE_URL")
     if url:
-        yield url
+        yield Server(url)
         return
-    from kronii import embedded
-
     with tempfile.TemporaryDirectory(prefix="kronii-bench-", dir="/var/tmp") as folder:
         Path(folder).chmod(0o755)
-        with embedded.server(Path(folder, "state"), PRIVATE) as private:
-            yield private
+        state = Path(folder, "state")
+        with embedded.server(state, PRIVATE) as private:
+            yield Server(private, state / "log")
 
 
 @contextlib.contextmanager
-def fresh(server_url: str, name: str = "kronii_bench") -> Iterator[Database]:
+def fresh(server: Server, name: str = "kronii_bench") -> Iterator[Database]:
     """A new empty database, dropped at the end."""
-    with psycopg.connect(server_url, autocommit=True) as admin:
+    with psycopg.connect(server.url, autocommit=True) as admin:
         drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
         admin.execute(drop)
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        url = with_database(server_url, name)
+        url = with_database(server.url, name)
         try:
             with psycopg.connect(url, autocommit=True) as connection:
                 connection.execute("SET timezone = 'UTC'")
@@ -90,5 +99,4 @@ def fresh(server_url: str, name: str = "kronii_bench") -> Iterator[Database]:
 
 def with_database(url: str, name: str) -> str:
     """The same server, another database."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(path=f"/{name}"))
+    return make_conninfo(url, dbname=name)

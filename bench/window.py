@@ -18,7 +18,9 @@ AFTER = 1.0
 class Window:
     """What was measured between two ticks of the database's clock."""
 
-    seconds: float
+    #: Its first tick, and the one behind its last (Unix seconds).
+    begin: float
+    end: float
     #: Ticks of jobs that fell due in the window.
     due: int = 0
     #: Different ticks that were run, a second after the window at the latest.
@@ -108,7 +110,7 @@ def measure(fleet: Fleet, first: float, warm_up: int, seconds: int, where: str =
 def read(fleet: Fleet, begin: float, end: float, where: str = "true") -> Window:
     """Count the window's ticks in `runs`."""
     jobs = int(fleet.database.value(f"SELECT count(*) FROM jobs WHERE {where}"))
-    window = Window(end - begin, due=round(jobs * (end - begin)))
+    window = Window(begin, end, due=round(jobs * (end - begin)))
     ticks = (
         f"FROM runs WHERE job_id IN (SELECT id FROM jobs WHERE {where})"
         " AND scheduled_for >= to_timestamp(%s) AT TIME ZONE 'UTC' AND scheduled_for < to_timestamp(%s) AT TIME ZONE 'UTC'"

@@ -16,6 +16,11 @@ def noop() -> None:
     """Nothing."""
 
 
+def nap() -> None:
+    """A job that takes its worker for a while."""
+    time.sleep(0.02)
+
+
 def stamp(context: Any) -> None:
     """Note the tick and the moment at which its function really began; written to KRONII_TEST_STAMPS at exit."""
     _stamps.append((context.scheduled_for.timestamp(), time.time()))
