@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 from kronii.definitions.actions import action_rules
@@ -15,6 +16,9 @@ from kronii.errors import ScheduleError
 from kronii.model import CatchUp, Retries
 from kronii.schedule import schedule
 from kronii.settings import JOB_VARIABLES
+
+#: A cron expression as far as a pattern can tell: an alias, or five to seven fields.  The loader asks `kronii.schedule`.
+_CRON = {"type": "string", "pattern": r"^\s*(@\S+|\S+(\s+\S+){4,6})\s*$"}
 
 ACTIONS = ("command", "python", "sql", "http")
 
@@ -74,7 +78,7 @@ def job_rules(modules: Modules | None = None) -> dict[str, Rule]:
         "name": text(rf"^[A-Za-z0-9_.-]{{1,{NAME_LENGTH}}}$", f"1 to {NAME_LENGTH} letters, digits, _ - or .").about_it(
             "The job's name, unique in the file.", required=True
         ),
-        "cron": text(says="a cron expression", blank=False).about_it(
+        "cron": replace(text(says="a cron expression", blank=False), schema=_CRON).about_it(
             "Second minute hour day-of-month month day-of-week; five fields are a crontab line, seven add the year; "
             "@daily and the like.",
             required=True,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,9 +79,22 @@ def check_text(text: str, filename: str) -> Checked:
     """Return what a text defines and all that is wrong or odd about it; nothing is raised."""
     source = Source(filename, text)
     report = Report(source)
-    root = parse(source, report)
-    definitions = () if root is None else _File(source, report).read(root)
+    with _no_collection():
+        root = parse(source, report)
+        definitions = () if root is None else _File(source, report).read(root)
     return Checked(definitions, report.problems("warning"), report.problems("error"))
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Hold the garbage collector off: a tree has no cycles, and looking for them takes half the time of a large file."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class _File:
