@@ -7,6 +7,7 @@ stretches, in which nothing excuses a second run of a tick.
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 #: Kinds and how often the deck has them.
@@ -20,9 +21,12 @@ DECK = {
 SERVER = {"terminate_one", "terminate_all", "restart_fast", "restart_immediate", "kill_backend", "kill_postmaster", "down", "full", "read_only",
           "hold_jobs", "hold_nodes"}  # fmt: skip
 #: Kinds that concern one instance, or (`reload_*`) one or all.
-ON_ONE = {"kill", "kill_with_guard", "kill_guard", "term", "term_twice", "stop_short", "stop_long"}
+ON_ONE = {"kill", "kill_with_guard", "kill_guard", "term", "term_twice", "stop_short", "stop_long", "cut_short",
+          "cut_long", "cut_and_kill"}  # fmt: skip
+#: The deck of a fleet on a network of its own (`tests.chaos.partition`).
+CUTS = {"cut_short": 4, "cut_long": 3, "cut_all": 1, "cut_and_kill": 1, "stop_long": 1, "terminate_one": 1}
 #: Kinds that explain a second run of a tick; a reload never does.
-DISTURBING = (set(DECK) - {"reload_changed", "reload_broken", "reload_empty", "kill_guard"}) | {"machine"}
+DISTURBING = (set(DECK) | set(CUTS) | {"machine"}) - {"reload_changed", "reload_broken", "reload_empty", "kill_guard"}
 #: Seconds of calm, and from one calm stretch to the next.
 CALM, CALM_EVERY = 8.0, 40.0
 #: Seconds before the first fault.
@@ -44,8 +48,10 @@ class Planned:
     chance: float = 0.0
 
 
-def plan(seed: int, seconds: float, instances: int, lease: float) -> list[Planned]:
-    """The faults of a run, by time; none in the last tenth."""
+def plan(
+    seed: int, seconds: float, instances: int, lease: float, kinds: Mapping[str, int] | None = None, gap: float = 1.5
+) -> list[Planned]:
+    """The faults of a run, by time, `gap` seconds apart on average; none in the last tenth."""
     chance = random.Random(seed)
     faults: list[Planned] = []
     deck: list[str] = []
@@ -54,18 +60,18 @@ def plan(seed: int, seconds: float, instances: int, lease: float) -> list[Planne
         if at > calm_at:
             at, calm_at = at + CALM, calm_at + CALM_EVERY + CALM
             continue
-        deck = deck or _shuffled(chance)
+        deck = deck or _shuffled(chance, kinds or DECK)
         fault = _drawn(deck.pop(), at, chance, instances, lease)
         if fault.kind in SERVER:
             fault = Planned(max(at, server_free), fault.kind, fault.target, fault.length, fault.chance)
             server_free = fault.at + fault.length + 0.5
         faults.append(fault)
-        at += chance.uniform(0.3, 2.7)
+        at += chance.uniform(0.2, 1.8) * gap
     return sorted(faults, key=lambda fault: fault.at)
 
 
-def _shuffled(chance: random.Random) -> list[str]:
-    deck = [kind for kind, times in DECK.items() for _ in range(times)]
+def _shuffled(chance: random.Random, kinds: Mapping[str, int]) -> list[str]:
+    deck = [kind for kind, times in kinds.items() for _ in range(times)]
     chance.shuffle(deck)
     return deck
 
@@ -82,6 +88,7 @@ def _length(kind: str, chance: random.Random, lease: float) -> float:
         "kill": (0.1, 2.0), "kill_with_guard": (0.1, 2.0), "term_twice": (0.0, 1.2), "stop_short": (0.2, lease / 2),
         "stop_long": (lease * 1.2, lease * 2.2), "down": (0.5, lease * 2), "reload_changed": (1.0, 8.0),
         "reload_broken": (1.0, 5.0), "reload_empty": (1.0, 5.0), "full": (1.0, 4.0), "read_only": (1.0, 4.0),
-        "hold_jobs": (0.5, 2.0), "hold_nodes": (0.2, 2.0),
+        "hold_jobs": (0.5, 2.0), "hold_nodes": (0.2, 2.0), "cut_short": (0.3, lease * 0.6), "cut_long": (lease * 1.5, lease * 4),
+        "cut_all": (1.0, lease * 3), "cut_and_kill": (lease, lease * 3),
     }  # fmt: skip
     return chance.uniform(*spans.get(kind, (0.0, 0.0)))

@@ -15,7 +15,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,9 @@ class Place:
         self.life = 0
         self.version = "A"
         self.file = fleet.directory / f"jobs-{NAMES[index]}.yaml"
+        #: What its command begins with, and its own environment (`tests.chaos.partition`).
+        self.prefix: list[str] = []
+        self.environ: dict[str, str] = {}
         self.process: subprocess.Popen[bytes] | None = None
         self.asked = ""
         self.stopped = False
@@ -105,8 +108,8 @@ class Place:
         self.asked, self.stopped, self._url, self.pause = "", False, "", 0.3
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "kronii", "run"], cwd=self.fleet.directory, stderr=log, stdout=log,
-                env=self.fleet.environment(KRONII_NODE=self.node, KRONII_JOBS_FILE=str(self.file)),
+                [*self.prefix, sys.executable, "-m", "kronii", "run"], cwd=self.fleet.directory, stderr=log, stdout=log,
+                env=self.fleet.environment(KRONII_NODE=self.node, KRONII_JOBS_FILE=str(self.file), **self.environ),
             )  # fmt: skip
 
     def ended(self) -> Exit | None:
@@ -171,14 +174,19 @@ class Fleet:
     """Places for instances, the server that they share, and the record that their jobs write."""
 
     def __init__(
-        self, instances: int, lease: float = 3.0, workers: int = 8, directory: Path | None = None, **environ: str
+        self,
+        instances: int,
+        lease: float = 3.0,
+        workers: int = 8,
+        settings: Mapping[str, str] | None = None,
+        **environ: str,
     ) -> None:
-        self.directory = directory or Path(tempfile.mkdtemp(prefix="kronii-chaos-"))
+        self.directory = Path(tempfile.mkdtemp(prefix="kronii-chaos-"))
         self.directory.chmod(0o755)  # the server's account writes to the record
         self.token = uuid.uuid4().hex
         self.lease, self.workers, self.environ = lease, workers, environ
         self.jobs = {job.name: job for job in chaos_jobs.jobs(self.directory)}
-        self.server = embedded.private_server(self.directory / "server", SETTINGS)
+        self.server = embedded.private_server(self.directory / "server", SETTINGS | dict(settings or {}))
         self.url = ""
         self.record = self.directory / "record"
         self.record.touch()

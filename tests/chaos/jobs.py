@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,45 +73,49 @@ class Job:
         return {**keys, **(self.other_keys if version == "B" else {})}
 
 
+def shell(directory: Path, name: str, period: int, work: str, status: int = 0, **more: Any) -> Job:
+    """A command that records itself around `work` and ends with `status` (above 128: by a signal)."""
+    preamble = PREAMBLE.format(record=directory / "record", locks=directory / "locks")
+    script = f"{preamble}{work}\nsay end {status}\n"
+    script += f"kill -{status - 128} $$\n" if status > 128 else f"exit {status}\n"
+    more.setdefault("exit_code", status)
+    more.setdefault("outcome", "failed" if status else "success")
+    return Job(name, period, keys={"command": script, **more.pop("keys", {})}, **more)
+
+
+def python(name: str, period: int, **more: Any) -> Job:
+    """A function of `tests.chaos.work`."""
+    keys = {"python": f"tests.chaos.work:{name.removeprefix('py_')}", **more.pop("keys", {})}
+    return Job(name, period, exit_code=None, keys=keys, **more)
+
+
+def sql(directory: Path, name: str, period: int, seconds: float, status: int = 0) -> Job:
+    """A statement that takes `seconds`, and fails if there is a `status`."""
+    then = "RAISE EXCEPTION 'as expected';" if status else ""
+    text = STATEMENT.format(name=name, record=directory / "record", seconds=seconds, status=status, then=then)
+    return Job(name, period, "failed" if status else "success", None, in_database=True, keys={"sql": text})
+
+
 def jobs(directory: Path) -> list[Job]:
     """All jobs; what they write goes to `directory`."""
-    record, locks = directory / "record", directory / "locks"
-    preamble = PREAMBLE.format(record=record, locks=locks)
-
-    def shell(name: str, period: int, work: str, status: int = 0, **more: Any) -> Job:
-        script = f"{preamble}{work}\nsay end {status}\n"
-        script += f"kill -{status - 128} $$\n" if status > 128 else f"exit {status}\n"
-        more.setdefault("exit_code", status)
-        more.setdefault("outcome", "failed" if status else "success")
-        return Job(name, period, keys={"command": script, **more.pop("keys", {})}, **more)
-
-    def python(name: str, period: int, **more: Any) -> Job:
-        keys = {"python": f"tests.chaos.work:{name.removeprefix('py_')}", **more.pop("keys", {})}
-        return Job(name, period, exit_code=None, keys=keys, **more)
-
-    def sql(name: str, period: int, seconds: float, status: int = 0) -> Job:
-        then = "RAISE EXCEPTION 'as expected';" if status else ""
-        text = STATEMENT.format(name=name, record=record, seconds=seconds, status=status, then=then)
-        outcome = "failed" if status else "success"
-        return Job(name, period, outcome, None, in_database=True, keys={"sql": text})
-
+    here = partial(shell, directory)
     return [
-        *(shell(f"quick_{n}", 1, f"sleep 0.{n + 1}") for n in range(4)),
-        *(shell(f"steady_{n}", 2, f"sleep {0.5 + n / 2}") for n in range(3)),
-        shell("long", 3, "sleep 2"),
-        shell("overrun_latest", 1, "sleep 1.6"),
-        shell("overrun_none", 1, "sleep 1.4", catch_up="none"),
-        shell("all", 1, "sleep 0.05", catch_up="all"),
-        shell("all_steady", 2, "sleep 0.8", catch_up="all"),
-        shell("none", 1, "sleep 0.05", catch_up="none"),
-        shell("fails", 5, "sleep 0.1", 3, retries=2),
-        shell("segfaults", 5, "sleep 0.1", 139),
-        shell("deaf", 3, "trap '' TERM INT HUP\nsleep 0.5\nsleep 0.5\nsleep 0.5"),
-        shell("daemon", 5, "setsid sleep 2.5 9>&- >/dev/null 2>&1 &\nsleep 30 &\nsleep 0.3"),
-        shell("forks", 3, "(trap '' TERM; sleep 20) &\nsetsid -f sleep 2.5 9>&-\nsleep 0.6"),
-        shell("floods", 5, "head -c 2000000 /dev/zero | tr '\\0' 'x'\nsleep 0.2"),
-        shell("closes", 4, "exec >&- 2>&- <&-\nsleep 0.4"),
-        shell("too_long", 10, "sleep 5", outcome="timeout", exit_code=143, ends=False, keys={"timeout": "1s"}),
+        *(here(f"quick_{n}", 1, f"sleep 0.{n + 1}") for n in range(4)),
+        *(here(f"steady_{n}", 2, f"sleep {0.5 + n / 2}") for n in range(3)),
+        here("long", 3, "sleep 2"),
+        here("overrun_latest", 1, "sleep 1.6"),
+        here("overrun_none", 1, "sleep 1.4", catch_up="none"),
+        here("all", 1, "sleep 0.05", catch_up="all"),
+        here("all_steady", 2, "sleep 0.8", catch_up="all"),
+        here("none", 1, "sleep 0.05", catch_up="none"),
+        here("fails", 5, "sleep 0.1", 3, retries=2),
+        here("segfaults", 5, "sleep 0.1", 139),
+        here("deaf", 3, "trap '' TERM INT HUP\nsleep 0.5\nsleep 0.5\nsleep 0.5"),
+        here("daemon", 5, "setsid sleep 2.5 9>&- >/dev/null 2>&1 &\nsleep 30 &\nsleep 0.3"),
+        here("forks", 3, "(trap '' TERM; sleep 20) &\nsetsid -f sleep 2.5 9>&-\nsleep 0.6"),
+        here("floods", 5, "head -c 2000000 /dev/zero | tr '\\0' 'x'\nsleep 0.2"),
+        here("closes", 4, "exec >&- 2>&- <&-\nsleep 0.4"),
+        here("too_long", 10, "sleep 5", outcome="timeout", exit_code=143, ends=False, keys={"timeout": "1s"}),
         Job("noop", 1, exit_code=None, records=False),
         python("py_plain", 1, records=False),
         python("py_context", 1),
@@ -118,11 +123,11 @@ def jobs(directory: Path) -> list[Job]:
         python("py_busy", 2),
         python("py_late", 10, outcome="timeout", keys={"timeout": "1s"}),
         python("py_raises", 5, outcome="failed"),
-        sql("sql", 2, 0.3),
-        sql("sql_fails", 5, 0.1, 1),
-        shell("changes", 2, "sleep 0.2", other_keys={"description": "another definition of the same job"}),
-        shell("comes_and_goes", 2, "sleep 0.2", versions="A"),
-        shell("only_in_b", 2, "sleep 0.2", versions="B"),
+        sql(directory, "sql", 2, 0.3),
+        sql(directory, "sql_fails", 5, 0.1, 1),
+        here("changes", 2, "sleep 0.2", other_keys={"description": "another definition of the same job"}),
+        here("comes_and_goes", 2, "sleep 0.2", versions="A"),
+        here("only_in_b", 2, "sleep 0.2", versions="B"),
     ]
 
 

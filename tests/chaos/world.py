@@ -55,24 +55,39 @@ class World:
         self._number = itertools.count()
         self._scraper = threading.Thread(target=self._scrape, name="scraper", daemon=True)
         self._over = threading.Event()
+        #: Puts a place's cable in or pulls it.
+        self.plug: Callable[[Place, bool], None] = lambda place, whole: None
         self._holders: list[psycopg.Connection[Any]] = []
         self._restarting = True
+        self._first = self._clock()
 
     # -- the run ------------------------------------------------------------------------------------------------------
 
     def run(self, faults: Sequence[Planned], seconds: float) -> History:
-        """Start the fleet, make the faults, heal, let it work off what is due, stop it; return what was found."""
-        for place in self.fleet.places:
-            place.write("A")
-            place.start()
-        if not wait_until(lambda: all(place.ready() for place in self.fleet.places), 30.0):
-            raise RuntimeError(f"the fleet did not start: see {self.fleet.directory}")
-        first = self._clock()
-        self._scraper.start()
+        """Make the faults; return what was found when it is all over."""
+        self.begin()
         start = now()
         for fault in faults:
             self._at(start + fault.at, lambda fault=fault: self._make(fault))  # type: ignore[misc]
-        self._go_on(lambda: now() > start + seconds)
+        self.go_on(lambda: now() > start + seconds)
+        return self.finish()
+
+    def begin(self) -> None:
+        """Start the fleet and wait until it is ready."""
+        for place in self.fleet.places:
+            place.write("A")
+            place.start()
+        if not wait_until(self.all_ready, 30.0):
+            raise RuntimeError(f"the fleet did not start: see {self.fleet.directory}")
+        self._first = self._clock()
+        self._scraper.start()
+
+    def all_ready(self) -> bool:
+        """True while every place has an instance that is ready."""
+        return all(place.ready() for place in self.fleet.places)
+
+    def finish(self) -> History:
+        """Heal, let the fleet work off what is due, stop it, and return what was found."""
         self._heal()
         last = self._clock()
         self._recover(last)
@@ -80,9 +95,9 @@ class World:
         self._count()
         self._over.set()
         self._stop()
-        return self._history(first, last)
+        return self._history(self._first, last)
 
-    def _go_on(self, until: Callable[[], bool]) -> None:
+    def go_on(self, until: Callable[[], bool]) -> None:
         """Turn until `until()`: do what is due, see who has ended, start them again."""
         turned = now()
         while not until():
@@ -128,10 +143,15 @@ class World:
             method(fault)
 
     def _kill(self, fault: Planned, place: Place) -> None:
+        self.kill(place, fault.length)
+
+    def kill(self, place: Place, pause: float) -> float:
+        """kill -9; it is started again after `pause`.  Returns the moment."""
         begin = now()
         place.signal(signal.SIGKILL, "kill")
-        place.pause = fault.length
+        place.pause = pause
         self._note("kill", begin, place.node)
+        return begin
 
     def _kill_with_guard(self, fault: Planned, place: Place) -> None:
         begin = now()
@@ -285,6 +305,34 @@ class World:
         self.fleet.query(f"ALTER SYSTEM {what}")
         self.fleet.query("SELECT pg_reload_conf()")
 
+    # -- the network --------------------------------------------------------------------------------------------------
+
+    def _cut_short(self, fault: Planned, place: Place) -> None:
+        self._cut(fault, [place], place.node)
+
+    _cut_long = _cut_short
+
+    def _cut_all(self, fault: Planned) -> None:
+        self._cut(fault, self.fleet.places, "*")
+
+    def _cut_and_kill(self, fault: Planned, place: Place) -> None:
+        """Its helper can't say that it is dead: the lease decides."""
+        self._cut(fault, [place], place.node)
+        place.signal(signal.SIGKILL, "kill")
+        place.pause = fault.length + 0.5
+
+    def _cut(self, fault: Planned, places: Sequence[Place], node: str) -> None:
+        begin = now()
+        for place in places:
+            self.plug(place, False)
+
+        def mend() -> None:
+            for place in places:
+                self.plug(place, True)
+            self._note(fault.kind, begin, node)
+
+        self._at(begin + fault.length, mend)
+
     # -- the jobs file ------------------------------------------------------------------------------------------------
 
     def _reload_changed(self, fault: Planned, places: Sequence[Place]) -> None:
@@ -339,23 +387,23 @@ class World:
 
     def _heal(self) -> None:
         """Undo what is still to be undone, and have everybody live."""
-        self._go_on(lambda: not self._agenda)
+        self.go_on(lambda: not self._agenda)
         for place in self.fleet.places:
             place.signal(signal.SIGCONT)
-        self._go_on(lambda: all(place.alive for place in self.fleet.places))
+        self.go_on(lambda: all(place.alive for place in self.fleet.places))
 
     def _recover(self, last: datetime) -> None:
         """Every tick up to `last` is worked off, and the instances are well, within a bounded time."""
         statement = "SELECT name FROM jobs WHERE retired_at IS NULL AND next_run <= %s ORDER BY name"
         give_up = now() + RECOVERS_IN
-        self._go_on(lambda: now() > give_up or not self.fleet.query(statement, last))
+        self.go_on(lambda: now() > give_up or not self.fleet.query(statement, last))
         left = [row["name"] for row in self.fleet.query(statement, last)]
         unwell: list[str] = []
         if left:
             unwell.append(
                 f"{RECOVERS_IN:g} s after the last fault these still had ticks to work off: {', '.join(left)}"
             )
-        self._go_on(lambda: now() > give_up or all(place.ready() for place in self.fleet.places))
+        self.go_on(lambda: now() > give_up or self.all_ready())
         for place in self.fleet.places:
             if not place.ready():
                 unwell.append(f"{place.node} is not ready after {RECOVERS_IN:g} s")
@@ -378,9 +426,9 @@ class World:
         )
         give_up = now() + 20.0
         owned = "SELECT FROM jobs WHERE owner IS NOT NULL"
-        self._go_on(lambda: now() > give_up or not self.fleet.query(owned))
+        self.go_on(lambda: now() > give_up or not self.fleet.query(owned))
         quiet = "SELECT FROM nodes WHERE lease_until < clock_timestamp() AT TIME ZONE 'UTC' OR died_at IS NOT NULL"
-        self._go_on(lambda: now() > give_up or not self.fleet.query(quiet))
+        self.go_on(lambda: now() > give_up or not self.fleet.query(quiet))
 
     def _count(self) -> None:
         """What the living have counted, once nothing runs any more."""
@@ -391,8 +439,8 @@ class World:
                 labels = re.fullmatch(r'kronii_runs_total\{job_name="(.*)",outcome="(.*)"\}', series)
                 if labels and self.fleet.jobs[labels[1]].versions == "AB":
                     outcomes[labels[2]] += int(value)
-            four = (metrics[f"scheduler_jobs_{name}"] for name in ("success", "failed", "running"))
-            self.findings.counted[place.node] = Counted(*four, outcomes)
+            success, failed, running = (metrics[f"scheduler_jobs_{name}"] for name in ("success", "failed", "running"))
+            self.findings.counted[place.node] = Counted(success, failed, running, outcomes)
 
     @staticmethod
     def _settled(place: Place) -> dict[str, float] | None:
@@ -404,7 +452,7 @@ class World:
         for place in self.fleet.living():
             place.signal(signal.SIGTERM, "term")
         give_up = now() + 30.0
-        self._go_on(lambda: now() > give_up or not self.fleet.living())
+        self.go_on(lambda: now() > give_up or not self.fleet.living())
         self.findings.exits += [
             Exit(place.node, 999, now(), "term, and went on for 30 s") for place in self.fleet.living()
         ]
