@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from kronii.catchup import Closing, close
 from kronii.clock import DatabaseClock
@@ -39,6 +38,10 @@ class Recorded:
 
     ended: Ended
     outcome: Outcome
+
+
+#: Until it is written, a run moves nothing on.
+OPEN = Closing(over=False)
 
 
 class Mark:
@@ -67,7 +70,7 @@ class Recorder:
 
     def put(self, claim: Claim, result: Result, at: float, took: float) -> None:
         """Record that a run has ended at monotonic second `at` after `took` seconds."""
-        self._add(Ended(claim, result, at, Closing(over=False), took))
+        self._add(Ended(claim, result, at, OPEN, took))
 
     def pass_over(self, claim: Claim, closing: Closing) -> None:
         """Record that a claimed tick is skipped."""
@@ -129,17 +132,14 @@ class Recorder:
 
     def _record(self, batch: list[Ended]) -> None:
         now = self._clock.now()
-        batch = [self._closed(ended, now) for ended in batch]
+        for ended in batch:
+            if ended.result.outcome is not Outcome.SKIPPED:
+                ended.closing = close(ended.claim, ended.result, now)
         written = self._patiently(batch)
         for ended in batch:
             self._pending.pop(ended.claim.run_id, None)
         if written is not None:
             self._done([Recorded(e, e.result.outcome if e.claim.run_id in written else Outcome.LOST) for e in batch])
-
-    def _closed(self, ended: Ended, now: datetime) -> Ended:
-        if ended.result.outcome is Outcome.SKIPPED:
-            return ended
-        return replace(ended, closing=close(ended.claim, ended.result, now))
 
     def _patiently(self, batch: Sequence[Ended]) -> set[int] | None:
         """Write until the database answers; None: this instance had to stop first."""
