@@ -1,10 +1,14 @@
 """The workers.
 
 WORKER_COUNT threads, and a seat for each run before it is submitted, so that nothing claimed ever waits in a queue.
+
+The executor is given one task for each thread, which takes runs for as long as the instance works: a future for each run
+would cost as much as all the rest of handing it over.
 """
 
 from __future__ import annotations
 
+import queue
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -38,6 +42,8 @@ class Workers:
         self._seat_free = seat_free
         self._inflight: dict[int, Run] = {}
         self._executor = ThreadPoolExecutor(count, thread_name_prefix="worker")
+        self._submitted: queue.SimpleQueue[Run | None] = queue.SimpleQueue()
+        self._threads = 0
 
     @property
     def seats(self) -> int:
@@ -53,8 +59,16 @@ class Workers:
         """Start a claimed run; there must be a seat for it."""
         run = Run(claim)
         self._inflight[claim.run_id] = run
-        self._executor.submit(self._work, run)
+        if self._threads < min(len(self._inflight), self.count):
+            self._threads += 1
+            self._executor.submit(self._serve)
+        self._submitted.put(run)
         return run
+
+    def _serve(self) -> None:
+        """One thread's whole life: a run, the next run."""
+        while (run := self._submitted.get()) is not None:
+            self._work(run)
 
     def _work(self, run: Run) -> None:
         self._guard.enter()
@@ -87,5 +101,7 @@ class Workers:
 
     def stop(self) -> bool:
         """Let go of the threads; False if some still run (a python function that does not return)."""
+        for _ in range(self._threads):
+            self._submitted.put(None)
         self._executor.shutdown(wait=False, cancel_futures=True)
         return not self._inflight
