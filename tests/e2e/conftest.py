@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from fleet import Fleet
+
+from kronii import embedded
 
 
 @pytest.fixture
@@ -23,3 +28,30 @@ def new_fleet(empty_database_url: str, tmp_path: Path) -> Iterator[Fleet]:
     fleet = Fleet(empty_database_url, tmp_path)
     yield fleet
     fleet.close()
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[embedded.Server]:
+    """A server that a test may stop, start and reconfigure; it runs at the beginning and the end of each test."""
+    directory = Path(tempfile.mkdtemp(prefix="kronii-"))
+    server = embedded.private_server(directory, {"fsync": "off", "full_page_writes": "off"})
+    try:
+        server.start()
+        yield server
+    finally:
+        server.leave()
+        server.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def own_fleet(own_server: embedded.Server, tmp_path: Path) -> Iterator[Fleet]:
+    """Instances on a server of their own, in a fresh database without the schema."""
+    own_server.start()
+    with psycopg.connect(own_server.url("postgres"), autocommit=True) as session:
+        session.execute("DROP DATABASE IF EXISTS kronii WITH (FORCE)")
+        session.execute("CREATE DATABASE kronii")
+    fleet = Fleet(own_server.url(), tmp_path)
+    yield fleet
+    fleet.close()
+    own_server.start()

@@ -8,7 +8,6 @@ from itertools import pairwise
 
 from fleet import RARELY, Fleet, overlaps, wait_until
 
-
 #: However slow the machine is, each tick has a run of its own.
 EVERY_TICK = {"catch_up": "all"}
 

@@ -85,6 +85,7 @@ def test_a_second_signal_ends_what_runs_and_a_peer_runs_it_again(fleet: Fleet) -
     again = fleet.ended("held", "success")
     assert (again["node"], again["attempt"], again["trigger"], again["scheduled_for"]) == ("b", 2, "recovery", tick)
     b.signal(signal.SIGTERM)
+    b.wait_for("draining")
     b.signal(signal.SIGTERM)
     assert b.exit() == 0
     assert fleet.nothing_left()
