@@ -57,10 +57,10 @@ def plan(claim: Claim, now: datetime, live_since: datetime) -> Claim | Closing:
     A job with splay lives that much later: its ticks are looked at as if the clock were set back by its share.
     """
     definition = claim.definition
-    behind = timedelta(seconds=definition.offset)
-    now, live_since = now - behind, live_since - behind
     if claim.trigger is Trigger.MANUAL or claim.attempt > 1 or definition.catch_up is CatchUp.ALL:
         return claim
+    behind = timedelta(seconds=definition.offset)
+    now, live_since = now - behind, live_since - behind
     tick = claim.scheduled_for
     following = definition.schedule.next(tick)
     alone = following is None or following > now

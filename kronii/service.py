@@ -24,7 +24,7 @@ from kronii import __version__, definitions, logs, migrations, systemd
 from kronii.actions import Host
 from kronii.actions.run import Run
 from kronii.clock import DatabaseClock
-from kronii.database import Connection, connect, prepare
+from kronii.database import PLANS, Connection, connect, prepare
 from kronii.definitions import Loaded
 from kronii.durations import format_duration
 from kronii.errors import ConfigError, KroniiError
@@ -259,7 +259,7 @@ class Service:
     # -- the database -------------------------------------------------------------------------------------------------
 
     def _prepare(self, connection: Connection) -> None:
-        prepare(connection, {"statement_timeout": "30s"}, self.lease.terms.network)
+        prepare(connection, {"statement_timeout": "30s", **PLANS}, self.lease.terms.network)
 
     def _connect_for_job(self, timeout: float) -> Connection:
         settings = {"statement_timeout": f"{max(1, round(timeout * 1000))}ms", "lock_timeout": "0"}

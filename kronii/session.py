@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,7 +19,7 @@ import psycopg
 
 from kronii import __version__
 from kronii.clock import DatabaseClock
-from kronii.database import Connection, border, connect, queries
+from kronii.database import PLANS, Connection, border, connect, queries
 from kronii.errors import DatabaseUnavailable
 from kronii.lease import Lease
 from kronii.model import Claim, Trigger
@@ -29,6 +28,8 @@ from kronii.settings import Settings
 
 #: Seconds for which a job whose lock is held elsewhere is passed over: doubled each time, from the first to the second.
 PASSED_OVER = (0.05, 1.0)
+
+TRIGGERS = {trigger.value: trigger for trigger in Trigger}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,8 @@ class Session:
         self._connection: Connection | None = None
         self._connected_at = 0.0
         self._next_lease: datetime | None = None
-        self._locks: Counter[int] = Counter()
+        #: How often each lock is held: by key, none that is not.
+        self._locks: dict[int, int] = {}
         self._passed: dict[str, tuple[float, float]] = {}
 
     # -- life ---------------------------------------------------------------------------------------------------------
@@ -104,7 +106,7 @@ class Session:
     def _connect(self) -> Connection:
         terms = self.lease.terms
         settings = {"statement_timeout": f"{terms.statement:.3f}s", "lock_timeout": f"{terms.statement:.3f}s"}
-        settings |= {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
+        settings |= PLANS
         url = self._settings.database_url or ""
         connection = connect(url, self.application, settings, terms.network)
         connection.add_notify_handler(lambda notice: self.notices.append(notice.payload))
@@ -165,7 +167,7 @@ class Session:
                 break
             if keys - regained:
                 time.sleep(0.01)  # the server ends the old backend in its own time and tells nobody
-        self._locks.update(regained)
+        self._locks.update(dict.fromkeys(regained, 1))
         return regained
 
     def _disown(self, runs: set[int]) -> None:
@@ -202,7 +204,7 @@ class Session:
         freed = self._held(freed)
         sent = time.monotonic()
         with border(), connection.pipeline():
-            unlocked = self._send("unlock", {"keys": list(freed)}) if freed else None
+            unlocked = self._send("unlock", {"keys": "{" + ",".join(map(str, freed)) + "}"}) if freed else None
             renewed = self._send("renew", me | {"lease": self.lease.terms.length}) if renew else None
             buried = self._send("bury", me | self._burial()) if renew or self._death_suspected() else None
             claimed = self._send("claim", self._claim_values(seats, fresh, holdings)) if seats else None
@@ -281,11 +283,11 @@ class Session:
             if run_id is None:
                 self._pass_over(job_id)
                 continue
-            self._locks[lock_key] += 1
+            self._locks[lock_key] = self._locks.get(lock_key, 0) + 1
             self._passed.pop(job_id, None)
             claims.append(
                 Claim(
-                    run_id, job_id, lock_key, self.lease.identity, holdings.jobs[job_id], scheduled_for, attempt, Trigger(trigger),
+                    run_id, job_id, lock_key, self.lease.identity, holdings.jobs[job_id], scheduled_for, attempt, TRIGGERS[trigger],
                     failures, missed,
                 )
             )  # fmt: skip
@@ -311,17 +313,19 @@ class Session:
     def _forget_locks(self, freed: Sequence[int], count: int) -> None:
         if count != len(freed):
             raise DatabaseUnavailable(f"{len(freed) - count} of {len(freed)} locks were not held any more")
-        self._locks.subtract(freed)
         for key in freed:
-            if self._locks[key] <= 0:
+            if self._locks[key] > 1:
+                self._locks[key] -= 1
+            else:
                 del self._locks[key]
 
     def _held(self, keys: Sequence[int]) -> list[int]:
         """Those of `keys` that this session has: the others went with the session that had them."""
-        asked, held = Counter[int](), []
+        asked: dict[int, int] = {}
+        held = []
         for key in keys:
-            asked[key] += 1
-            if asked[key] <= self._locks[key]:
+            asked[key] = asked.get(key, 0) + 1
+            if asked[key] <= self._locks.get(key, 0):
                 held.append(key)
         return held
 
