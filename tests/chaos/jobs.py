@@ -66,7 +66,7 @@ class Job:
 
     def definition(self, version: str) -> dict[str, Any]:
         """The job as the file has it."""
-        second = "*" if self.period == 1 else f"*/{self.period}"
+        second = {1: "*", 60: "0"}.get(self.period, f"*/{self.period}")
         keys = {"name": self.name, "cron": f"{second} * * * * *", "catch_up": self.catch_up, **self.keys}
         if self.retries:
             keys["retries"] = {"attempts": self.retries, "delay": "300ms", "max_delay": "600ms"}

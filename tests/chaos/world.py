@@ -258,7 +258,7 @@ class World:
             if pids:
                 self.fleet.query("SELECT pg_terminate_backend(%s)", pids[min(int(chance * len(pids)), len(pids) - 1)])
         self._fill()
-        self._at(now() + fault.length, lambda: self._release(fault.kind, begin))
+        self._at(begin + fault.length, lambda: self._release(fault.kind, begin))
 
     def _fill(self) -> None:
         for _ in range(100):
@@ -269,12 +269,10 @@ class World:
 
     def _hold(self, fault: Planned, statement: str) -> None:
         begin = now()
-        holder = psycopg.connect(
-            self.fleet.url, application_name="chaos holder", options="-c lock_timeout=3000 -c statement_timeout=5000"
-        )
-        self._holders.append(holder)
+        options = "-c lock_timeout=3000 -c statement_timeout=5000"
         with suppress(psycopg.Error):
-            holder.execute(statement.encode())
+            self._holders.append(psycopg.connect(self.fleet.url, application_name="chaos holder", options=options))
+            self._holders[-1].execute(statement.encode())
         self._at(now() + fault.length, lambda: self._release(fault.kind, begin))
 
     def _hold_jobs(self, fault: Planned) -> None:
@@ -425,9 +423,9 @@ class World:
             "UPDATE jobs SET paused_at = clock_timestamp() AT TIME ZONE 'UTC' WHERE paused_at IS NULL AND retired_at IS NULL"
         )
         give_up = now() + 20.0
-        owned = "SELECT FROM jobs WHERE owner IS NOT NULL"
+        owned = "SELECT 1 FROM jobs WHERE owner IS NOT NULL"
         self.go_on(lambda: now() > give_up or not self.fleet.query(owned))
-        quiet = "SELECT FROM nodes WHERE lease_until < clock_timestamp() AT TIME ZONE 'UTC' OR died_at IS NOT NULL"
+        quiet = "SELECT 1 FROM nodes WHERE lease_until < clock_timestamp() AT TIME ZONE 'UTC' OR died_at IS NOT NULL"
         self.go_on(lambda: now() > give_up or not self.fleet.query(quiet))
 
     def _count(self) -> None:
