@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from typing import Any
 
 from kronii import __version__
 from kronii.actions.command import Tail, ending
@@ -29,24 +30,31 @@ def run_http(run: Run, action: Http, host: Host) -> Result:
     line = _Line()
     run.attach(line.cut, line.cut)
     try:
-        with line.opener().open(
-            _request(run, action, host), timeout=max(0.001, run.deadline - time.monotonic())
-        ) as response:
-            return _result(run, action, response.status, response.reason, _read(response))
-    except urllib.error.HTTPError as error:
-        with error:
-            return _result(run, action, error.code, error.reason, _read(error))
+        with _answer(line, _request(run, action, host), run.deadline) as answer:
+            return _result(run, action, answer.status, answer.reason, _read(answer))
     except (OSError, http.client.HTTPException, ValueError) as error:
         return _failed(run, error)
     finally:
         run.detach()
+        line.close()
+
+
+def _answer(line: _Line, request: urllib.request.Request, deadline: float) -> Any:
+    """The response, whatever its status."""
+    try:
+        return line.opener().open(request, timeout=max(0.001, deadline - time.monotonic()))
+    except urllib.error.HTTPError as error:
+        return error
 
 
 class _Line:
-    """The sockets of one request, so that another thread can cut them."""
+    """The sockets of one request, so that another thread can cut them.
+
+    They are held as duplicates: http.client lets go of its own once the headers are there, and TLS takes it over.
+    """
 
     def __init__(self) -> None:
-        self._connections: list[http.client.HTTPConnection] = []
+        self._ends: list[socket.socket] = []
         self._cut = False
 
     def opener(self) -> urllib.request.OpenerDirector:
@@ -61,18 +69,34 @@ class _Line:
         return opener
 
     def note(self, connection: http.client.HTTPConnection) -> http.client.HTTPConnection:
-        """Remember a connection that is about to be made."""
+        """Hold a connection that is about to be made."""
+        connection._create_connection = self._connect  # type: ignore[attr-defined]
+        return connection
+
+    def _connect(self, *where: Any) -> socket.socket:
+        self._refuse_if_cut()
+        made = socket.create_connection(*where)
+        self._ends.append(made.dup())
+        if self._cut:
+            made.close()
+        self._refuse_if_cut()
+        return made
+
+    def _refuse_if_cut(self) -> None:
         if self._cut:
             raise TimeoutError("ended")
-        self._connections.append(connection)
-        return connection
 
     def cut(self) -> None:
         """End every connection of the request."""
         self._cut = True
-        for connection in self._connections:
-            with contextlib.suppress(OSError, AttributeError):
-                connection.sock.shutdown(socket.SHUT_RDWR)
+        for end in self._ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Let go of them."""
+        for end in self._ends:
+            end.close()
 
 
 class _Plain(urllib.request.HTTPHandler):
@@ -112,11 +136,14 @@ def _without_userinfo(url: str) -> tuple[str, dict[str, str]]:
     return urllib.parse.urlunsplit(parts._replace(netloc=host)), {"Authorization": f"Basic {token}"}
 
 
-def _read(response: http.client.HTTPResponse | urllib.error.HTTPError) -> str | None:
+def _read(answer: Any) -> str | None:
     tail, left = Tail(), LONGEST
-    while left > 0 and (data := response.read(min(65536, left))):
+    while left > 0 and (data := answer.read(min(65536, left))):
         tail.add(data)
         left -= len(data)
+    missing = getattr(answer.fp if isinstance(answer, urllib.error.HTTPError) else answer, "length", None)
+    if left > 0 and missing:  # http.client says nothing of it where it is read in parts
+        raise http.client.IncompleteRead(b"", missing)
     return tail.text()
 
 
