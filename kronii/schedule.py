@@ -460,7 +460,7 @@ def _check_field(cron: str, place: int, field: str) -> None:
             f"'R' in the {FIELDS[place]} field of {cron!r} is random, so instances would disagree: use 'H', which spreads by the job's name"
         )
     for step in re.findall(r"/(\d+)", field):
-        if not 1 <= int(step) <= LARGEST_STEP[place]:
+        if len(step) > 9 or not 1 <= int(step) <= LARGEST_STEP[place]:
             raise ScheduleError(
                 f"step {step} in the {FIELDS[place]} field of {cron!r} is out of range: it may be 1 to {LARGEST_STEP[place]}"
             )

@@ -36,8 +36,9 @@ _REACH = 300
 
 #: What YAML 1.1 takes for the end of a line.
 _LINE_END = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
-_KEY = re.compile(r"""^[\s-]*["']?([\w.-]+)["']?\s*:(?=\s|$)\s*""")
-_ANY_KEY = re.compile(r"""([^\s"'{}\[\],:]+)["']?\s*:(?=\s|$)\s*""")
+# Possessive, and from the beginning of a word only: a word of a megabyte must not be gone through from each of its signs.
+_KEY = re.compile(r"""^[\s-]*+["']?([\w.-]++)["']?\s*+:(?=\s|$)\s*""")
+_ANY_KEY = re.compile(r"""(?<![^\s"'{}\[\],:])([^\s"'{}\[\],:]++)["']?\s*+:(?=\s|$)\s*""")
 _SECRET_KEY = re.compile(r"""\b(?:env\w*|headers?|body|url)["']?\s*:\s*""")
 
 

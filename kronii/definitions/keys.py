@@ -45,7 +45,10 @@ def _read_retries(report: Report, node: Node, what: str) -> Retries | None:
     if found is None or "attempts" not in found or any(entry.value is None for entry in found.values()):
         return None
     values = values_of(found)
-    retries = Retries(**({"max_delay": max(Retries().max_delay, values.get("delay", 0.0))} | values))
+    usual = Retries()
+    # of delay and max_delay the one that is given bounds the other
+    delay = min(usual.delay, values.get("max_delay", usual.delay))
+    retries = Retries(**({"delay": delay, "max_delay": max(usual.max_delay, values.get("delay", 0.0))} | values))
     if retries.delay > retries.max_delay:
         report.error(found["max_delay"].node.start, "max_delay is less than delay")
         return None

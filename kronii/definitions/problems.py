@@ -15,6 +15,9 @@ Severity = Literal["error", "warning"]
 #: Characters of a user's text that a message repeats.
 _SHOWN = 60
 
+#: Characters of the longest message.
+_LONGEST = 500
+
 
 @dataclass(frozen=True, order=True)
 class Problem:
@@ -60,11 +63,11 @@ class Report:
 
     def error(self, place: Place, message: str) -> None:
         """Note an error; the same one met twice, by way of an alias, counts once."""
-        self._found.add((place, message, "error"))
+        self._found.add((place, _cut(message), "error"))
 
     def warning(self, place: Place, message: str) -> None:
         """Note what is odd without being wrong."""
-        self._found.add((place, message, "warning"))
+        self._found.add((place, _cut(message), "warning"))
 
     def problems(self, severity: Severity) -> tuple[Problem, ...]:
         """Return what was noted with this severity, in the order of the file."""
@@ -74,6 +77,10 @@ class Report:
     def _problem(self, place: Place, message: str, severity: Severity) -> Problem:
         line, column = place
         return Problem(line + 1, column + 1, message, severity, self.source.filename, self.source.excerpt(place))
+
+
+def _cut(message: str) -> str:
+    return message if len(message) <= _LONGEST else f"{message[:_LONGEST]}…"
 
 
 def shown(text: str) -> str:

@@ -123,11 +123,12 @@ def _made(node: Scalar) -> str:
     """Return the value that YAML 1.1 constructs; a text under a wrong tag (`!!int x`) makes the constructor fail."""
     try:
         value = SafeConstructor().construct_object(ScalarNode(f"tag:yaml.org,2002:{node.tag}", node.text))
+        written = str(value)  # fails for a number of thousands of digits, as `1:1:1:…` may be one
     except (YAMLError, ValueError, LookupError, ArithmeticError, AttributeError, TypeError):
         return kind(node)
     if isinstance(value, bool):
         return "true" if value else "false"
-    return {"timestamp": f"the date {value}", "str": "a text"}.get(node.tag, f"the number {value}")
+    return {"timestamp": f"the date {written}", "str": "a text"}.get(node.tag, f"the number {written}")
 
 
 def integer(low: int, high: int) -> Rule:
