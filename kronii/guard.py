@@ -172,9 +172,20 @@ class Guard:
         """
         self.board.words[GOODBYE] = int(clean)
         os.close(self._pipe)
-        if clean and self._process is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(seconds)
+        if clean and self._process is not None and self._process.poll() is None:
+            _await(self._process, seconds)
+
+
+def _await(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """Wait for its end, which a pidfd tells at once; `wait` with a timeout looks every 50 ms."""
+    pidfd = os.pidfd_open(process.pid)
+    try:
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        poll.poll(seconds * 1000)
+    finally:
+        os.close(pidfd)
+    process.poll()
 
 
 # -- the helper's side -------------------------------------------------------------------------------------------------
@@ -279,3 +290,4 @@ def speak(url: str, board: Board) -> None:
 
 if __name__ == "__main__":
     main(sys.argv[1:])
+    os._exit(0)  # the instance waits: taking the interpreter down would be most of its own end
