@@ -52,12 +52,14 @@ def alive(pid: int) -> bool:
 class Instance:
     """One `kronii run`."""
 
-    def __init__(self, arguments: Sequence[str], environment: dict[str, str], directory: Path) -> None:
+    def __init__(
+        self, arguments: Sequence[str], environment: dict[str, str], directory: Path, module: str = "kronii"
+    ) -> None:
         self.events: list[dict[str, Any]] = []
         #: Lines on stderr that are no events.
         self.lines: list[str] = []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "kronii", *arguments],
+            [sys.executable, "-m", module, *arguments],
             env=environment,
             cwd=directory,
             stderr=subprocess.PIPE,

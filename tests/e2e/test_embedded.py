@@ -1,0 +1,134 @@
+"""`python -m kronii.embedded`: instances started in one directory share a server, and nothing outlives the last of them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from fleet import EVERY_SECOND, Fleet, Instance, alive, wait_until
+
+from kronii import embedded
+
+
+class Place:
+    """A working directory in which instances are launched without DATABASE_URL."""
+
+    def __init__(self, directory: Path) -> None:
+        self.fleet = Fleet("", directory)
+        self.fleet.jobs(
+            self.fleet.job("tick"),
+            {"name": "sleeps", "cron": EVERY_SECOND, "command": "echo $$ >> pids; exec sleep 1000"},
+        )
+
+    def launch(self, node: str, **environ: str) -> Instance:
+        """One launcher; it becomes the instance."""
+        environment = self.fleet.environment(KRONII_NODE=node, **environ)
+        if "DATABASE_URL" not in environ:
+            del environment["DATABASE_URL"]
+        instance = Instance([], environment, self.fleet.directory, module="kronii.embedded")
+        self.fleet.instances.append(instance)
+        return instance
+
+    def url(self, instance: Instance) -> str:
+        """Where an instance says that its database is."""
+        line = wait_until(lambda: [line for line in instance.lines if "DATABASE_URL=" in line])[0]
+        return str(line.rpartition("DATABASE_URL=")[2].strip())
+
+    @property
+    def jobs(self) -> list[int]:
+        """Process ids of what the jobs started."""
+        file = self.fleet.directory / "pids"
+        return [int(pid) for pid in file.read_text().split()] if file.exists() else []
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    place = Place(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    yield place
+    for instance in place.fleet.instances:
+        instance.kill()
+    state = embedded.shared_directory()
+    if state.exists():
+        shared = embedded.Server(state)
+        wait_until(lambda: not shared._is_kept())
+        shutil.rmtree(state)
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_two_share_a_server_that_goes_with_the_last(place: Place, end: signal.Signals) -> None:
+    first, second = (
+        place.launch("first", KRONII_DRAIN_TIMEOUT="100ms"),
+        place.launch("second", KRONII_DRAIN_TIMEOUT="100ms"),
+    )
+    url = place.url(first)
+    assert place.url(second) == url
+    keeper, postmaster = embedded.Server(embedded.shared_directory()).pids()
+    helpers = [wait_until(lambda one=one: one.guard_pid) for one in (first.ready(), second.ready())]
+    wait_until(lambda: place.jobs)
+    with psycopg.connect(url, autocommit=True) as session:
+        assert [row[0] for row in session.execute("SELECT name FROM nodes ORDER BY 1").fetchall()] == [
+            "first",
+            "second",
+        ]
+        first.signal(end)
+        assert first.exit() == (-end if end == signal.SIGKILL else 0)
+        count = _ticks(session)
+        wait_until(lambda: _ticks(session) > count + 1)
+    assert alive(postmaster)
+    second.signal(end)
+    second.exit()
+    wait_until(lambda: not any(map(alive, [keeper, postmaster, *helpers, *place.jobs])))
+    left = [
+        pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _works_in(pid, embedded.shared_directory())
+    ]
+    assert left == []
+    if end == signal.SIGTERM:  # what was recorded is still there for the next one
+        third = place.launch("third").ready()
+        with psycopg.connect(place.url(third), autocommit=True) as session:
+            assert _ticks(session) > count
+        third.signal(signal.SIGTERM)
+        third.wait_for("draining")
+        third.signal(signal.SIGTERM)
+        assert third.exit() == 0
+
+
+def _ticks(session: psycopg.Connection[tuple[int]]) -> int:
+    statement = (
+        "SELECT count(*) FROM runs r JOIN jobs j ON j.id = r.job_id WHERE j.name = 'tick' AND outcome = 'success'"
+    )
+    row = session.execute(statement).fetchone()
+    return row[0] if row else 0
+
+
+def _works_in(pid: int, directory: Path) -> bool:
+    try:
+        return Path(f"/proc/{pid}/cwd").readlink().is_relative_to(directory) and alive(pid)
+    except OSError:
+        return False
+
+
+def test_a_taken_port_says_which_variable_to_set_and_leaves_no_server(place: Place) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        instance = place.launch("third", METRICS_PORT=str(taken.getsockname()[1]))
+        assert instance.exit() == 78
+    assert "set METRICS_PORT to another port" in instance.text
+    shared = embedded.Server(embedded.shared_directory())
+    wait_until(lambda: not shared._is_kept())
+
+
+def test_an_address_is_used_as_it_is(place: Place, database_url: str) -> None:
+    instance = place.launch("given", DATABASE_URL=database_url)
+    instance.wait_for("connected")
+    assert instance.lines == []
+    assert not embedded.shared_directory().exists()
+    (place.fleet.directory / ".env").write_text(f"DATABASE_URL='{database_url}'\n")
+    other = place.launch("dotenv")
+    other.wait_for("connected")
+    assert not embedded.shared_directory().exists()
