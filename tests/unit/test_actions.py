@@ -674,6 +674,12 @@ def test_a_refused_connection(world: World) -> None:
     assert (result.outcome, result.error) == (Outcome.FAILED, "[Errno 111] Connection refused")
 
 
+def test_a_server_that_speaks_no_tls(world: World, site: Server) -> None:
+    result = world.do(Http(site.url("/").replace("http:", "https:")))
+    assert result.outcome is Outcome.FAILED
+    assert "SSL" in (result.error or "")
+
+
 def test_a_host_that_does_not_exist(world: World) -> None:
     result = world.do(Http("http://no-such-host.invalid/"))
     assert result.outcome is Outcome.FAILED

@@ -106,7 +106,7 @@ def test_splay_is_no_reason_to_take_a_tick_for_missed(catch_up: CatchUp) -> None
     assert plan(one, TICK + behind + SECOND, TICK + behind) is one
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.sampled_from(["0 * * * * *", "*/7 * * * * *", "0 0 * * * *", "0 30 2 * * *"]),
     st.sampled_from(["UTC", "Europe/Berlin"]),
