@@ -47,18 +47,37 @@ class Place:
         return [int(pid) for pid in file.read_text().split()] if file.exists() else []
 
 
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One working directory for all: PostgreSQL is initialised once."""
+    return tmp_path_factory.mktemp("place")
+
+
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    place = Place(tmp_path)
-    monkeypatch.chdir(tmp_path)
+def place(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    """The working directory, with nothing running in it before and after."""
+    monkeypatch.chdir(directory)
+    (directory / "pids").unlink(missing_ok=True)
+    place = Place(directory)
     yield place
     for instance in place.fleet.instances:
         instance.kill()
+    wait_until(not_kept)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _removed(directory: Path) -> Iterator[None]:
+    """As root the server's data lies outside of the working directory."""
+    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)
+        shutil.rmtree(embedded.shared_directory(), ignore_errors=True)
+
+
+def not_kept() -> bool:
+    """No keeper lives for this working directory."""
     state = embedded.shared_directory()
-    if state.exists():
-        shared = embedded.Server(state)
-        wait_until(lambda: not shared._is_kept())
-        shutil.rmtree(state)
+    return not state.exists() or not embedded.Server(state)._is_kept()
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -119,16 +138,20 @@ def test_a_taken_port_says_which_variable_to_set_and_leaves_no_server(place: Pla
         instance = place.launch("third", METRICS_PORT=str(taken.getsockname()[1]))
         assert instance.exit() == 78
     assert "set METRICS_PORT to another port" in instance.text
-    shared = embedded.Server(embedded.shared_directory())
-    wait_until(lambda: not shared._is_kept())
+    wait_until(not_kept)
 
 
-def test_an_address_is_used_as_it_is(place: Place, database_url: str) -> None:
-    instance = place.launch("given", DATABASE_URL=database_url)
-    instance.wait_for("connected")
-    assert instance.lines == []
-    assert not embedded.shared_directory().exists()
-    (place.fleet.directory / ".env").write_text(f"DATABASE_URL='{database_url}'\n")
-    other = place.launch("dotenv")
-    other.wait_for("connected")
-    assert not embedded.shared_directory().exists()
+def test_an_address_is_used_as_it_is(
+    tmp_path: Path, directory: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    place = Place(tmp_path)
+    try:
+        instance = place.launch("given", DATABASE_URL=database_url)
+        instance.wait_for("connected")
+        assert instance.lines == []
+        (tmp_path / ".env").write_text(f"DATABASE_URL='{database_url}'\n")
+        place.launch("dotenv").wait_for("connected")
+        assert not embedded.shared_directory().exists()
+    finally:
+        place.fleet.close()
