@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import os
 import re
 import socket
 import urllib.parse
@@ -114,6 +115,8 @@ def _dotenv_text(path: Path) -> str:
     except FileNotFoundError:
         return ""
     except OSError as error:
+        if not os.access(path.parent, os.X_OK):  # `sudo -u kronii …` from somebody's home: nobody meant a file there
+            return ""
         raise ConfigError(f"{path} can't be read: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 (byte {error.start + 1}): save it as UTF-8 text") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,16 @@ def test_a_wrong_sslmode_is_refused_and_the_right_ones_are_named() -> None:
 @pytest.mark.parametrize("text", ["٣s", "\uff13s", "30s٣m", "²s"])
 def test_digits_of_other_scripts_are_no_duration(name: str, text: str) -> None:
     assert refusal(**{name: text}).startswith(f"{name}={text!r}: must be a duration")
+
+
+def test_a_working_directory_that_may_not_be_entered_has_no_dotenv(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path / "closed")
+    assert Settings.from_environment({"WORKER_COUNT": "3"}, tmp_path / "closed").worker_count == 3
+    with pytest.raises(ConfigError, match=r"\.env can't be read: Permission denied"):
+        Settings.from_environment({}, tmp_path / "open")
