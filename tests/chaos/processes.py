@@ -41,6 +41,12 @@ def _environment(pid: int) -> bytes:
         return b""
 
 
+def variable(pid: int, name: str) -> str:
+    """A variable of the process's environment; empty if it is not there."""
+    found = _environment(pid).partition(b"\0" + name.encode() + b"=")[2]
+    return found.partition(b"\0")[0].decode("utf-8", "replace")
+
+
 def guard_of(pid: int) -> int:
     """The helper of an instance; 0 if there is none now."""
     try:
