@@ -10,6 +10,7 @@ import errno
 import io
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -29,6 +30,9 @@ EPILOG = """\
 settings come from the environment and from .env in the working directory; the README lists them.
 exit status: 0 done; 1 failed or problems found; 2 usage; 3 no such job or run; 69 database unreachable;
 75 already running; 78 configuration."""
+
+#: A time with a part of a second.
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]+Z")
 
 #: Seconds after which `--since` means for ever: more is no interval to PostgreSQL.
 _LONG_AGO = 36500 * 86400.0
@@ -548,7 +552,8 @@ def _print_table(rows: list[dict[str, Any]], columns: Sequence[str]) -> None:
 
 
 def _cell(value: Any) -> str:
-    """One cell: times to the second, texts on one line."""
+    """One cell: times to the second, texts on one line and without what a terminal obeys."""
     value = {None: "", True: "yes", False: "no"}[value] if value is None or isinstance(value, bool) else value
     text = " ".join(str(value).split())
-    return text[:19] + "Z" if text.endswith("Z") and len(text) > 20 and text[4] == "-" else text
+    text = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
+    return f"{text[:19]}Z" if _MOMENT.fullmatch(text) else text
