@@ -285,6 +285,26 @@ def test_an_outage_longer_than_the_lease(own_fleet: Fleet, own_server: embedded.
     assert fleet.nothing_left()
 
 
+def test_a_stop_in_an_outage_waits_a_moment_for_the_last_outcomes(
+    own_fleet: Fleet, own_server: embedded.Server
+) -> None:
+    fleet = own_fleet
+    fleet.jobs(watched(fleet, "held"))
+    a = fleet.start("a", KRONII_LEASE="60s").ready()
+    begun(fleet, "held")
+    own_server.stop()
+    wait_until(lambda: a.get("/readyz")[0] == 503)
+    a.signal(signal.SIGTERM)
+    a.wait_for("draining")
+    fleet.release("held")
+    wait_until(lambda: a.metrics()["kronii_outcomes_unrecorded"] == 1)
+    own_server.start()
+    assert a.exit() == 0
+    _reconnect(fleet)
+    assert [(run["outcome"], run["attempt"]) for run in fleet.runs("held")] == [("success", 1)]
+    assert fleet.nothing_left()
+
+
 def test_statements_of_a_dead_instance_are_waited_for(fleet: Fleet) -> None:
     """Its statement may still run on the server when its job is taken over."""
     fleet.jobs({"name": "sql", "cron": RARELY, "sql": "SELECT pg_sleep(1000)"})

@@ -71,7 +71,7 @@ def test_a_retry_behind_the_next_tick_keeps_its_own(fleet: Fleet) -> None:
     """A job that runs every second and fails for a while: its first tick is still tried again, then the rest is caught up."""
     fleet.jobs(
         fleet.job(
-            "j", "test $KRONII_ATTEMPT -ge 3 || exit 9", retries={"attempts": 2, "delay": "900ms"}, catch_up="all"
+            "j", "test $KRONII_ATTEMPT -ge 3 || exit 9", retries={"attempts": 2, "delay": "400ms"}, catch_up="all"
         )
     )
     a = fleet.start().ready()

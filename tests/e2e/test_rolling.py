@@ -18,7 +18,7 @@ def test_two_versions_of_the_file(fleet: Fleet) -> None:
     new = [*same, fleet.job("changed", "echo new"), fleet.job("added")]
     fleet.jobs(*old, defaults=EVERY_TICK)
     a, b = fleet.start("old-1").ready(), fleet.start("old-2").ready()
-    fleet.ended("changed", "success", 2)
+    fleet.ended("changed", "success")
     second = fleet.directory / "new.yaml"
     fleet.jobs(*new, defaults=EVERY_TICK)
     fleet.file.rename(second)
@@ -29,8 +29,8 @@ def test_two_versions_of_the_file(fleet: Fleet) -> None:
     nodes = {run["node"] for run in fleet.runs("same-0")[-2:]}
     assert nodes <= {"old-1", "old-2", "new-1"}
     assert {run["node"] for run in fleet.runs("added")} == {"new-1"}
-    fleet.ended("changed", "success", len(fleet.runs("changed", "success")) + 2)
-    tail = fleet.runs("changed", "success")[-2:]
+    fleet.ended("changed", "success", len(fleet.runs("changed", "success")) + 1)
+    tail = fleet.runs("changed", "success")[-1:]
     assert {(run["node"], run["output"]) for run in tail} == {("new-1", "new\n")}
     assert fleet.query("SELECT name, version, digest FROM jobs ORDER BY name") == versions, "nothing flaps"
     assert {run["node"] for run in fleet.runs("changed") if run["output"] == "old\n"} <= {"old-1", "old-2"}
@@ -39,7 +39,7 @@ def test_two_versions_of_the_file(fleet: Fleet) -> None:
     last_new = fleet.start("new-2", KRONII_JOBS_FILE=str(second)).ready()
     assert len(last_new.said("jobs registered", new=0, changed=0, retired=0)) == 1
     assert [a.stop(), b.stop()] == [0, 0]
-    fleet.ended("same-0", "success", len(fleet.runs("same-0", "success")) + 2)
+    fleet.ended("same-0", "success", len(fleet.runs("same-0", "success")) + 1)
     assert [first_new.stop(), last_new.stop()] == [0, 0]
     assert overlaps(fleet.work()) == []
     for name in ("same-0", "same-1", "same-2", "same-3", "changed", "added"):
