@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 
 from kronii.durations import format_duration
 from kronii.logs import Log
@@ -18,6 +19,7 @@ log = Log("kronii.runs")
 
 #: Lines a second for successful runs, and for all others.
 BOUND = 100
+GOOD = frozenset({Outcome.SUCCESS, Outcome.SKIPPED})
 
 
 class RunReport:
@@ -31,14 +33,23 @@ class RunReport:
 
     def ended(self, recorded: Recorded, now: float | None = None) -> None:
         """Say it, or count it; `now` in monotonic seconds."""
+        self.all_ended([recorded], now)
+
+    def all_ended(self, batch: Sequence[Recorded], now: float | None = None) -> None:
+        """Say it, or count it, for each of them."""
         with self._lock:
             self._turn_to(int(time.monotonic() if now is None else now))
-            good = recorded.outcome in (Outcome.SUCCESS, Outcome.SKIPPED)
-            self._said[good] += 1
-            if self._said[good] > BOUND:
-                self._held_back[recorded.outcome] += 1
-                return
-        (log.info if good else log.warning)(_sentence(recorded), **_fields(recorded))
+            said = [recorded for recorded in batch if self._may_say(recorded.outcome)]
+        for recorded in said:
+            (log.info if recorded.outcome in GOOD else log.warning)(_sentence(recorded), **_fields(recorded))
+
+    def _may_say(self, outcome: Outcome) -> bool:
+        good = outcome in GOOD
+        self._said[good] += 1
+        if self._said[good] > BOUND:
+            self._held_back[outcome] += 1
+            return False
+        return True
 
     def _turn_to(self, second: int) -> None:
         if second != self._second:

@@ -287,8 +287,7 @@ class Scheduler:
         self._parts.metrics.finished([(r.ended.claim.definition.name, r.outcome, r.ended.took) for r in counted])
         self._marked.difference_update([r.ended.claim.run_id for r in ran])
         self._parts.wakeup.ring()
-        for recorded in batch:
-            self._parts.run_log.ended(recorded)
+        self._parts.run_log.all_ended(batch)
 
 
 def _not_past(moment: float, now: float) -> float:

@@ -59,7 +59,7 @@ class Workers:
         """Start a claimed run; there must be a seat for it."""
         run = Run(claim)
         self._inflight[claim.run_id] = run
-        if self._threads < min(len(self._inflight), self.count):
+        if self._threads < self.count and self._threads < len(self._inflight):
             self._threads += 1
             self._executor.submit(self._serve)
         self._submitted.put(run)
