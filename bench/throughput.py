@@ -15,7 +15,7 @@ from bench.rows import SOUND, Figure, Options, row
 #: Jobs that are due every second, and the WORKER_COUNT of each instance.
 JOBS, WORKERS = 10_000, 512
 #: Threads of the comparison of commands, and the command.
-COMMANDS, COMMAND = 16, ("/bin/true",)
+COMMANDS, COMMAND = 128, ("/bin/true",)
 #: Seconds of the sustained run that the bar asks for.
 SUSTAINED = 120
 
