@@ -13,7 +13,10 @@ from collections.abc import Callable, Iterable
 
 from kronii.actions.run import Run
 from kronii.lease import Lease
+from kronii.logs import Log
 from kronii.model import Outcome
+
+log = Log("kronii.timekeeper")
 
 #: Seconds from TERM to KILL (CONTRACT: `timeout`).
 KILL_AFTER = 10.0
@@ -64,7 +67,15 @@ class Timekeeper:
     def turn(self, now: float) -> float:
         """End what is due at monotonic second `now` and return when to look again."""
         runs = list(self._running())
-        return min((self._look(run, now) for run in runs), default=float("inf")) if runs else float("inf")
+        return min((self._look_safely(run, now) for run in runs), default=float("inf"))
+
+    def _look_safely(self, run: Run, now: float) -> float:
+        """A run that can't be ended (no thread to cancel it with) must not keep the others from it."""
+        try:
+            return self._look(run, now)
+        except Exception as error:
+            log.error("run could not be ended", job=run.claim.definition.name, run=run.claim.run_id, exc_info=error)
+            return now + 1.0
 
     def _look(self, run: Run, now: float) -> float:
         lease, terms = self._lease.deadline, self._lease.terms

@@ -154,3 +154,15 @@ def test_a_run_that_comes_while_the_thread_looks_is_not_overlooked(world: World,
     world.keeper.start()
     assert ended.wait(20)
     world.keeper.stop()
+
+
+def test_a_run_that_can_not_be_ended_keeps_no_other_from_it(world: World) -> None:
+    def fails() -> None:
+        raise RuntimeError("can't start new thread")
+
+    broken, other = world.add(30.0), world.add(30.0)
+    broken.attach(fails, fails)
+    assert world.turn(30.0) == pytest.approx(31.0)
+    assert [run.reason for run in (broken, other)] == [Outcome.TIMEOUT] * 2
+    world.turn(30.0 + KILL_AFTER)
+    assert [run.killed for run in (broken, other)] == [True, True]
