@@ -570,8 +570,12 @@ class Server:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
 
+    @property
+    def port(self) -> int:
+        return int(self._server.server_port)
+
     def url(self, path: str, userinfo: str = "") -> str:
-        return f"http://{userinfo}127.0.0.1:{self._server.server_port}{path}"
+        return f"http://{userinfo}127.0.0.1:{self.port}{path}"
 
     def stop(self) -> None:
         self.release.set()
@@ -718,6 +722,27 @@ def test_an_end_before_the_connection_is_made(world: World, site: Server) -> Non
     result = run_http(run, Http(site.url("/")), world.host)
     assert result.outcome is Outcome.INTERRUPTED
     assert site.came == []
+
+
+def test_an_end_while_the_connection_is_made(world: World, site: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, make = world.run(Http(site.url("/"))), socket.create_connection
+
+    def ended_meanwhile(*where: Any) -> socket.socket:
+        made = make(*where)
+        run.end(Outcome.TIMEOUT)
+        return made
+
+    monkeypatch.setattr(socket, "create_connection", ended_meanwhile)
+    assert execute(run, world.host).outcome is Outcome.TIMEOUT
+    assert site.came == []
+
+
+def test_requests_leave_no_descriptors(world: World, site: Server) -> None:
+    world.do(Http(site.url("/")))
+    for path in ("/", "/redirect", "/status/500", "/cut", "/drop"):
+        world.do(Http(site.url(path)))
+    ours = [c for c in psutil.Process().net_connections("tcp") if c.raddr and c.raddr.port == site.port]
+    assert ours == []
 
 
 def test_a_proxy_of_the_environment_is_used_as_curl_does(
