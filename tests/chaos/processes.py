@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 #: Every process of a chaos run has this variable in its environment, inherited, with the run's own token.
-TOKEN = "KRONII_CHAOS"
+TOKEN = "CHAOS_TOKEN"
 
 
 def alive(pid: int) -> bool:
