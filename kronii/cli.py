@@ -226,9 +226,17 @@ def run(options: argparse.Namespace) -> int:
     """`kronii run`."""
     _heed_signals()
     settings = _settings()
+    _import_from_here()
     from kronii import service
 
     return service.run(settings)
+
+
+def _import_from_here() -> None:
+    """Python jobs are imported from the working directory first, as under `python -m`, however Kronii was started."""
+    here = os.getcwd()
+    if sys.path[:1] not in ([here], [""]):
+        sys.path.insert(0, here)
 
 
 def _heed_signals() -> None:
