@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import socket
 import socketserver
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TextIO
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import make_wsgi_app
@@ -25,6 +26,8 @@ log = Log("kronii.web")
 
 #: Seconds that a client may take for its request, or to take its answer.
 CLIENT_TIMEOUT = 5.0
+#: Seconds that a request waits for its turn before it is turned away.
+PATIENCE = 0.5
 #: Requests served at the same time; more of them wait in the backlog.
 THREADS = 16
 
@@ -92,8 +95,16 @@ class Web:
                 "\n".join(reasons or ["ok"]) + "\n",
             )
         # a query would choose collectors by names that ours does not tell beforehand, and get nothing
-        body = self._metrics({**environ, "REQUEST_METHOD": "GET", "QUERY_STRING": ""}, start_response)
+        body = self._scrape({**environ, "REQUEST_METHOD": "GET", "QUERY_STRING": ""}, start_response)
         return [] if method == "HEAD" else body
+
+    def _scrape(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        body: Iterable[bytes]
+        try:
+            body = self._metrics(environ, start_response)
+        except (ValueError, TypeError):  # prometheus-client reads `Accept: application/openmetrics-text;version=x` so
+            body = self._metrics({**environ, "HTTP_ACCEPT": ""}, start_response)
+        return body
 
 
 def _plain(
@@ -116,6 +127,18 @@ class _Handler(WSGIRequestHandler):
     def address_string(self) -> str:
         return str(self.client_address[0])
 
+    def get_stderr(self) -> TextIO:
+        return _Complaints()
+
+
+class _Complaints(io.StringIO):
+    """Where wsgiref writes the trace of a bug: one event of the log, as every other."""
+
+    def flush(self) -> None:
+        if trace := self.getvalue():
+            log.error("request failed", trace=trace)
+        self.seek(self.truncate(0))
+
 
 class _Server(socketserver.ThreadingMixIn, WSGIServer):
     daemon_threads = True
@@ -134,8 +157,10 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
         self.setup_environ()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        self._places.acquire()
-        super().process_request(request, client_address)
+        if self._places.acquire(timeout=PATIENCE):
+            super().process_request(request, client_address)
+        else:  # so many slow clients must keep neither the next nor the end waiting
+            self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:

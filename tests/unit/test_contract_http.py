@@ -123,3 +123,26 @@ def test_readyz_gives_its_reasons(server: Server) -> None:
 
 def test_the_metrics_name_the_instance(server: Server) -> None:
     assert b'node="node-1"' in server.request("GET", "/metrics")[2]
+
+
+@pytest.mark.parametrize(
+    "accept", ["application/openmetrics-text;version=x", "application/openmetrics-text;version=1.x;q=y", "*/*;q=z", ","]
+)
+def test_an_accept_header_that_makes_no_sense(server: Server, accept: str) -> None:
+    status, _, body = server.request("GET", "/metrics", Accept=accept)
+    assert status == 200
+    assert b"\nscheduler_jobs_success 0.0\n" in body
+
+
+def test_a_bug_in_an_answer_is_one_event(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> tuple[bool, list[str]]:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(server.web, "_checks", {"/healthz": fail})
+    with caplog.at_level("ERROR", "kronii.web"):
+        assert server.request("GET", "/healthz")[0] == 500
+    (record,) = caplog.records
+    assert "RuntimeError: a bug" in record.fields["trace"]
+    assert capfd.readouterr() == ("", "")
