@@ -45,7 +45,7 @@ class Table:
     def recorded(self, runs: Sequence[int]) -> set[int]:
         return self.committed & set(runs)
 
-    def mark_timeout(self, runs: Sequence[tuple[int, str]]) -> None:
+    def mark(self, outcome: Outcome, runs: Sequence[tuple[int, str]]) -> None:
         if self.mark_error:
             raise self.mark_error
         self.marked.extend(runs)
