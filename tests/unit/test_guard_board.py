@@ -331,13 +331,19 @@ def started_instance(spawn: Spawn, lease: float) -> tuple[subprocess.Popen[bytes
     return instance, helper, job
 
 
+def put_away(helper: int) -> None:
+    """It would go on trying to reach a database for a while."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(helper, signal.SIGKILL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
 def test_a_job_ends_with_its_instance(spawn: Spawn, wait_for: WaitFor, number: signal.Signals) -> None:
     instance, helper, job = started_instance(spawn, 100)
     os.kill(instance.pid, number)
     instance.wait(WAIT)
     wait_for(lambda: not alive(job), WAIT)
-    os.kill(helper, signal.SIGKILL)  # it would go on trying to reach a database
+    put_away(helper)
 
 
 def test_a_stopped_instance_is_ended_at_its_deadline(spawn: Spawn, wait_for: WaitFor) -> None:
@@ -345,7 +351,7 @@ def test_a_stopped_instance_is_ended_at_its_deadline(spawn: Spawn, wait_for: Wai
     os.kill(instance.pid, signal.SIGSTOP)
     assert instance.wait(WAIT) == -signal.SIGKILL
     wait_for(lambda: not alive(job), WAIT)
-    os.kill(helper, signal.SIGKILL)
+    put_away(helper)
 
 
 def test_signals_of_a_terminal_are_not_for_the_helper(spawn: Spawn, wait_for: WaitFor) -> None:
@@ -357,7 +363,7 @@ def test_signals_of_a_terminal_are_not_for_the_helper(spawn: Spawn, wait_for: Wa
     os.kill(instance.pid, signal.SIGKILL)
     instance.wait(WAIT)
     wait_for(lambda: not alive(job), WAIT)
-    os.kill(helper, signal.SIGKILL)
+    put_away(helper)
 
 
 def _ignores(pid: int, number: int) -> bool:
