@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 #: Kinds and how often the deck has them.
 DECK = {
-    "kill": 5, "kill_with_guard": 1, "kill_guard": 1, "term": 2, "term_twice": 2, "stop_short": 2, "stop_long": 2,
+    "kill": 5, "kill_host": 1, "kill_guard": 1, "term": 2, "term_twice": 2, "stop_short": 2, "stop_long": 2,
     "terminate_one": 3, "terminate_all": 1, "restart_fast": 1, "restart_immediate": 1, "kill_backend": 1,
     "kill_postmaster": 1, "down": 1, "reload_changed": 2, "reload_broken": 1, "reload_empty": 1, "full": 1,
     "read_only": 1, "hold_jobs": 2, "hold_nodes": 1,
@@ -21,7 +21,7 @@ DECK = {
 SERVER = {"terminate_one", "terminate_all", "restart_fast", "restart_immediate", "kill_backend", "kill_postmaster", "down", "full", "read_only",
           "hold_jobs", "hold_nodes"}  # fmt: skip
 #: Kinds that concern one instance, or (`reload_*`) one or all.
-ON_ONE = {"kill", "kill_with_guard", "kill_guard", "term", "term_twice", "stop_short", "stop_long", "cut_short",
+ON_ONE = {"kill", "kill_host", "kill_guard", "term", "term_twice", "stop_short", "stop_long", "cut_short",
           "cut_long", "cut_and_kill"}  # fmt: skip
 #: The deck of a fleet on a network of its own (`tests.chaos.partition`).
 CUTS = {"cut_short": 4, "cut_long": 3, "cut_all": 1, "cut_and_kill": 1, "stop_long": 1, "terminate_one": 1}
@@ -85,7 +85,7 @@ def _drawn(kind: str, at: float, chance: random.Random, instances: int, lease: f
 
 def _length(kind: str, chance: random.Random, lease: float) -> float:
     spans = {
-        "kill": (0.1, 2.0), "kill_with_guard": (0.1, 2.0), "term_twice": (0.0, 1.2), "stop_short": (0.2, lease / 2),
+        "kill": (0.1, 2.0), "kill_host": (0.1, 2.0), "term_twice": (0.0, 1.2), "stop_short": (0.2, lease / 2),
         "stop_long": (lease * 1.2, lease * 2.2), "down": (0.5, lease * 2), "reload_changed": (1.0, 8.0),
         "reload_broken": (1.0, 5.0), "reload_empty": (1.0, 5.0), "full": (1.0, 4.0), "read_only": (1.0, 4.0),
         "hold_jobs": (0.5, 2.0), "hold_nodes": (0.2, 2.0), "cut_short": (0.3, lease * 0.6), "cut_long": (lease * 1.5, lease * 4),

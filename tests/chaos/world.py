@@ -153,14 +153,19 @@ class World:
         self._note("kill", begin, place.node)
         return begin
 
-    def _kill_with_guard(self, fault: Planned, place: Place) -> None:
+    def _kill_host(self, fault: Planned, place: Place) -> None:
+        """As if the host had lost its power: helper, instance and all their work at once; nobody can say so."""
         begin = now()
         with suppress(ProcessLookupError):
             if guard := place.guard:
                 os.kill(guard, signal.SIGKILL)
         place.signal(signal.SIGKILL, "kill")
         place.pause = fault.length
-        self._note("kill_with_guard", begin, place.node)
+        while pids := [pid for pid in marked(self.fleet.token) if variable(pid, "KRONII_NODE") == place.node]:
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        self._note(fault.kind, begin, place.node)
 
     def _kill_guard(self, fault: Planned, place: Place) -> None:
         begin = now()
@@ -455,13 +460,8 @@ class World:
             Exit(place.node, 999, now(), "term, and went on for 30 s") for place in self.fleet.living()
         ]
         self.findings.found["database"] = self._left_in_database()
-        wait_until(lambda: not self._orphans(), 5.0)
-        self.findings.found["processes"] = [f"{pid}: {command(pid)}" for pid in self._orphans()]
-
-    def _orphans(self) -> list[int]:
-        """What instances have left; where the helper was killed with its instance, nobody is there to end anything."""
-        helpless = {fault.node for fault in self.findings.faults if fault.kind == "kill_with_guard"}
-        return [pid for pid in marked(self.fleet.token) if variable(pid, "KRONII_NODE") not in helpless]
+        wait_until(lambda: not [*marked(self.fleet.token)], 5.0)
+        self.findings.found["processes"] = [f"{pid}: {command(pid)}" for pid in marked(self.fleet.token)]
 
     def _left_in_database(self) -> list[str]:
         wait_until(lambda: not self._leftovers(), 5.0)
