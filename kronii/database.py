@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import contextlib
 import importlib.resources
+import os
 import re
+import socket
+import time
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg import sql
 
 from kronii.errors import ConfigError, DatabaseError, DatabaseUnavailable
 from kronii.settings import masked
@@ -27,8 +29,8 @@ Connection = psycopg.Connection[Any]
 #: SQLSTATE classes and codes after which trying again may help: connection, resources, operator intervention, read-only
 #: server, serialization and deadlock, lock not available (PostgreSQL manual, appendix A).
 TRANSIENT = ("08", "53", "57", "58", "25006", "40", "55P03", "XX000")
-#: Errors at connecting that no waiting mends.
-FATAL_AT_CONNECT = {"28P01", "28000", "3D000"}
+#: Seconds, beside the network's, that a server may take for the first statements of a session.
+HANDSHAKE = 5.0
 
 
 def sql_directory() -> Path:
@@ -66,6 +68,35 @@ def converted(error: psycopg.Error) -> DatabaseError | DatabaseUnavailable:
     return DatabaseError(f"{text} (SQLSTATE {state or 'none'})")
 
 
+#: Who waits for an answer, and until which monotonic second: a stopped backend sends none, and no limit of the server or
+#: the network notices.
+_waits: dict[object, tuple[Connection, float]] = {}
+
+
+@contextlib.contextmanager
+def patience(connection: Connection, seconds: float) -> Iterator[None]:
+    """Wait for the server in this block for `seconds` at the most, if a thread calls `cut_overdue` now and then."""
+    waiter = object()
+    _waits[waiter] = connection, time.monotonic() + seconds
+    try:
+        yield
+    finally:
+        del _waits[waiter]
+
+
+def cut_overdue(now: float) -> None:
+    """End the network of every session that has kept its thread waiting beyond monotonic second `now`; any thread."""
+    for connection, until in list(_waits.values()):
+        if now > until:
+            cut(connection)
+
+
+def cut(connection: psycopg.Connection[Any]) -> None:
+    """End a session's network from our side, from any thread; the server ends the statement when it notices."""
+    with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as end:
+        end.shutdown(socket.SHUT_RDWR)
+
+
 def connect(url: str, application: str, settings: Mapping[str, str], network: float) -> Connection:
     """Open a session in autocommit mode with `settings` in force.
 
@@ -87,7 +118,8 @@ def connect(url: str, application: str, settings: Mapping[str, str], network: fl
     except psycopg.Error as error:
         raise DatabaseUnavailable(_reason(error)) from error
     try:
-        prepare(connection, settings, network)
+        with patience(connection, HANDSHAKE + network):
+            prepare(connection, settings, network)
     except BaseException:
         connection.close()
         raise
@@ -165,8 +197,3 @@ def _reason(error: psycopg.Error) -> str:
     """One line that says why no session could be had; libpq repeats itself for each address it tried."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
-
-
-def quoted_identifier(name: str) -> sql.Identifier:
-    """A name to be put into a statement."""
-    return sql.Identifier(name)

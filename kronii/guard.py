@@ -34,8 +34,8 @@ from kronii.lease import Terms
 GOODBYE, DEADLINE, BACKEND, IDENTITY_HIGH, IDENTITY_LOW, SLOTS = range(6)
 #: What a slot says: free, a run that is not (or not yet) a process group; a positive number is a process group.
 FREE, INSIDE = 0, -1
-#: Seconds for which the helper tries to reach the database; beyond that the lease has long decided.
-SPEAK_FOR = 60.0
+#: Seconds for which the helper tries to reach the database, or until the lease is over: from then on that decides.
+SPEAK_FOR = 5.0
 #: The environment variable that marks every process which an instance starts.
 MARK = "KRONII_INSTANCE"
 
@@ -202,8 +202,8 @@ def main(words: list[str]) -> None:
 
     watch(pipe, board, terms, instance)
     end_work(board, mark)  # after a goodbye, too: a daemon that left its job's group is still there
-    if not board.words[GOODBYE]:
-        speak(url, board)
+    if not board.words[GOODBYE] and board.deadline:
+        speak(url, board, max(board.deadline + terms.margin, time.monotonic() + SPEAK_FOR))
 
 
 def watch(pipe: int, board: Board, terms: Terms, instance: int) -> None:
@@ -275,11 +275,10 @@ def _environment(pid: int) -> bytes:
         return b""
 
 
-def speak(url: str, board: Board) -> None:
+def speak(url: str, board: Board, give_up: float) -> None:
     """Say in the database that this identity is dead: end its session, end its lease, wake the others."""
     from kronii.lastwords import say
 
-    give_up = time.monotonic() + SPEAK_FOR
     wait = 0.02
     while time.monotonic() < give_up:
         if say(url, board.identity, board.words[BACKEND]):

@@ -49,6 +49,11 @@ class Terms:
         return max(1.0, self.margin)
 
     @property
+    def answer(self) -> float:
+        """How long the dedicated session is waited for before it is cut: as long as work may run without a renewal."""
+        return self.length - self.margin
+
+    @property
     def statement(self) -> float:
         """How long one statement of the dedicated session may take: below half the margin."""
         return max(0.25, self.margin * 0.45)
@@ -68,7 +73,11 @@ class Lease:
 
     def renewed(self, sent: float) -> None:
         """A renewal that was sent at monotonic second `sent` has been committed."""
-        self.deadline = sent + self.terms.length - self.terms.margin
+        self.deadline = sent + self.terms.answer
+
+    def end(self) -> None:
+        """It is over, now at the latest: the work under it has to end."""
+        self.deadline = min(self.deadline, time.monotonic())
 
     @property
     def held(self) -> bool:

@@ -26,7 +26,7 @@ log = Log("kronii.recorder")
 #: Outcomes in one statement at the most.
 BATCH = 1000
 #: Seconds between two tries in an outage: doubled from the first to the second, with jitter.
-PATIENCE = (0.05, 2.0)
+PATIENCE = (0.05, 1.0)
 
 #: Stands in for a text of a run that the database refuses.
 UNSTORABLE = "the text of this run could not be stored"
@@ -126,7 +126,7 @@ class Recorder:
         marks = [self._timeouts.get_nowait() for _ in range(self._timeouts.qsize())]
         try:
             if marks:
-                self._store.mark_timeout(marks)
+                self._store.mark(Outcome.TIMEOUT, marks)
         except (DatabaseUnavailable, DatabaseError) as error:
             log.warning("timeouts are recorded when their runs return", runs=len(marks), error=str(error))
 

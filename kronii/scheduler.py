@@ -30,6 +30,7 @@ from kronii.recorder import Recorded, Recorder
 from kronii.registration import Holdings
 from kronii.report import RunReport
 from kronii.session import Round, Session
+from kronii.sweeper import Sweeper
 from kronii.timekeeper import Timekeeper
 from kronii.wakeup import Wakeup
 from kronii.workers import Workers
@@ -58,6 +59,7 @@ class Parts:
     clock: DatabaseClock
     wakeup: Wakeup
     run_log: RunReport
+    sweeper: Sweeper
 
 
 class Scheduler:
@@ -78,7 +80,6 @@ class Scheduler:
         self._rounds = 0
         self._retry_at = 0.0
         self._retry_in = RECONNECT[0]
-        self._swept_at = 0.0
         self._connected_before = False
         self._claiming = True
         self.turned_at = time.monotonic()
@@ -146,7 +147,10 @@ class Scheduler:
 
     def _disconnected(self, error: Exception) -> float:
         self._parts.session.drop()
-        if self.outage is None:
+        self._tell_guard()  # a renewal may have been granted, or refused, before the error came
+        if not self._parts.session.lease.held:
+            self._end({run.claim.run_id for run in self._parts.workers.runs})
+        if str(error) != self.outage:
             log.warning("database away", error=str(error))
         self.outage = str(error)
         wait = self._retry_in * random.uniform(0.5, 1.0)
@@ -159,14 +163,21 @@ class Scheduler:
         inflight = [run.claim for run in self._parts.workers.runs]
         return inflight + self._parts.recorder.pending
 
-    def _end(self, keys: set[int]) -> None:
+    def _end(self, lost: set[int]) -> None:
+        """These runs may not go on: TERM now, KILL as at the end of a lease."""
+        kill_at = time.monotonic() + self._parts.session.lease.terms.kill_after
         for run in self._parts.workers.runs:
-            if run.claim.lock_key in keys and run.end(Outcome.INTERRUPTED):
+            if run.claim.run_id in lost and run.end(Outcome.INTERRUPTED):
+                run.kill_at = kill_at
+                self._parts.timekeeper.watch(kill_at)
                 log.warning("run ended: its lock is lost", job=run.claim.definition.name, run=run.claim.run_id)
 
     def _renewed(self) -> None:
-        session = self._parts.session
         self._renewed_at = time.monotonic()
+        self._tell_guard()
+
+    def _tell_guard(self) -> None:
+        session = self._parts.session
         self._parts.guard.beat(session.lease.deadline, session.lease.identity, session.backend_pid)
 
     @property
@@ -208,7 +219,7 @@ class Scheduler:
             return
         now = self._parts.clock.now()
         planned = [(claim, plan(claim, now, found.live_since)) for claim in found.claims]
-        moved = [after for before, after in planned if isinstance(after, Claim) and after is not before]
+        moved = [(before, after) for before, after in planned if isinstance(after, Claim) and after is not before]
         if moved:
             self._parts.session.move(moved)
         claims = [after for _, after in planned if isinstance(after, Claim)]
@@ -241,11 +252,8 @@ class Scheduler:
             if lost.quarantined:
                 self._parts.metrics.count("jobs_quarantined")
                 log.error("job quarantined: it is paused until an operator resumes it", job=lost.job, run=lost.run_id)
-        now = time.monotonic()
-        if found.next_lease is not None and found.next_lease <= self._parts.clock.now() and now > self._swept_at + 1.0:
-            self._swept_at = now
-            for node in self._parts.session.sweep():
-                log.info("instance removed: its lease is over and nothing of it is left", node=node)
+        if found.next_lease is not None and found.next_lease <= self._parts.clock.now():
+            self._parts.sweeper.ask()
 
     # -- called by other threads --------------------------------------------------------------------------------------
 
@@ -280,7 +288,7 @@ class Scheduler:
 
     def recorded(self, batch: Sequence[Recorded]) -> None:
         """Outcomes are committed (recorder's thread): their locks can be freed."""
-        self._freed.extend(recorded.ended.claim.lock_key for recorded in batch)
+        self._freed.extend(recorded.ended.claim.run_id for recorded in batch)
         ran = [r for r in batch if r.ended.result.outcome is not Outcome.SKIPPED]
         counted = [r for r in ran if r.ended.claim.run_id not in self._marked]
         self._parts.metrics.count("runs_fenced", sum(r.outcome is Outcome.LOST for r in ran))

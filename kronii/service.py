@@ -41,6 +41,7 @@ from kronii.scheduler import Parts, Scheduler
 from kronii.session import Session
 from kronii.settings import Settings
 from kronii.store import Store
+from kronii.sweeper import Sweeper
 from kronii.timekeeper import KILL_AFTER, Timekeeper
 from kronii.wakeup import Wakeup
 from kronii.web import Web
@@ -52,6 +53,9 @@ log = Log("kronii.service")
 HURRIED_KILL_AFTER = 2.0
 #: Sessions of the pool: the recorder's, and one for retention, reloads and what else takes its time.
 POOL = 2
+#: Seconds that the pool tries to connect, and that one of its users waits for it, before both give up: left to itself
+#: it would wait longer and longer between its tries, up to minutes after the server's return.
+POOL_PATIENCE = 1.0
 #: The loop counts as turning while its last step is younger than this many seconds (/healthz).
 TURNING = 10.0
 #: Seconds for which a stopping instance tries to get its last outcomes written while the database is away.
@@ -88,11 +92,11 @@ class Service:
         self.metrics = Metrics()
         self.guard = Guard(self.lease.terms, url, mark, settings.worker_count)
         self.pool: ConnectionPool[Connection] = ConnectionPool(
-            url, min_size=1, max_size=POOL, open=False, timeout=5.0, name="kronii", configure=self._prepare,
+            url, min_size=1, max_size=POOL, open=False, timeout=POOL_PATIENCE, reconnect_timeout=POOL_PATIENCE, name="kronii", configure=self._prepare,
             kwargs={"autocommit": True, "application_name": f"kronii {settings.node} pool"[:63]}, max_idle=60.0,
         )  # fmt: skip
         self.store = Store(self.pool, settings.node)
-        self.session = Session(settings, self.lease, self.clock)
+        self.session = Session(settings, self.lease, self.clock, lambda: bool(self.workers.runs))
         self.recorder = Recorder(self.store, self.clock, lambda batch: self.scheduler.recorded(batch))
         host = Host(settings.node, mark, _job_environment(), self.guard, self._connect_for_job)
         self.workers = Workers(
@@ -101,6 +105,7 @@ class Service:
         )  # fmt: skip
         self.timekeeper = Timekeeper(lambda: self.workers.runs, self.lease, lambda run: self.scheduler.timed_out(run))
         self.retention = Retention(self.store, settings.history)
+        self.sweeper = Sweeper(self.store, self.lease)
         self.web = Web(settings.metrics_host, settings.metrics_port, self.metrics, self._health, self._ready)
         parts = Parts(
             self.session,
@@ -112,6 +117,7 @@ class Service:
             self.clock,
             self.wakeup,
             RunReport(),
+            self.sweeper,
         )
         self.scheduler = Scheduler(parts, self._register)
         self.metrics.gauges = self._gauges()
@@ -128,11 +134,18 @@ class Service:
         try:
             self._loop(lambda: bool(self._stops))
             self._drain()
-        finally:
-            left = self._stop()
-            self._ignore_signals()
+        except KroniiError:
+            self._abandon(self._stop(), 1)
+            raise
+        except BaseException as error:
+            log.error("bug: the scheduling loop failed", exc_info=error)
+            self._abandon(self._stop(), 1)
+            raise
+        left = self._stop()
+        self._ignore_signals()
         log.info("stopped", node=self.settings.node)
-        return self._exit(left)
+        self._abandon(left, 0)
+        return 0
 
     def _start(self) -> None:
         for problem in self.loaded.warnings:
@@ -146,6 +159,7 @@ class Service:
         self.recorder.start()
         self.pool.open(wait=False)
         self.retention.start()
+        self.sweeper.start()
         log.info(
             "started", version=__version__, node=self.settings.node, pid=os.getpid(), workers=self.settings.worker_count,
             jobs=len(self.loaded.definitions), metrics=self.web.url,
@@ -227,17 +241,30 @@ class Service:
         """Stop in the reverse order of the start; returns the runs that could not be ended."""
         left = self.workers.runs
         self.workers.stop()
+        self.sweeper.stop()
         self.retention.stop()
         self.timekeeper.stop()
+        self._mark_interrupted(left)
         unwritten = self.recorder.stop(1.0)
         clean = not left and not unwritten and self._leave()
         self.session.drop()
         self.pool.close(timeout=1.0)
-        self.guard.stop(clean)
+        if not left:
+            self.guard.stop(clean)  # otherwise the end of the process tells it: work must not outlive its lease
         self.web.stop()
         if unwritten:
             log.warning("outcomes could not be written: their ticks are run again elsewhere", runs=unwritten)
         return left
+
+    def _mark_interrupted(self, left: list[Run]) -> None:
+        """They end with the process, which is no death that should count against their jobs."""
+        try:
+            if left:
+                self.store.mark(
+                    Outcome.INTERRUPTED, [(run.claim.run_id, "ended with its instance, which stopped") for run in left]
+                )
+        except KroniiError as error:
+            log.warning("interrupted runs could not be recorded", runs=len(left), error=str(error))
 
     def _leave(self) -> bool:
         try:
@@ -247,14 +274,14 @@ class Service:
             log.warning("the database went away before the end", error=str(error))
         return self.session.connected
 
-    def _exit(self, left: list[Run]) -> int:
-        """A python function that does not return can only be ended with the process."""
+    @staticmethod
+    def _abandon(left: list[Run], status: int) -> None:
+        """End the process if runs are left: a python function that does not return can't be ended otherwise."""
         if left:
             for run in left:
                 log.warning("run ended with the process", job=run.claim.definition.name, run=run.claim.run_id)
             sys.stderr.flush()
-            os._exit(0)
-        return 0
+            os._exit(status)
 
     # -- the database -------------------------------------------------------------------------------------------------
 
@@ -342,6 +369,7 @@ class Service:
 
     def _ready(self) -> tuple[bool, list[str]]:
         reasons = [f"database away: {self.scheduler.outage}"] if self.scheduler.outage else []
+        reasons += ["the lease is not held"] if not (reasons or self.lease.held) else []
         reasons += ["draining"] if self._draining else []
         return not reasons, reasons
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -19,7 +19,7 @@ import psycopg
 
 from kronii import __version__
 from kronii.clock import DatabaseClock
-from kronii.database import PLANS, Connection, border, connect, queries
+from kronii.database import PLANS, Connection, border, connect, patience, queries
 from kronii.errors import DatabaseUnavailable
 from kronii.lease import Lease
 from kronii.model import Claim, Trigger
@@ -62,8 +62,12 @@ class Round:
 class Session:
     """One dedicated connection, or none while the database is away.  Main thread only."""
 
-    def __init__(self, settings: Settings, lease: Lease, clock: DatabaseClock) -> None:
+    def __init__(
+        self, settings: Settings, lease: Lease, clock: DatabaseClock, works: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`works`: True while any run is in flight on this instance."""
         self.lease = lease
+        self._works = works
         self.backend_pid = 0
         #: Notifications received: `jobs` (definitions changed), `dead` (an instance's death is proven).
         self.notices: list[str] = []
@@ -72,7 +76,7 @@ class Session:
         self._connection: Connection | None = None
         self._connected_at = 0.0
         self._next_lease: datetime | None = None
-        #: How often each lock is held: by key, none that is not.
+        #: What this session has locked: key by run, because two runs of a job that follow each other hold it twice.
         self._locks: dict[int, int] = {}
         self._passed: dict[str, tuple[float, float]] = {}
 
@@ -90,7 +94,7 @@ class Session:
             running: the claims of this instance that have no recorded outcome yet; asked after the connection is there.
 
         Returns:
-            The lock keys of running claims that could not be taken back: that work must be ended.
+            The runs whose locks could not be taken back: that work must be ended.
 
         Raises:
             DatabaseUnavailable, DatabaseError, ConfigError: as `kronii.database.connect`; no session is open then.
@@ -98,7 +102,8 @@ class Session:
         self._locks.clear()
         self._connection = self._connect()
         try:
-            return self._resume(running)
+            with patience(self._connection, self.lease.terms.answer):
+                return self._resume(running)
         except BaseException:
             self.drop()
             raise
@@ -110,7 +115,7 @@ class Session:
         url = self._settings.database_url or ""
         connection = connect(url, self.application, settings, terms.network)
         connection.add_notify_handler(lambda notice: self.notices.append(notice.payload))
-        with border():
+        with border(), patience(connection, self.lease.terms.answer):
             connection.execute("LISTEN kronii")
         self.backend_pid = connection.info.backend_pid
         self._connected_at = time.monotonic()
@@ -122,17 +127,22 @@ class Session:
         return f"kronii {self.lease.identity}"[:63]
 
     def _resume(self, running: Callable[[], Iterable[Claim]]) -> set[int]:
-        if self.lease.granted and self.lease.held and self._resume_lease():
-            keys = {claim.lock_key for claim in running() if claim.owner == self.lease.identity}
-            regained = self._retake(keys)
-            self._disown({claim.run_id for claim in running()})
-            return keys - regained
-        lost = {claim.lock_key for claim in running()}
-        if self.lease.granted:
-            self.lease.renew_identity()
-            self._execute("SELECT set_config('application_name', %(name)s, false)", {"name": self.application})
-        self._register_node()
+        if self.lease.granted and not (self.lease.held and self._resume_lease()):
+            self._begin_anew()
+        if not self.lease.granted:
+            self._register_node()
+            return set()
+        lost = self._retake({claim.run_id: claim.lock_key for claim in running() if claim.owner == self.lease.identity})
+        self._disown({claim.run_id for claim in running()})
         return lost
+
+    def _begin_anew(self) -> None:
+        """The old life is over: everything that ran in it must have ended before there may be a new one."""
+        self.lease.end()
+        if self._works():
+            raise DatabaseUnavailable("the lease is over: waiting for the end of what ran under it")
+        self.lease.renew_identity()
+        self._execute("SELECT set_config('application_name', %(name)s, false)", {"name": self.application})
 
     def _register_node(self) -> None:
         sent = time.monotonic()
@@ -154,28 +164,28 @@ class Session:
         self.lease.renewed(sent)
         return True
 
-    def _retake(self, keys: set[int]) -> set[int]:
-        """Take locks back.
+    def _retake(self, keys: Mapping[int, int]) -> set[int]:
+        """Take the locks of runs back (key by run); returns the runs for which that was not to be had.
 
         Our own old session may take a moment to end, so what it holds is asked for until the margin's half is gone.
         """
-        regained: set[int] = set()
+        missing = dict(keys)
         patience = time.monotonic() + self.lease.terms.margin / 2
-        while missing := keys - regained:
-            regained |= {row[0] for row in self._named("retake", {"keys": list(missing)})}
-            if time.monotonic() > patience:
+        while missing:
+            for (run,) in self._named("retake", {"runs": list(missing), "keys": list(missing.values())}):
+                self._locks[run] = missing.pop(run)
+            if not missing or time.monotonic() > patience:
                 break
-            if keys - regained:
-                time.sleep(0.01)  # the server ends the old backend in its own time and tells nobody
-        self._locks.update(dict.fromkeys(regained, 1))
-        return regained
+            time.sleep(0.01)  # the server ends the old backend in its own time and tells nobody
+        return set(missing)
 
     def _disown(self, runs: set[int]) -> None:
         self._named("disown", {"id": self.lease.identity, "runs": list(runs)})
 
     def leave(self) -> None:
         """Take this instance off the list: nobody has to wait for its lease."""
-        self._named("leave", {"id": self.lease.identity})
+        with patience(self._live(), self.lease.terms.answer):
+            self._named("leave", {"id": self.lease.identity})
 
     def drop(self) -> None:
         """Close the connection, whatever its state; the server frees the locks."""
@@ -190,7 +200,7 @@ class Session:
         """Free locks, renew the lease, find what the dead left, claim and look ahead: one round trip, one commit.
 
         Args:
-            freed: lock keys of runs whose outcome is committed, once per claim.
+            freed: runs whose outcome is committed; the locks of those that this session has are freed.
             seats: how many runs may be claimed.
             fresh: how many of them may be of this second; the others are for a backlog.
             renew: True if the lease is to be renewed.
@@ -201,15 +211,17 @@ class Session:
         """
         connection = self._live()
         me: dict[str, object] = {"id": self.lease.identity}
-        freed = self._held(freed)
+        freed = [run for run in freed if run in self._locks]
+        keys = "{" + ",".join(str(self._locks[run]) for run in freed) + "}"
+        suspected = self._death_suspected()
+        self.notices = [notice for notice in self.notices if notice != "dead"]  # one that comes from here on is news
         sent = time.monotonic()
-        with border(), connection.pipeline():
-            unlocked = self._send("unlock", {"keys": "{" + ",".join(map(str, freed)) + "}"}) if freed else None
+        with border(), patience(connection, self.lease.terms.answer), connection.pipeline():
+            unlocked = self._send("unlock", {"keys": keys}) if freed else None
             renewed = self._send("renew", me | {"lease": self.lease.terms.length}) if renew else None
-            buried = self._send("bury", me | self._burial()) if renew or self._death_suspected() else None
+            buried = self._send("bury", me | self._burial()) if renew or suspected else None
             claimed = self._send("claim", self._claim_values(seats, fresh, holdings)) if seats else None
             ahead = self._send("horizon", me)
-        self.notices = [notice for notice in self.notices if notice != "dead"]
         received = time.monotonic()
         if renewed is not None:
             self._check_renewal(renewed.fetchall(), sent)
@@ -226,23 +238,23 @@ class Session:
             result.more = len(rows) >= min(seats, fresh)
         return result
 
-    def sweep(self) -> list[str]:
-        """Remove the rows of dead instances that own nothing any more; returns their names."""
-        return [row[0] for row in self._named("sweep", {"id": self.lease.identity, **self._grace()})]
-
     def refresh(self, holdings: Holdings) -> Holdings:
         """Compare with what others have registered since."""
-        return refresh(self._live(), holdings)
+        with patience(self._live(), self.lease.terms.answer):
+            return refresh(self._live(), holdings)
 
-    def move(self, claims: Sequence[Claim]) -> None:
-        """Commit that these claims are now for the tick in `scheduled_for`, standing for `missed` earlier ones."""
-        self._named(
-            "move",
-            {
-                "id": self.lease.identity, "ids": [claim.job_id for claim in claims], "runs": [claim.run_id for claim in claims],
-                "ticks": [claim.scheduled_for for claim in claims], "missed": [claim.missed for claim in claims],
-            },
-        )  # fmt: skip
+    def move(self, moved: Sequence[tuple[Claim, Claim]]) -> None:
+        """Commit that claims, each as it was and as it is now, are for a later tick, standing for `missed` earlier ones."""
+        values: dict[str, object] = {
+            "id": self.lease.identity,
+            "ids": [claim.job_id for claim, _ in moved],
+            "runs": [claim.run_id for claim, _ in moved],
+            "olds": [claim.scheduled_for for claim, _ in moved],
+            "ticks": [claim.scheduled_for for _, claim in moved],
+            "missed": [claim.missed for _, claim in moved],
+        }
+        with patience(self._live(), self.lease.terms.answer):
+            self._named("move", values)
 
     def consume(self) -> None:
         """Take in what the server sent unasked; raises DatabaseUnavailable if it closed the session."""
@@ -283,7 +295,7 @@ class Session:
             if run_id is None:
                 self._pass_over(job_id)
                 continue
-            self._locks[lock_key] = self._locks.get(lock_key, 0) + 1
+            self._locks[run_id] = lock_key
             self._passed.pop(job_id, None)
             claims.append(
                 Claim(
@@ -306,28 +318,15 @@ class Session:
 
     def _check_renewal(self, rows: Sequence[object], sent: float) -> None:
         if not rows:
-            self.lease.deadline = min(self.lease.deadline, time.monotonic())
+            self.lease.end()
             raise DatabaseUnavailable("the lease was ended by another instance: this one was taken for dead")
         self.lease.renewed(sent)
 
     def _forget_locks(self, freed: Sequence[int], count: int) -> None:
         if count != len(freed):
             raise DatabaseUnavailable(f"{len(freed) - count} of {len(freed)} locks were not held any more")
-        for key in freed:
-            if self._locks[key] > 1:
-                self._locks[key] -= 1
-            else:
-                del self._locks[key]
-
-    def _held(self, keys: Sequence[int]) -> list[int]:
-        """Those of `keys` that this session has: the others went with the session that had them."""
-        asked: dict[int, int] = {}
-        held = []
-        for key in keys:
-            asked[key] = asked.get(key, 0) + 1
-            if asked[key] <= self._locks.get(key, 0):
-                held.append(key)
-        return held
+        for run in freed:
+            del self._locks[run]
 
     def _live(self) -> Connection:
         if self._connection is None:

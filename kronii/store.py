@@ -13,9 +13,11 @@ from datetime import datetime
 from psycopg_pool import ConnectionPool
 
 from kronii.catchup import Closing
-from kronii.database import Connection, border, queries
+from kronii.database import Connection, border, patience, queries
 from kronii.model import Claim, Outcome, Result
 
+#: Seconds that a session of the pool is waited for before it is cut: beyond its statements' own limit.
+ANSWER = 45.0
 #: Rows that one statement of the retention deletes: some milliseconds' worth, so that it never is in anyone's way.
 FORGET_BATCH = 1000
 #: Key of the lock under which one instance at a time deletes old history ("history" as bytes, as a bigint).
@@ -61,11 +63,11 @@ class Store:
         with self._connection() as connection:
             return {row[0] for row in connection.execute(queries()["recorded"], {"runs": list(runs)}).fetchall()}
 
-    def mark_timeout(self, runs: Sequence[tuple[int, str]]) -> None:
-        """Record `timeout` for runs that have not returned yet; their claims stay."""
+    def mark(self, outcome: Outcome, runs: Sequence[tuple[int, str]]) -> None:
+        """Record an outcome, each with its reason, for runs that have not returned yet; their claims stay."""
         ids, errors = [run for run, _ in runs], [error for _, error in runs]
         with self._connection() as connection:
-            connection.execute(queries()["mark"], {"runs": ids, "errors": errors})
+            connection.execute(queries()["mark"], {"outcome": outcome.value, "runs": ids, "errors": errors})
 
     def forget(self, keep: float, after: int) -> tuple[int, int]:
         """Of the oldest runs with an id above `after`, at most FORGET_BATCH, delete those that are older than `keep` seconds.
@@ -82,9 +84,21 @@ class Store:
             row = connection.execute(queries()["forget"], values).fetchone()
         return (row[0], row[1] or after) if row else (0, after)
 
+    def sweep(self, identity: str, grace: float) -> list[str]:
+        """Remove the rows of other instances that died and own nothing any more; returns their names.
+
+        Args:
+            identity: the asking instance's.
+            grace: seconds after the end of a lease for which it is left alone.
+        """
+        with self._connection() as connection:
+            return [
+                row[0] for row in connection.execute(queries()["sweep"], {"id": identity, "grace": grace}).fetchall()
+            ]
+
     @contextlib.contextmanager
     def _connection(self) -> Iterator[Connection]:
-        with border(), self._pool.connection() as connection:
+        with border(), self._pool.connection() as connection, patience(connection, ANSWER):
             yield connection
 
     def _arrays(self, batch: Sequence[Ended], now: float) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """The timekeeper: one thread that ends runs whose time is over, theirs or the lease's.  It never touches the database.
 
 A run past its timeout gets TERM, and KILL ten seconds later.  When the lease's deadline passes without a renewal,
-everything is ended at once: after that a rival may start.  Whoever runs longer than that is not ended here but by the
+everything is ended at once: after that a rival may start.  A session whose server has not answered for as long is cut.  Whoever runs longer than that is not ended here but by the
 helper (`kronii.guard`), with the whole instance.
 """
 
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from kronii.actions.run import Run
+from kronii.database import cut_overdue
 from kronii.lease import Lease
 from kronii.logs import Log
 from kronii.model import Outcome
@@ -59,13 +60,16 @@ class Timekeeper:
             wake_at = self.turn(time.monotonic())
             with self._condition:
                 self._wake_at = wake_at
-                self._condition.wait_for(self._called, max(0.0, min(wake_at - time.monotonic(), 3600.0)))
+                self._condition.wait_for(
+                    self._called, max(0.0, min(wake_at - time.monotonic(), self._lease.terms.beat))
+                )
 
     def _called(self) -> bool:
         return self._news or self._stopping
 
     def turn(self, now: float) -> float:
         """End what is due at monotonic second `now` and return when to look again."""
+        cut_overdue(now)
         runs = list(self._running())
         return min((self._look_safely(run, now) for run in runs), default=float("inf"))
 
@@ -86,7 +90,10 @@ class Timekeeper:
         if now >= lease:
             run.end(Outcome.INTERRUPTED)
             return lease + terms.kill_after
-        return min(lease, self._timeout(run, now))
+        if now >= run.kill_at:
+            run.kill()
+            return float("inf")
+        return min(lease, run.kill_at, self._timeout(run, now))
 
     def _timeout(self, run: Run, now: float) -> float:
         if now < run.deadline:

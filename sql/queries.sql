@@ -33,7 +33,7 @@ RETURNING (SELECT count(*) FROM ended)
 
 -- name: retake
 -- The locks of runs that go on, taken by the new session.
-SELECT key FROM unnest(%(keys)s::bigint[]) AS wanted (key) WHERE pg_try_advisory_lock(key)
+SELECT run FROM unnest(%(runs)s::bigint[], %(keys)s::bigint[]) AS wanted (run, key) WHERE pg_try_advisory_lock(key)
 
 -- name: unlock
 SELECT count(*) FROM unnest(%(keys)s::bigint[]) AS freed (key) WHERE pg_advisory_unlock(key)
@@ -42,11 +42,12 @@ SELECT count(*) FROM unnest(%(keys)s::bigint[]) AS freed (key) WHERE pg_advisory
 -- Claims of ours whose answer never reached us: nothing was started, so they are free again.
 WITH unknown AS (
     SELECT id, run_id FROM jobs
-     WHERE active AND due <= statement_timestamp() AT TIME ZONE 'UTC'
-       AND owner = %(id)s AND run_id <> ALL (%(runs)s::bigint[])
+     WHERE owner = %(id)s AND run_id <> ALL (%(runs)s::bigint[])
        FOR UPDATE
 ), freed AS (
-    UPDATE jobs AS j SET owner = NULL, status = 'pending'
+    UPDATE jobs AS j
+       SET owner = NULL, status = CASE WHEN j.retired_at IS NOT NULL THEN 'retired' WHEN j.paused_at IS NOT NULL OR NOT j.enabled THEN 'paused'
+                                       ELSE 'pending' END
       FROM unknown WHERE j.id = unknown.id
     RETURNING unknown.run_id
 )
@@ -64,12 +65,14 @@ WITH fresh AS MATERIALIZED (
        AND due > statement_timestamp() AT TIME ZONE 'UTC' - INTERVAL '1 s'
        AND due <= statement_timestamp() AT TIME ZONE 'UTC'
        AND owner IS NULL AND digest IS NOT NULL AND version <= %(version)s AND id <> ALL (%(passed)s::uuid[])
+       AND (SELECT died_at IS NULL FROM nodes WHERE id = %(id)s)  -- who was taken for dead claims nothing
      ORDER BY due LIMIT %(fresh)s FOR UPDATE SKIP LOCKED
 ), overdue AS MATERIALIZED (
     SELECT id, lock_key, due, run_id AS previous FROM jobs
      WHERE active
        AND due <= statement_timestamp() AT TIME ZONE 'UTC' - INTERVAL '1 s'
        AND owner IS NULL AND digest IS NOT NULL AND version <= %(version)s AND id <> ALL (%(passed)s::uuid[])
+       AND (SELECT died_at IS NULL FROM nodes WHERE id = %(id)s)  -- who was taken for dead claims nothing
      ORDER BY due LIMIT %(seats)s - (SELECT count(*) FROM fresh) FOR UPDATE SKIP LOCKED
 ), tried AS MATERIALIZED (
     SELECT id, lock_key, previous, pg_try_advisory_lock(lock_key) AS locked
@@ -107,30 +110,36 @@ SELECT statement_timestamp() AT TIME ZONE 'UTC',
        (SELECT last_value FROM jobs_version)
 
 -- name: bury
--- Rows of instances whose lease is over and whose lock is free: their runs are lost, their ticks due again.
+-- Rows of instances whose lease is over, or whose row is gone, and whose lock is free: their runs are lost, their ticks due again.
 -- A lock that is held means that the holder is connected: its row is left alone.
 -- A timeout that was marked before its run returned is no outcome yet: the claim still stands, and the tick is run again.
-WITH dead AS MATERIALIZED (
-    SELECT id, name FROM nodes
-     WHERE id <> %(id)s AND lease_until <= statement_timestamp() AT TIME ZONE 'UTC' - %(grace)s * INTERVAL '1 s'
-        OR died_at IS NOT NULL
-), orphaned AS MATERIALIZED (
-    SELECT j.id, j.lock_key, j.run_id, dead.name, %(quarantine)s > 0 AND j.deaths + 1 >= %(quarantine)s AS deadly
-      FROM jobs AS j JOIN dead ON dead.id = j.owner
-     WHERE j.active AND j.due <= statement_timestamp() AT TIME ZONE 'UTC'
+WITH orphaned AS MATERIALIZED (
+    SELECT j.id, j.lock_key, j.run_id, j.owner, j.deaths FROM jobs AS j
+     WHERE j.active AND j.due <= statement_timestamp() AT TIME ZONE 'UTC' AND j.owner <> %(id)s
+       -- A subquery, for a join would be told an owner that changed meanwhile from the row of the one before.
+       AND COALESCE((SELECT n.died_at IS NOT NULL
+                         OR n.lease_until <= statement_timestamp() AT TIME ZONE 'UTC' - %(grace)s * INTERVAL '1 s'
+                       FROM nodes AS n WHERE n.id = j.owner), true)
        FOR UPDATE OF j SKIP LOCKED
 ), free AS MATERIALIZED (
-    SELECT * FROM (SELECT *, pg_try_advisory_xact_lock(lock_key) AS locked FROM orphaned) AS tried WHERE locked
+    SELECT tried.id, tried.run_id, tried.deaths, COALESCE(n.name, 'that owned it') AS name,
+           -- A run that its instance ended before it went is no death.
+           COALESCE(r.outcome <> 'interrupted', true) AS died
+      FROM (SELECT *, pg_try_advisory_xact_lock(lock_key) AS locked FROM orphaned) AS tried
+      LEFT JOIN nodes AS n ON n.id = tried.owner LEFT JOIN runs AS r ON r.id = tried.run_id
+     WHERE locked
+), judged AS (
+    SELECT *, died AND %(quarantine)s > 0 AND deaths + 1 >= %(quarantine)s AS deadly FROM free
 ), freed AS (
     UPDATE jobs AS j
-       SET owner = NULL, deaths = j.deaths + 1, retry_at = NULL,
-           manual_at = CASE WHEN NOT free.deadly THEN j.manual_at END,
-           status = CASE WHEN free.deadly OR j.paused_at IS NOT NULL OR NOT j.enabled THEN 'paused' ELSE 'pending' END,
-           paused_at = CASE WHEN free.deadly THEN statement_timestamp() AT TIME ZONE 'UTC' ELSE j.paused_at END,
-           pause_reason = CASE WHEN free.deadly THEN 'quarantined: ' || (j.deaths + 1) || ' instances died while they ran this tick'
+       SET owner = NULL, deaths = j.deaths + died::int, retry_at = NULL,
+           manual_at = CASE WHEN NOT deadly THEN j.manual_at END,
+           status = CASE WHEN deadly OR j.paused_at IS NOT NULL OR NOT j.enabled THEN 'paused' ELSE 'pending' END,
+           paused_at = CASE WHEN deadly THEN statement_timestamp() AT TIME ZONE 'UTC' ELSE j.paused_at END,
+           pause_reason = CASE WHEN deadly THEN 'quarantined: ' || (j.deaths + 1) || ' instances died while they ran this tick'
                                ELSE j.pause_reason END
-      FROM free WHERE j.id = free.id
-    RETURNING j.id, j.name, free.run_id, free.name AS node, free.deadly AS quarantined
+      FROM judged WHERE j.id = judged.id
+    RETURNING j.id, j.name, judged.run_id, judged.name AS node, deadly AS quarantined
 ), lost AS (
     UPDATE runs AS r
        SET outcome = 'lost', finished_at = statement_timestamp() AT TIME ZONE 'UTC', error = 'instance ' || freed.node || ' died'
@@ -140,10 +149,14 @@ SELECT name, run_id, node, quarantined FROM freed
 
 -- name: sweep
 -- The last of a dead instance: claims that no longer are due (paused or retired meanwhile), then its own row.
+-- One that is connected is alive, whatever a step of the clock makes of its lease.
 WITH dead AS MATERIALIZED (
-    SELECT id, name FROM nodes
-     WHERE id <> %(id)s AND lease_until <= statement_timestamp() AT TIME ZONE 'UTC' - %(grace)s * INTERVAL '1 s'
-        OR died_at IS NOT NULL
+    SELECT id, name FROM nodes AS n
+     WHERE id <> %(id)s
+       AND (died_at IS NOT NULL
+            OR lease_until <= statement_timestamp() AT TIME ZONE 'UTC' - %(grace)s * INTERVAL '1 s'
+               AND NOT EXISTS (SELECT FROM pg_stat_activity AS a
+                                WHERE a.pid = n.backend_pid AND a.application_name = left('kronii ' || n.id, 63)))
 ), idle AS MATERIALIZED (
     SELECT j.id, j.run_id, dead.name FROM jobs AS j JOIN dead ON dead.id = j.owner
      WHERE NOT j.active OR j.due IS NULL OR j.due > statement_timestamp() AT TIME ZONE 'UTC'
@@ -160,17 +173,19 @@ WITH dead AS MATERIALIZED (
       FROM freed WHERE r.id = freed.run_id AND r.outcome IN ('running', 'timeout')
 )
 DELETE FROM nodes USING dead
- WHERE nodes.id = dead.id AND NOT EXISTS (SELECT FROM jobs WHERE owner = nodes.id)
+ WHERE nodes.id = dead.id
+   AND (died_at IS NOT NULL OR lease_until <= statement_timestamp() AT TIME ZONE 'UTC' - %(grace)s * INTERVAL '1 s')
+   AND (SELECT count(*) FROM jobs WHERE owner = nodes.id) = 0
 RETURNING dead.name
 
 -- name: move
 -- Under `catch_up: latest` one run stands for all the ticks that were missed: it becomes the run of the latest of them.
 WITH moved AS (
-    SELECT * FROM unnest(%(ids)s::uuid[], %(runs)s::bigint[], %(ticks)s::timestamp[], %(missed)s::int[])
-                  AS m (id, run_id, tick, missed)
+    SELECT * FROM unnest(%(ids)s::uuid[], %(runs)s::bigint[], %(olds)s::timestamp[], %(ticks)s::timestamp[], %(missed)s::int[])
+                  AS m (id, run_id, old, tick, missed)
 ), ticks AS (
     UPDATE jobs AS j SET next_run = m.tick, missed = m.missed
-      FROM moved AS m WHERE j.id = m.id AND j.run_id = m.run_id AND j.owner = %(id)s
+      FROM moved AS m WHERE j.id = m.id AND j.run_id = m.run_id AND j.owner = %(id)s AND j.next_run = m.old
     RETURNING m.run_id, m.tick, m.missed
 )
 UPDATE runs AS r SET scheduled_for = m.tick, missed = m.missed
@@ -196,11 +211,11 @@ WITH ended AS MATERIALIZED (
            next_run = CASE WHEN e.over AND e.trigger <> 'manual' AND j.next_run = e.tick THEN e.next_run ELSE j.next_run END,
            attempt = CASE WHEN e.over AND e.trigger <> 'manual' THEN 0 ELSE j.attempt END,
            failures = CASE WHEN e.trigger = 'manual' THEN j.failures WHEN e.over THEN 0
-                           WHEN e.delay IS NOT NULL THEN j.failures + 1 ELSE j.failures END,
+                           WHEN e.delay IS NOT NULL AND j.next_run = e.tick THEN j.failures + 1 ELSE j.failures END,
            deaths = CASE WHEN e.outcome = 'interrupted' THEN j.deaths ELSE 0 END,
            missed = CASE WHEN e.over AND e.trigger <> 'manual' THEN 0 ELSE j.missed END,
            retry_at = CASE WHEN e.trigger = 'manual' THEN j.retry_at
-                           ELSE statement_timestamp() AT TIME ZONE 'UTC' + e.delay * INTERVAL '1 s' END
+                           WHEN j.next_run = e.tick THEN statement_timestamp() AT TIME ZONE 'UTC' + e.delay * INTERVAL '1 s' END
       FROM ended AS e
      WHERE j.id = e.id AND j.run_id = e.run_id AND j.owner = e.owner
     RETURNING e.run_id, e.outcome, e.exit_code, e.error, e.output, e.age, e.scheduled_for, e.missed
@@ -226,16 +241,16 @@ SELECT run_id FROM closed
 SELECT id FROM runs WHERE id = ANY (%(runs)s::bigint[]) AND outcome NOT IN ('running', 'lost')
 
 -- name: mark
--- A run that goes on after its timeout: its outcome is known, its claim and its lock stay until it really returns.
+-- A run that goes on though its outcome is known (past its timeout, or at the end of its instance): its claim and its lock stay.
 UPDATE runs AS r
-   SET outcome = 'timeout', finished_at = statement_timestamp() AT TIME ZONE 'UTC', error = m.error
+   SET outcome = %(outcome)s, finished_at = statement_timestamp() AT TIME ZONE 'UTC', error = m.error
   FROM unnest(%(runs)s::bigint[], %(errors)s::text[]) AS m (id, error)
  WHERE r.id = m.id AND r.outcome = 'running'
 RETURNING r.id
 
 -- name: leave
 -- A clean exit: rivals need not wait for the lease.
-DELETE FROM nodes AS n WHERE id = %(id)s AND NOT EXISTS (SELECT FROM jobs WHERE owner = n.id)
+DELETE FROM nodes WHERE id = %(id)s
 
 -- name: forget
 -- One short walk along the oldest runs: ids grow with time, so where none of them is old, nothing behind them is.

@@ -17,7 +17,19 @@ from kronii.model import Claim, Outcome
 class Run:
     """One claimed run while it executes.  Thread-safe."""
 
-    __slots__ = ("_end", "_kill", "_lock", "_over", "_stop", "claim", "deadline", "killed", "reason", "started")
+    __slots__ = (
+        "_end",
+        "_kill",
+        "_lock",
+        "_over",
+        "_stop",
+        "claim",
+        "deadline",
+        "kill_at",
+        "killed",
+        "reason",
+        "started",
+    )
 
     def __init__(self, claim: Claim) -> None:
         self.claim = claim
@@ -28,6 +40,8 @@ class Run:
         #: Monotonic seconds at which the run began, and at which it has to be ended with outcome `timeout`.
         self.started = time.monotonic()
         self.deadline = self.started + claim.definition.timeout
+        #: Monotonic seconds at which it is killed whatever else is the matter; set by whoever ends it in a hurry.
+        self.kill_at = float("inf")
         self._lock = threading.Lock()
         self._over = False
         self._stop: threading.Event | None = None

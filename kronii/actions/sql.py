@@ -15,6 +15,7 @@ import psycopg
 from kronii.actions.command import Tail, ending
 from kronii.actions.host import Host
 from kronii.actions.run import Run
+from kronii.database import cut
 from kronii.errors import KroniiError
 from kronii.model import Outcome, Result, Sql
 
@@ -36,7 +37,7 @@ def run_sql(run: Run, action: Sql, host: Host) -> Result:
 
 def _execute(run: Run, action: Sql, connection: psycopg.Connection[object], output: Tail) -> Result:
     connection.add_notice_handler(lambda n: output.add(f"{n.severity}: {n.message_primary}\n".encode()))
-    run.attach(lambda: _cancel(connection), lambda: _cut(connection))
+    run.attach(lambda: _cancel(connection), lambda: cut(connection))
     try:
         connection.execute(f"SELECT pg_advisory_lock({statement_key(run.claim.lock_key)})")
         if run.reason is not None:
@@ -61,15 +62,6 @@ def _cancel(connection: psycopg.Connection[object]) -> None:
 def _cancel_quietly(connection: psycopg.Connection[object]) -> None:
     with contextlib.suppress(psycopg.Error):  # the session ended first, or the server is away: `kill` follows
         connection.cancel_safe(timeout=CANCEL)
-
-
-def _cut(connection: psycopg.Connection[object]) -> None:
-    """End the session's network from our side; the server ends the statement when it notices."""
-    import os
-    import socket
-
-    with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as end:
-        end.shutdown(socket.SHUT_RDWR)
 
 
 def _failed(run: Run, error: Exception, output: Tail) -> Result:

@@ -75,7 +75,9 @@ class Member:
         self.url = url
         self.lease = Lease(Terms(lease))
         settings = Settings(database_url=url, node=node, lease=lease, quarantine=quarantine)
-        self.session = Session(settings, self.lease, DatabaseClock())
+        #: True while a run is in flight here.
+        self.works = False
+        self.session = Session(settings, self.lease, DatabaseClock(), lambda: self.works)
         self.holdings = Holdings({}, 0)
 
     def register(self, *definitions: Definition) -> Registered:

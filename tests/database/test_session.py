@@ -165,9 +165,9 @@ def test_a_job_that_is_claimed_again_before_its_lock_is_free_keeps_it(
     table.due("j", ago=5)
     (second,) = a.claim()
     assert second.lock_key == first.lock_key
-    a.round(freed=[first.lock_key])
+    a.round(freed=[first.run_id])
     assert a.locks(table) == {second.lock_key}
-    a.round(freed=[second.lock_key])
+    a.round(freed=[second.run_id])
     assert a.locks(table) == set()
 
 
@@ -178,14 +178,14 @@ def test_an_unlock_that_finds_no_lock_ends_the_session(member: Make, table: Any,
     (claim,) = a.claim()
     a.session._live().execute("SELECT pg_advisory_unlock_all()")
     with pytest.raises(DatabaseUnavailable, match="1 of 1 locks were not held any more"):
-        a.round(freed=[claim.lock_key])
+        a.round(freed=[claim.run_id])
 
 
 def test_keys_that_this_session_never_had_are_not_freed(member: Make, table: Any, job: Make) -> None:
     a = ready(member, job, "j")
     table.due("j", ago=5)
     (claim,) = a.claim()
-    a.round(freed=[claim.lock_key + 1, claim.lock_key, claim.lock_key])
+    a.round(freed=[claim.run_id + 1, claim.run_id])
     assert a.locks(table) == set()
 
 
@@ -217,7 +217,12 @@ def test_an_instance_that_was_taken_for_dead_stops_and_comes_back_as_another(
         a.round(renew=True)
     assert not a.lease.held
     a.session.drop()
-    assert a.open([claim]) == {claim.lock_key}, "the work must be ended"
+    a.works = True
+    with pytest.raises(DatabaseUnavailable, match="waiting for the end of what ran"):
+        a.open([claim])
+    assert (a.lease.identity, a.session.connected) == (before, False)
+    a.works = False
+    assert a.open([claim]) == set()
     assert a.lease.identity != before
     assert a.lease.held
 
@@ -236,7 +241,7 @@ def test_a_terminated_session_comes_back_with_its_locks(member: Make, table: Any
     assert a.locks(table) == {claims["j"].lock_key}
     (node,) = table.query("SELECT * FROM nodes")
     assert node["backend_pid"] == a.session.backend_pid != old
-    a.round(freed=[claims["done"].lock_key, claims["j"].lock_key])
+    a.round(freed=[claims["done"].run_id, claims["j"].run_id])
     assert a.locks(table) == set(), "the lock that went with the old session is not asked for"
 
 
@@ -259,7 +264,7 @@ def test_a_lock_that_somebody_took_meanwhile_is_lost(member: Make, table: Any, j
     claims = {claim.definition.name: claim for claim in a.claim()}
     a.session.drop()
     table.hold("taken")
-    assert a.open(claims.values()) == {claims["taken"].lock_key}
+    assert a.open(claims.values()) == {claims["taken"].run_id}
     assert a.locks(table) == {claims["kept"].lock_key}
 
 
@@ -270,7 +275,12 @@ def test_after_the_lease_everything_is_lost(member: Make, table: Any, job: Make)
     identity = a.lease.identity
     a.session.drop()
     table.end_lease("a")
-    assert a.open([claim]) == {claim.lock_key}
+    a.works = True
+    with pytest.raises(DatabaseUnavailable, match="waiting for the end of what ran"):
+        a.open([claim])
+    assert (a.lease.identity, a.lease.held) == (identity, False)
+    a.works = False
+    assert a.open([claim]) == set()
     assert a.lease.identity != identity
     assert a.locks(table) == set()
 
@@ -329,7 +339,9 @@ def test_a_proven_death_needs_no_waiting(table: Any, orphan: Any, wait_for: Any)
     assert b.session.notices == []
 
 
-def test_a_lock_that_is_held_keeps_the_row_whatever_the_lease_says(member: Make, table: Any, job: Make) -> None:
+def test_a_lock_that_is_held_keeps_the_row_whatever_the_lease_says(
+    member: Make, table: Any, job: Make, store: Any
+) -> None:
     a, b = ready(member, job, "j", node="a"), ready(member, job, "j", node="b")
     table.due("j", ago=5)
     (claim,) = a.claim()
@@ -339,9 +351,9 @@ def test_a_lock_that_is_held_keeps_the_row_whatever_the_lease_says(member: Make,
         assert (found.lost, found.claims) == ([], [])
     assert table.job("j")["run_id"] == claim.run_id
     assert b.locks(table) == set()
-    assert b.session.sweep() == [], "an instance that owns something stays listed"
-    a.session.drop()
-    assert a.open([claim]) == {claim.lock_key}
+    assert store.sweep(b.lease.identity, 0.0) == [], "an instance that is connected stays listed"
+    table.query("UPDATE jobs SET owner = NULL")
+    assert store.sweep(b.lease.identity, 0.0) == [], "though it owns nothing"
 
 
 def test_those_who_only_need_to_reconnect_get_a_moment(member: Make, table: Any, job: Make) -> None:
@@ -373,14 +385,17 @@ def test_a_job_that_kills_its_instances_is_quarantined(member: Make, table: Any,
     assert rival.claim() == []
 
 
-def test_a_sweep_takes_what_is_no_longer_due_and_then_the_instance(table: Any, orphan: Any, wait_for: Any) -> None:
+def test_a_sweep_takes_what_is_no_longer_due_and_then_the_instance(
+    table: Any, orphan: Any, wait_for: Any, store: Any
+) -> None:
     _, b, _ = orphan
     wait_for(lambda: not table.query(ANY_LOCK))
     table.query("UPDATE jobs SET paused_at = now() AT TIME ZONE 'UTC'")
-    assert b.session.sweep() == []
+    assert store.sweep(b.lease.identity, 0.0) == []
     table.end_lease("a")
     assert b.round(renew=True).lost == []
-    swept = b.session.sweep() or b.session.sweep()
+    assert store.sweep(b.lease.identity, 7200.0) == [], "the moment for those who only reconnect"
+    swept = store.sweep(b.lease.identity, 0.0) or store.sweep(b.lease.identity, 0.0)
     assert swept == ["a"]
     row, (run,) = table.job("j"), table.runs("j")
     assert (row["owner"], row["status"]) == (None, "paused")
@@ -388,15 +403,20 @@ def test_a_sweep_takes_what_is_no_longer_due_and_then_the_instance(table: Any, o
     assert [node["name"] for node in table.query("SELECT name FROM nodes")] == ["b"]
 
 
-def test_leaving(member: Make, table: Any, job: Make) -> None:
+def test_a_claim_that_was_left_behind_is_found_though_its_instance_is_gone(
+    member: Make, table: Any, job: Make, wait_for: Any
+) -> None:
     a = ready(member, job, "j")
     table.due("j", ago=5)
-    a.claim()
-    a.session.leave()
-    assert len(table.query("SELECT 1 FROM nodes")) == 1, "whoever owns something is not gone"
-    table.query("UPDATE jobs SET owner = NULL, status = 'pending'")
+    (claim,) = a.claim()
     a.session.leave()
     assert table.query("SELECT 1 FROM nodes") == []
+    table.query("UPDATE jobs SET next_run = next_run, manual_at = NULL")
+    assert a.claim() == [], "who has left claims nothing"
+    b = ready(member, job, "j", node="b")
+    assert b.round(renew=True).lost == [], "its lock is held"
+    a.session.drop()
+    wait_for(lambda: [lost.run_id for lost in b.round(renew=True).lost] == [claim.run_id])
 
 
 # -- what the loop needs to know ---------------------------------------------------------------------------------------
@@ -419,9 +439,12 @@ def test_moved_claims(member: Make, table: Any, job: Make) -> None:
     table.due("j", "other", ago=3600)
     claims = {claim.definition.name: claim for claim in a.claim()}
     later = claims["j"].scheduled_for + timedelta(minutes=5)
-    a.session.move([replace(claims["j"], scheduled_for=later, missed=7)])
+    a.session.move([(claims["j"], replace(claims["j"], scheduled_for=later, missed=7))])
     row, (run,) = table.job("j"), table.runs("j")
     assert (row["next_run"], row["missed"], run["scheduled_for"], run["missed"]) == (later, 7, later, 7)
-    stale = replace(claims["other"], scheduled_for=later, run_id=claims["other"].run_id + 1000)
-    a.session.move([stale])
+    stale = replace(claims["other"], run_id=claims["other"].run_id + 1000)
+    a.session.move([(stale, replace(stale, scheduled_for=later))])
     assert table.job("other")["next_run"] == claims["other"].scheduled_for
+    table.query("UPDATE jobs SET next_run = '2100-01-01' WHERE name = 'other'")  # as a reload with a new schedule does
+    a.session.move([(claims["other"], replace(claims["other"], scheduled_for=later))])
+    assert table.job("other")["next_run"].year == 2100

@@ -172,7 +172,7 @@ def test_a_text_that_the_server_cannot_hold_is_refused_whole(a: Any, table: Any,
 
 def test_a_marked_run_keeps_its_claim_and_its_outcome(a: Any, table: Any, store: Store) -> None:
     claim = claimed(a, table)
-    store.mark_timeout([(claim.run_id, "still running")])
+    store.mark(Outcome.TIMEOUT, [(claim.run_id, "still running")])
     row, (run,) = table.job("j"), table.runs("j")
     assert (row["status"], str(row["owner"]), row["next_run"]) == ("running", a.lease.identity, claim.scheduled_for)
     assert (run["outcome"], run["error"]) == ("timeout", "still running")
@@ -189,7 +189,7 @@ def test_a_run_that_has_its_outcome_is_not_marked(a: Any, table: Any, store: Sto
     claim = claimed(a, table)
     finish(store, ended(claim))
     before = table.runs("j")
-    store.mark_timeout([(claim.run_id, "too late"), (claim.run_id + 100, "nobody's")])
+    store.mark(Outcome.TIMEOUT, [(claim.run_id, "too late"), (claim.run_id + 100, "nobody's")])
     assert table.runs("j") == before
 
 

@@ -1,0 +1,58 @@
+"""The last of dead instances: their rows, and claims of theirs that are not due any more.
+
+Nothing waits for it (what is due was taken over by the loop), and with many jobs it reads a large table; so it has a
+thread of its own and goes through the pool.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from kronii.errors import DatabaseError, DatabaseUnavailable
+from kronii.lease import Lease
+from kronii.logs import Log
+from kronii.store import Store
+
+log = Log("kronii.sweeper")
+
+#: Seconds between two sweeps at least.
+PAUSE = 1.0
+
+
+class Sweeper:
+    """A thread that sweeps when it is asked to."""
+
+    def __init__(self, store: Store, lease: Lease) -> None:
+        self._store = store
+        self._lease = lease
+        self._asked = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def ask(self) -> None:
+        """A lease is over, or a death proven: see what is left.  Any thread."""
+        self._asked.set()
+
+    def stop(self) -> None:
+        """End the thread after its sweep."""
+        self._stopping.set()
+        self._asked.set()
+        self._thread.join(5.0)
+
+    def sweep(self) -> None:
+        """Remove what is left of dead instances."""
+        try:
+            for node in self._store.sweep(self._lease.identity, self._lease.terms.margin):
+                log.info("instance removed: its lease is over and nothing of it is left", node=node)
+        except (DatabaseUnavailable, DatabaseError) as error:
+            log.warning("rows of dead instances could not be removed", error=str(error))
+
+    def _run(self) -> None:
+        while self._asked.wait() and not self._stopping.is_set():
+            self._asked.clear()
+            self.sweep()
+            self._stopping.wait(PAUSE)
