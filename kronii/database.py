@@ -14,6 +14,7 @@ import os
 import re
 import socket
 import time
+import weakref
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -84,6 +85,19 @@ def patience(connection: Connection, seconds: float) -> Iterator[None]:
         del _waits[waiter]
 
 
+#: Every session that is open, so that a forked child can let go of it.
+_sessions: weakref.WeakSet[Connection] = weakref.WeakSet()
+
+
+def let_go() -> None:
+    """In a forked child: the sessions are the parent's alone, and must end with it."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for connection in list(_sessions):
+        with contextlib.suppress(OSError, psycopg.Error):
+            os.dup2(nothing, connection.fileno())
+    os.close(nothing)
+
+
 def cut_overdue(now: float) -> None:
     """End the network of every session that has kept its thread waiting beyond monotonic second `now`; any thread."""
     for connection, until in list(_waits.values()):
@@ -128,6 +142,7 @@ def connect(url: str, application: str, settings: Mapping[str, str], network: fl
 
 def prepare(connection: Connection, settings: Mapping[str, str], network: float) -> None:
     """Put the session's settings in force and refuse a pooler in transaction mode; raises as `connect` does."""
+    _sessions.add(connection)
     wanted = {**COMMON, **_server_limits(network, connection.info.server_version), **settings}
     with border():
         rows = connection.execute(
@@ -138,6 +153,9 @@ def prepare(connection: Connection, settings: Mapping[str, str], network: float)
         pid = connection.execute("SELECT pg_backend_pid()").fetchone()
     if rows[0][2]:
         raise DatabaseUnavailable("the server is read-only: a standby, or default_transaction_read_only is set")
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding not in ENCODINGS:
+        raise ConfigError(f"the database's encoding is {encoding}, which can't hold what jobs write: make it with UTF8")
     if not pid or {pid[0], rows[0][1]} != {connection.info.backend_pid}:
         raise ConfigError(POOLED)
 
@@ -148,8 +166,12 @@ POOLED = (
     " give the address of PostgreSQL itself"
 )
 
+#: Encodings of a database that can hold any text: SQL_ASCII takes bytes as they are.
+ENCODINGS = {"UTF8", "SQL_ASCII"}
+
 #: Settings of every session.
 COMMON = {
+    "client_encoding": "UTF8",
     "timezone": "UTC",
     "default_transaction_isolation": "read committed",
     "synchronous_commit": "on",
