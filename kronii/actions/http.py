@@ -152,9 +152,8 @@ def _result(run: Run, action: Http, status: int, reason: str, output: str | None
         return Result(run.reason, error=ending(run), output=output)
     if any(expected in (str(status), f"{status // 100}xx") for expected in action.expect):
         return Result(Outcome.SUCCESS, output=output)
-    return Result(
-        Outcome.FAILED, error=f"status {status} {reason}, expected {' or '.join(action.expect)}", output=output
-    )
+    said = "".join(sign for sign in str(reason) if sign.isprintable())  # a server may send anything, NUL too
+    return Result(Outcome.FAILED, error=f"status {status} {said}, expected {' or '.join(action.expect)}", output=output)
 
 
 def _failed(run: Run, error: Exception) -> Result:
