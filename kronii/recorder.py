@@ -60,6 +60,7 @@ class Recorder:
         self._done = done
         self._queue: queue.SimpleQueue[Ended | Mark | None] = queue.SimpleQueue()
         self._timeouts: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
+        self._unmarked: list[tuple[int, str]] = []
         self._pending: dict[int, Claim] = {}
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._giving_up = threading.Event()
@@ -110,7 +111,7 @@ class Recorder:
     def _batch(self) -> tuple[list[Ended], bool]:
         """Wait for one outcome and take all that are there; True: nothing comes after them."""
         batch: list[Ended] = []
-        item = self._queue.get()
+        item = self._next()
         while item is not None:
             if not isinstance(item, Mark):
                 batch.append(item)
@@ -122,13 +123,24 @@ class Recorder:
                 return batch, False
         return batch, True
 
-    def _mark_timeouts(self) -> None:
-        marks = [self._timeouts.get_nowait() for _ in range(self._timeouts.qsize())]
+    def _next(self) -> Ended | Mark | None:
+        """What comes next; marks that wait for the database are a reason to look again."""
         try:
-            if marks:
-                self._store.mark(Outcome.TIMEOUT, marks)
-        except (DatabaseUnavailable, DatabaseError) as error:
-            log.warning("timeouts are recorded when their runs return", runs=len(marks), error=str(error))
+            return self._queue.get(timeout=PATIENCE[1] if self._unmarked else None)
+        except queue.Empty:
+            return MARK
+
+    def _mark_timeouts(self) -> None:
+        self._unmarked += [self._timeouts.get_nowait() for _ in range(self._timeouts.qsize())]
+        try:
+            if self._unmarked:
+                self._store.mark(Outcome.TIMEOUT, self._unmarked)
+            self._unmarked = []
+        except DatabaseUnavailable as error:
+            log.warning("timeouts wait for the database", runs=len(self._unmarked), error=str(error))
+        except DatabaseError as error:
+            log.warning("timeouts are recorded when their runs return", runs=len(self._unmarked), error=str(error))
+            self._unmarked = []
 
     def _record(self, batch: list[Ended]) -> None:
         now = self._clock.now()

@@ -305,6 +305,32 @@ def test_a_stop_in_an_outage_waits_a_moment_for_the_last_outcomes(
     assert fleet.nothing_left()
 
 
+def test_a_timeout_in_an_outage_is_recorded_when_it_is_over(own_fleet: Fleet, own_server: embedded.Server) -> None:
+    """A function that does not return has no outcome but this one."""
+    fleet = own_fleet
+    fleet.module(
+        "import time\nfrom pathlib import Path\n\ndef waits():\n    Path('began').touch()\n"
+        "    while not Path('may-return').exists():\n        time.sleep(0.02)\n"
+    )
+    fleet.jobs({"name": "waits", "cron": RARELY, "python": "work:waits", "timeout": "2s"})
+    a = fleet.start("a", KRONII_LEASE="60s").ready()
+    fleet.due("waits")
+    wait_until(lambda: (fleet.directory / "began").exists())
+    own_server.stop()
+    a.wait_for("run past its timeout")
+    a.wait_for("timeouts wait for the database")
+    own_server.start()
+    _reconnect(fleet)
+    run = fleet.ended("waits", "timeout")
+    assert fleet.row("waits")["run_id"] == run["id"]
+    assert fleet.row("waits")["status"] == "running"
+    (fleet.directory / "may-return").touch()
+    wait_until(lambda: fleet.row("waits")["owner"] is None)
+    assert a.metrics()["scheduler_jobs_failed"] == a.metrics()["scheduler_jobs_total"] == 1
+    assert a.stop() == 0
+    assert fleet.nothing_left()
+
+
 def test_statements_of_a_dead_instance_are_waited_for(fleet: Fleet) -> None:
     """Its statement may still run on the server when its job is taken over."""
     fleet.jobs({"name": "sql", "cron": RARELY, "sql": "SELECT pg_sleep(1000)"})
