@@ -21,6 +21,8 @@ from tests.chaos.record import Line
 ENDING = {"success", "failed", "timeout", "skipped"}
 #: Seconds after a fault in which it still explains what happens, beside the lease.
 AFTERMATH = 3.0
+#: Faults under which an instance that starts refuses its file.
+SPOILING = {"reload_broken", "reload_empty"}
 #: What Kronii writes to the run of a claim whose answer never reached it: the run has not begun and is not counted.
 NOT_BEGUN = "the connection broke before the run began"
 
@@ -384,7 +386,9 @@ def _is_stable(history: History, run: Run) -> bool:
 
 
 def instances_exit_as_they_should(history: History) -> Broken:
-    """0 after TERM, by the signal after kill -9; by its guard's hand only where its work outlasted its lease."""
+    """0 after TERM, by the signal after kill -9; by its guard's hand only where its work outlasted its lease; 78 where it
+    could not read its file at its start.
+    """
     return [f"{found.node}: exit status {found.code} after {found.asked or 'nothing'}" for found in history.exits
             if not _in_order(history, found)]  # fmt: skip
 
@@ -396,6 +400,10 @@ def _in_order(history: History, found: Exit) -> bool:
         return True
     if found.asked == "early term" and found.code in (0, -15):
         return True
+    if found.code == 78 and not found.asked:  # it was just starting when its file was spoilt
+        return any(
+            fault.kind in SPOILING and fault.begin <= found.at <= fault.end + AFTERMATH for fault in history.faults
+        )
     return found.code == -9 and explained(history, found.node, found.at - history.lease, found.at)
 
 

@@ -180,6 +180,8 @@ BROKEN: list[tuple[str, str, Callable[[History], History], str]] = [
      lambda h: replace(h, counted={"a": Counted(8, 2, 1, {"success": 8, "failed": 2})}), "while nothing runs"),
     ("an end that nobody asked for", "instances exit as they should",
      lambda h: replace(h, exits=[Exit("a", 0, 200.0)]), "a: exit status 0 after nothing"),
+    ("a file refused that was whole", "instances exit as they should",
+     lambda h: replace(h, exits=[Exit("a", 78, 150.0)]), "a: exit status 78 after nothing"),
     ("a failure at TERM", "instances exit as they should",
      lambda h: replace(h, exits=[Exit("a", 1, 109.0, "term")]), "a: exit status 1 after term"),
     ("killed by nobody", "instances exit as they should",
@@ -204,6 +206,9 @@ def test_every_invariant_has_a_history_that_breaks_it() -> None:
 def test_what_a_fault_excuses() -> None:
     """A guard may end an instance whose work outlasted its lease; a statement fails with the server; a claim is lost."""
     history = clean()
+    spoilt = replace(
+        history, faults=[*history.faults, Fault("reload_empty", 150.0, 152.0)], exits=[Exit("a", 78, 150.5)]
+    )
     stopped = replace(history, faults=[*history.faults, Fault("stop_long", 150.0, 155.0, "a")],
                       exits=[Exit("a", -9, 153.0), Exit("b", -15, 101.0, "early term")])  # fmt: skip
     restarted = replace(
@@ -216,7 +221,7 @@ def test_what_a_fault_excuses() -> None:
         runs=[Run(9, "all", at(2), 1, "lost", error=NOT_BEGUN), *map(changed(22, attempt=2), history.runs)],
         lines=[replace(line, attempt=2) if line.run == 22 else line for line in history.lines],
     )
-    for good in (stopped, restarted, unknown):
+    for good in (spoilt, stopped, restarted, unknown):
         assert {name: broken for name, broken in check(good).items() if broken} == {}
 
 
