@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from kronii.errors import ConfigError, DatabaseError, DatabaseUnavailable
 from kronii.settings import masked
@@ -126,7 +127,9 @@ def connect(url: str, application: str, settings: Mapping[str, str], network: fl
         ConfigError: `url` is not valid, or a pooler stands between.
     """
     try:
-        connection = psycopg.connect(url, autocommit=True, application_name=application, **_client_limits(network))
+        connection = psycopg.connect(
+            url, autocommit=True, application_name=application, **_client_limits(network), **primary(url)
+        )
     except psycopg.ProgrammingError as error:
         raise ConfigError(f"DATABASE_URL={masked(url)} is not valid: {error}") from error
     except psycopg.Error as error:
@@ -138,6 +141,13 @@ def connect(url: str, application: str, settings: Mapping[str, str], network: fl
         connection.close()
         raise
     return connection
+
+
+def primary(url: str) -> dict[str, Any]:
+    """Of several hosts the one that can be written to; of a single one `prepare` says what is wrong with it."""
+    parts = conninfo_to_dict(url)
+    several = any("," in str(parts.get(name) or "") for name in ("host", "hostaddr"))
+    return {"target_session_attrs": "read-write"} if several and not parts.get("target_session_attrs") else {}
 
 
 def prepare(connection: Connection, settings: Mapping[str, str], network: float) -> None:

@@ -32,7 +32,8 @@ from urllib.parse import quote
 
 from kronii.binaries import Account
 from kronii.errors import ConfigError, DatabaseUnavailable, KroniiError
-from kronii.keeper import LOOK, NAME, START_WITHIN, STOP_WITHIN, die_with_parent, open_lock, try_lock
+from kronii.forks import die_with_parent
+from kronii.keeper import LOOK, NAME, START_WITHIN, STOP_WITHIN, open_lock, try_lock
 from kronii.settings import read_dotenv
 
 #: Settings of the shared server; the rest is PostgreSQL's default, durable commits included.

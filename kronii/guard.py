@@ -124,12 +124,6 @@ class Guard:
         """That process group is gone."""
         self.board.words[self._mine.slot] = INSIDE
 
-    def python_started(self, run_id: int) -> None:
-        """A function of the run is being called: `enter` has said all there is to say."""
-
-    def python_ended(self, run_id: int) -> None:
-        """The function has returned."""
-
     # -- called by the main thread ------------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -142,10 +136,15 @@ class Guard:
                 stdin=subprocess.DEVNULL,
                 pass_fds=(reader, self._fd),
                 start_new_session=True,
-                env={**os.environ, "DATABASE_URL": self._url, "KRONII_GUARD_MARK": self._mark},
+                env=self._environment(),
             )
         finally:
             os.close(reader)
+
+    def _environment(self) -> dict[str, str]:
+        """The helper ends what carries the mark, so it has it under another name."""
+        own = {name: value for name, value in os.environ.items() if name != MARK}
+        return {**own, "DATABASE_URL": self._url, "KRONII_GUARD_MARK": self._mark}
 
     @property
     def pid(self) -> int:
@@ -164,6 +163,11 @@ class Guard:
         """The lease was renewed: its new deadline in monotonic seconds, and whose it is."""
         self.board.identify(identity, backend_pid)
         self.board.words[DEADLINE] = int(deadline * 1e9)
+
+    def let_go(self) -> None:
+        """In a forked child: the pipe is the instance's alone."""
+        with contextlib.suppress(OSError):
+            os.close(self._pipe)
 
     def stop(self, clean: bool, seconds: float = 5.0) -> None:
         """Close the pipe.

@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import os
 import shutil
@@ -29,11 +28,10 @@ from urllib.parse import quote
 
 from kronii.binaries import Account, binaries, usable
 from kronii.errors import DatabaseUnavailable, KroniiError
+from kronii.forks import die_with_parent
 
 #: Settings of every server: no network, and nothing taken from the machine's time zone.
 ALWAYS = {"listen_addresses": "", "timezone": "UTC", "log_timezone": "UTC", "cluster_name": "kronii-embedded"}
-#: What `prctl` is asked for (linux/prctl.h).
-PR_SET_PDEATHSIG = 1
 #: Bytes that fit into `sockaddr_un.sun_path`, less the final zero (unix(7)).
 SOCKET_PATH_LIMIT = 107
 #: Seconds for initdb and start, crash recovery included; for a stop; and for each signal after one that was not obeyed.
@@ -46,17 +44,6 @@ NAME = "kronii"
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 #: What postgres complains of while the processes of a killed predecessor are still ending.
 PREDECESSOR = ("postmaster.pid", "shared memory block")
-
-
-def die_with_parent(number: int, parent: int) -> None:
-    """Have the kernel send us `number` when the thread that started us ends, even after `exec`.
-
-    Now, if it has ended.
-    """
-    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number):
-        raise OSError(ctypes.get_errno(), "prctl")
-    if os.getppid() != parent:
-        os.kill(os.getpid(), number)
 
 
 def open_lock(path: Path) -> int:

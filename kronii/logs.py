@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import re
+import select
 import sys
 import traceback
 import urllib.parse
@@ -18,6 +19,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TextIO
 
+#: Milliseconds that a line waits for a stream that takes none; the next ones don't wait.
+PATIENCE_MS = 100
 #: Levels by their names in KRONII_LOG_LEVEL.
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 #: syslog(3) priorities, as sd-daemon(3) wants them before a line.
@@ -86,6 +89,8 @@ class Handler(logging.Handler):
     ) -> None:
         super().__init__()
         self.dropped = 0
+        self._poll = _poll_of(stream)
+        self._stuck = False
         self._stream = stream
         self._line = line
         self._mask = _masking(secret)
@@ -99,10 +104,30 @@ class Handler(logging.Handler):
             if not record.name.startswith("kronii"):
                 record.msg, record.args = self._mask(record.getMessage()), None
             hidden = {name: self._mask(str(fields[name])) for name in _FOREIGN if name in fields}
-            self._stream.write(self._line(record, {**fields, **hidden}) + "\n")
-            self._stream.flush()
+            self._write(self._line(record, {**fields, **hidden}) + "\n")
         except (OSError, ValueError):  # ValueError: the stream is closed
             self.dropped += 1
+
+    def _write(self, line: str) -> None:
+        """Write, unless nobody reads: a full pipe must not stop the scheduler, and is waited for once only."""
+        if self._poll is not None and not self._poll.poll(0 if self._stuck else PATIENCE_MS):
+            self._stuck = True
+            self.dropped += 1
+            return
+        self._stuck = False
+        self._stream.write(line)
+        self._stream.flush()
+
+
+def _poll_of(stream: TextIO) -> select.poll | None:
+    """What tells whether a stream takes a line; None where it has no descriptor."""
+    try:
+        fd = stream.fileno()
+    except (OSError, ValueError):
+        return None
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    return poll
 
 
 def setup(level: str, format: str, stream: TextIO | None = None, secret: str | None = None) -> Handler:

@@ -52,7 +52,6 @@ def migrate(connection: Connection) -> list[int]:
     if version(connection) == latest():
         return []
     with border(), _rights(), connection.transaction():
-        connection.execute("SET LOCAL lock_timeout = 0")
         connection.execute("SET LOCAL statement_timeout = 0")
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
         connection.execute(

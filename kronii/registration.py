@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from kronii import migrations
 from kronii.database import Connection, border, queries
@@ -30,6 +31,11 @@ class Holdings:
     #: Jobs whose definition in force is another instance's.
     foreign: frozenset[str] = frozenset()
 
+    @cached_property
+    def claimable(self) -> bool:
+        """False if every job here is another instance's: asking for their ticks would be in vain."""
+        return not self.foreign.issuperset(self.jobs)
+
 
 @dataclass(frozen=True)
 class Registered:
@@ -39,11 +45,6 @@ class Registered:
     new: int = 0
     changed: int = 0
     retired: int = 0
-
-    @property
-    def wrote(self) -> bool:
-        """True if any row was written."""
-        return bool(self.new or self.changed or self.retired)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +82,23 @@ def register(connection: Connection, definitions: Iterable[Definition]) -> Regis
 
 
 def refresh(connection: Connection, holdings: Holdings) -> Holdings:
-    """Compare with what others have registered since; reads only."""
-    with border():
+    """Compare with what others have registered since; reads only.
+
+    A number that was given to a registration which then failed is on no row; while nobody registers, it is seen here
+    that there is nothing behind it.
+    """
+    with border(), connection.transaction():
+        row = connection.execute(
+            "SELECT last_value FROM jobs_version WHERE pg_try_advisory_xact_lock_shared(%s)", [migrations.LOCK]
+        ).fetchone()
         rows = connection.execute(queries()["changes"], {"version": holdings.version}).fetchall()
-    if not rows:
-        return holdings
+    version = max([holdings.version, row[0] if row else 0, *(row[3] for row in rows)])
     held = {id for id, _, digest, _ in rows if id in holdings.jobs and holdings.jobs[id].digest == digest}
     foreign = (holdings.foreign | {row[0] for row in rows}) - held
-    return Holdings(holdings.jobs, max(row[3] for row in rows), frozenset(foreign))
+    return Holdings(holdings.jobs, version, frozenset(foreign))
 
 
 def _begin(connection: Connection) -> None:
-    connection.execute("SET LOCAL statement_timeout = 0")
-    connection.execute("SET LOCAL lock_timeout = 0")
     connection.execute("SELECT pg_advisory_xact_lock(%s)", [migrations.LOCK])
 
 

@@ -94,7 +94,10 @@ class Scheduler:
     def step(self) -> float:
         """Do what is due now and return the seconds until the next step, unless the bell rings before."""
         self.turned_at = time.monotonic()
-        self._parts.guard.revive()
+        try:
+            self._parts.guard.revive()
+        except OSError as error:  # no process to be had: the next step tries again
+            log.error("the guard has died and can't be started anew", error=str(error))
         try:
             if not self._parts.session.connected:
                 return self._connect()
@@ -143,7 +146,16 @@ class Scheduler:
 
     def _refresh(self) -> None:
         """See what other instances have registered since."""
+        before = self._held.foreign
         self.holdings = self._parts.session.refresh(self._held)
+        if self.holdings.foreign != before:
+            log.info(
+                "jobs that another instance's file defines otherwise are left to it", jobs=len(self.holdings.foreign)
+            )
+
+    @property
+    def _may_claim(self) -> bool:
+        return self._claiming and self._parts.session.lease.held and self._held.claimable
 
     def _disconnected(self, error: Exception) -> float:
         self._parts.session.drop()
@@ -195,7 +207,7 @@ class Scheduler:
             self._refresh()
         freed = [self._freed.popleft() for _ in range(len(self._freed))]
         renew = now >= self._renewed_at + session.lease.terms.beat
-        seats = self._parts.workers.seats if self._claiming and session.lease.held else 0
+        seats = self._parts.workers.seats if self._may_claim else 0
         found = session.round(freed, seats, self._fresh(seats), renew, self._held)
         if renew:
             self._renewed()

@@ -20,14 +20,14 @@ from types import FrameType
 import psycopg
 from psycopg_pool import ConnectionPool
 
-from kronii import __version__, definitions, logs, migrations, systemd
+from kronii import __version__, database, definitions, forks, logs, migrations, systemd
 from kronii.actions import Host
 from kronii.actions.run import Run
 from kronii.clock import DatabaseClock
 from kronii.database import PLANS, Connection, connect, prepare
 from kronii.definitions import Loaded
 from kronii.durations import format_duration
-from kronii.errors import ConfigError, KroniiError
+from kronii.errors import ConfigError, DatabaseUnavailable, KroniiError
 from kronii.guard import MARK, Guard
 from kronii.lease import Lease, Terms
 from kronii.logs import Log
@@ -58,6 +58,8 @@ POOL = 2
 POOL_PATIENCE = 1.0
 #: The loop counts as turning while its last step is younger than this many seconds (/healthz).
 TURNING = 10.0
+#: Seconds between two tries of a reload while the database is away.
+RELOAD_AGAIN = 1.0
 #: Seconds for which a stopping instance tries to get its last outcomes written while the database is away.
 LAST_WRITES = 10.0
 
@@ -79,6 +81,7 @@ class Service:
         self._reloaded: Registered | None = None
         self._watchdog = systemd.watchdog_interval(os.environ, os.getpid())
         self._draining = False
+        self._ending = threading.Event()
         self._build()
 
     def _build(self) -> None:
@@ -89,16 +92,16 @@ class Service:
         self.loaded = definitions.load(settings.jobs_file)
         self.lease = Lease(Terms(settings.lease))
         self.clock = DatabaseClock()
-        self.metrics = Metrics()
+        self.metrics = Metrics(settings.node)
         self.guard = Guard(self.lease.terms, url, mark, settings.worker_count)
         self.pool: ConnectionPool[Connection] = ConnectionPool(
             url, min_size=1, max_size=POOL, open=False, timeout=POOL_PATIENCE, reconnect_timeout=POOL_PATIENCE, name="kronii", configure=self._prepare,
-            kwargs={"autocommit": True, "application_name": f"kronii {settings.node} pool"[:63]}, max_idle=60.0,
+            kwargs={"autocommit": True, "application_name": f"kronii {settings.node} pool"[:63], **database.primary(url)}, max_idle=60.0,
         )  # fmt: skip
         self.store = Store(self.pool, settings.node)
         self.session = Session(settings, self.lease, self.clock, lambda: bool(self.workers.runs))
         self.recorder = Recorder(self.store, self.clock, lambda batch: self.scheduler.recorded(batch))
-        host = Host(settings.node, mark, _job_environment(), self.guard, self._connect_for_job)
+        host = Host(settings.node, mark, _private_environment(mark), self.guard, self._connect_for_job)
         self.workers = Workers(
             settings.worker_count, host, self.guard, self.lease,
             lambda run, result: self.scheduler.ended(run, result), lambda: self.scheduler.seat_free(),
@@ -154,6 +157,7 @@ class Service:
             log.warning(warning)
         self.web.start()
         self.guard.start()
+        forks.let_go(self.guard.let_go, database.let_go)
         self._catch_signals()
         self.timekeeper.start()
         self.recorder.start()
@@ -204,6 +208,7 @@ class Service:
     def _drain(self) -> None:
         """Claim nothing more, let runs finish; then, or at a second signal, end them."""
         self._draining = True
+        self._ending.set()
         self.scheduler.drain()
         systemd.stopping()
         timeout = self.settings.drain_timeout
@@ -299,13 +304,16 @@ class Service:
 
     def _register(self) -> Holdings:
         """Bring schema and table up to date (main thread, before the first claim)."""
-        with connect(
-            self.settings.database_url or "", "kronii register", {"statement_timeout": "0"}, 30.0
-        ) as connection:
+        with self._connect_to_register() as connection:
             applied = migrations.migrate(connection)
             if applied:
                 log.info("schema upgraded", version=max(applied))
             return self._registered(register(connection, self.loaded.definitions)).holdings
+
+    def _connect_to_register(self) -> Connection:
+        """A large file takes its time; a registrar that hangs must not keep the others waiting for ever."""
+        settings = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "60s"}
+        return connect(self.settings.database_url or "", "kronii register", settings, 30.0)
 
     @staticmethod
     def _registered(registered: Registered) -> Registered:
@@ -333,7 +341,7 @@ class Service:
         """Beside the loop, which goes on with the old definitions until these are in force."""
         systemd.reloading()
         try:
-            self._reloaded = self._loaded_and_registered()
+            self._reloaded = self._patiently_registered()
             self.metrics.reloaded(True)
         except KroniiError as error:
             log.error(
@@ -347,11 +355,19 @@ class Service:
             systemd.ready(f"{len(self.loaded.definitions)} jobs, {self.settings.worker_count} workers")
             self.wakeup.ring()
 
+    def _patiently_registered(self) -> Registered:
+        """A database that is away, or busy with another registration, is waited for."""
+        while True:
+            try:
+                return self._loaded_and_registered()
+            except DatabaseUnavailable as error:
+                log.warning("the reload waits for the database", error=str(error))
+            if self._ending.wait(RELOAD_AGAIN):
+                raise DatabaseUnavailable("this instance stops")
+
     def _loaded_and_registered(self) -> Registered:
         loaded = definitions.load(self.settings.jobs_file)
-        with connect(
-            self.settings.database_url or "", "kronii register", {"statement_timeout": "0"}, 30.0
-        ) as connection:
+        with self._connect_to_register() as connection:
             registered = self._registered(register(connection, loaded.definitions))
         self._note_change(loaded)
         return registered
@@ -394,10 +410,13 @@ class Service:
         }
 
 
-def _job_environment() -> dict[str, str]:
-    """What every job's process sees of this instance's environment."""
-    private = {"DATABASE_URL", MARK, *systemd.PRIVATE_VARIABLES}
-    return {name: value for name, value in os.environ.items() if name not in private}
+def _private_environment(mark: str) -> dict[str, str]:
+    """What every job's process sees of this instance's environment; our own becomes the same, for python jobs' sake."""
+    for name in ("DATABASE_URL", *systemd.PRIVATE_VARIABLES):
+        if name != "NOTIFY_SOCKET":  # ours to the end; `systemd` reads it
+            os.environ.pop(name, None)
+    os.environ[MARK] = mark  # whatever a python job starts carries it, too
+    return {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
 
 
 def run(settings: Settings) -> int:

@@ -68,11 +68,14 @@ class Workers:
     def _serve(self) -> None:
         """One thread's whole life: a run, the next run."""
         while (run := self._submitted.get()) is not None:
-            self._work(run)
+            try:
+                self._work(run)
+            except Exception as error:  # the thread goes on: there is no other for its seat
+                log.error("bug: a run ended badly", run=run.claim.run_id, exc_info=error)
 
     def _work(self, run: Run) -> None:
-        self._guard.enter()
         try:
+            self._guard.enter()
             result = self._execute(run)
         except BaseException as error:  # a worker that died here would take its seat with it
             log.error(

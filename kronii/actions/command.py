@@ -61,8 +61,7 @@ def run_command(run: Run, command: Command, host: Host) -> Result:
     try:
         output = _wait(run, process)
     finally:
-        _reap(run, process)
-        host.groups.ended(process.pid)
+        _reap(run, process, host)
     return _result(run, process.returncode, output)
 
 
@@ -114,11 +113,12 @@ def _signal(process: subprocess.Popen[bytes], number: int) -> None:
         os.killpg(process.pid, signal.SIGCONT)
 
 
-def _reap(run: Run, process: subprocess.Popen[bytes]) -> None:
-    """End what is left of the group, then let its number go."""
+def _reap(run: Run, process: subprocess.Popen[bytes], host: Host) -> None:
+    """End what is left of the group, then let its number go: off the board first, for it may be another's at once."""
     run.detach()
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
+    host.groups.ended(process.pid)
     process.wait()
     assert process.stdout is not None
     process.stdout.close()
