@@ -28,12 +28,9 @@ def test_a_tick_is_tried_again_until_it_is_over(fleet: Fleet) -> None:
     tick = fleet.due("third", "never", "slow", "once", "sql")
     fleet.ended("third", "failed")
     between = fleet.row("third")
-    if (
-        len(fleet.runs("third")) == 1 and between["owner"] is None
-    ):  # unless this test was held up for longer than the delay
+    if len(fleet.runs("third")) == 1 and between["owner"] is None:  # a busy machine may have gone on to the retry
         assert (between["status"], between["failures"], between["attempt"]) == ("failed", 1, 1)
-        assert between["retry_at"] is not None
-    assert between["next_run"] == tick
+        assert (between["next_run"], between["retry_at"] is not None) == (tick, True)
     fleet.ended("third", "success")
     fleet.ended("never", "failed", 3)
     fleet.ended("slow", "timeout", 2)
