@@ -14,10 +14,15 @@ from pathlib import Path
 import psycopg
 
 from kronii.database import Connection, border, sql_directory
-from kronii.errors import ConfigError
+from kronii.errors import ConfigError, DatabaseError
 
 #: Key of the transaction lock under which migrations and registrations happen ("kronii" as bytes, as a bigint).
 LOCK = int.from_bytes(b"kronii", "big")
+#: What to do about a refusal, by SQLSTATE: missing rights, and tables or other things that somebody else named alike.
+REMEDIES = {
+    "42501": ": run `kronii migrate` as a role that may",
+    **dict.fromkeys(("42P07", "42710"), ": give Kronii a database, or by the search_path a schema, of its own"),
+}
 
 
 def files() -> dict[int, Path]:
@@ -45,13 +50,13 @@ def migrate(connection: Connection) -> list[int]:
     """Bring the schema up to date and return the versions that were applied.
 
     Raises:
-        ConfigError: the schema is newer than this Kronii, or the role may not create tables.
+        ConfigError: the schema is newer than this Kronii, or the server refuses to make it.
         DatabaseUnavailable: the server could not be asked; nothing was changed.
     """
     check(version(connection))
     if version(connection) == latest():
         return []
-    with border(), _rights(), connection.transaction():
+    with _final(), border(), connection.transaction():
         connection.execute("SET LOCAL statement_timeout = 0")
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
         connection.execute(
@@ -61,14 +66,13 @@ def migrate(connection: Connection) -> list[int]:
 
 
 @contextlib.contextmanager
-def _rights() -> Iterator[None]:
-    """Missing rights are a matter of set-up: no waiting mends them."""
+def _final() -> Iterator[None]:
+    """What the server refuses here, it would refuse again: no waiting mends it."""
     try:
         yield
-    except psycopg.errors.InsufficientPrivilege as error:
-        raise ConfigError(
-            f"the schema can't be created or upgraded: {error.diag.message_primary}; run `kronii migrate` as a role that may"
-        ) from error
+    except DatabaseError as error:
+        state = error.__cause__.sqlstate if isinstance(error.__cause__, psycopg.Error) else None
+        raise ConfigError(f"the schema can't be created or upgraded: {error}{REMEDIES.get(state or '', '')}") from error
 
 
 def check(found: int) -> None:

@@ -142,6 +142,29 @@ def test_a_role_without_rights_is_told_so(server_url: str, empty_database_url: s
             admin.execute(sql.SQL("DROP ROLE {}").format(role))
 
 
+@pytest.mark.parametrize(
+    "theirs", ["CREATE TABLE nodes (x int)", "CREATE VIEW runs AS SELECT 1", "CREATE SEQUENCE jobs_version"]
+)
+def test_names_that_are_taken_are_told(empty_database_url: str, theirs: str) -> None:
+    """In an application's own database; nothing of it is touched, and waiting would not help."""
+    with plain(empty_database_url) as connection:
+        connection.execute(theirs)
+        with pytest.raises(ConfigError, match=r'relation "\w+" already exists .*: give Kronii a database, or'):
+            migrations.migrate(connection)
+        assert connection.execute("SELECT to_regclass('kronii_schema'), to_regclass('jobs')").fetchone() == (None, None)
+
+
+def test_a_schema_of_its_own(empty_database_url: str) -> None:
+    with plain(empty_database_url) as connection:
+        connection.execute("CREATE TABLE nodes (x int); CREATE SCHEMA own")
+    with plain(make_conninfo(empty_database_url, options="-csearch_path=own")) as connection:
+        assert migrations.migrate(connection) == sorted(migrations.files())
+        assert connection.execute("SELECT to_regclass('public.jobs'), to_regclass('own.jobs')::text").fetchone() == (
+            None,
+            "jobs",
+        )
+
+
 def test_migrate_command(
     empty_database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
