@@ -79,6 +79,7 @@ class Session:
         #: What this session has locked: key by run, because two runs of a job that follow each other hold it twice.
         self._locks: dict[int, int] = {}
         self._passed: dict[str, tuple[float, float]] = {}
+        self._asked_at = 0.0
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -214,6 +215,7 @@ class Session:
         freed = [run for run in freed if run in self._locks]
         keys = "{" + ",".join(str(self._locks[run]) for run in freed) + "}"
         suspected = self._death_suspected()
+        self._asked_at = time.monotonic()
         self.notices = [notice for notice in self.notices if notice != "dead"]  # one that comes from here on is news
         sent = time.monotonic()
         with border(), patience(connection, self.lease.terms.answer), connection.pipeline():
@@ -282,8 +284,7 @@ class Session:
         return {"grace": self.lease.terms.margin if since < self.lease.terms.margin else 0.0}
 
     def _claim_values(self, seats: int, fresh: int, holdings: Holdings) -> dict[str, object]:
-        now = time.monotonic()
-        passed = [job for job, (until, _) in self._passed.items() if until > now]
+        passed = [job for job, (until, _) in self._passed.items() if until > self._asked_at]
         return {
             "id": self.lease.identity, "node": self._settings.node, "version": holdings.version,
             "passed": [*holdings.foreign, *passed], "seats": seats, "fresh": fresh,
@@ -312,9 +313,8 @@ class Session:
         self._passed[job_id] = (time.monotonic() + wait, wait)
 
     def next_passed(self) -> float | None:
-        """Monotonic seconds at which a job that was passed over may be tried again."""
-        now = time.monotonic()
-        return min((until for until, _ in self._passed.values() if until > now), default=None)
+        """Monotonic seconds at which a job that was passed over may be tried again; past if it came since the last round."""
+        return min((until for until, _ in self._passed.values() if until > self._asked_at), default=None)
 
     def _check_renewal(self, rows: Sequence[object], sent: float) -> None:
         if not rows:

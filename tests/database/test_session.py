@@ -102,6 +102,27 @@ def test_a_lock_held_elsewhere_is_respected_and_nothing_is_left_behind(
     assert len(a.locks(table)) == 2
 
 
+def test_a_job_that_was_passed_over_is_asked_for_again_however_slow_the_round_was(
+    member: Make, table: Any, job: Make, wait_for: Any
+) -> None:
+    """The moment may have come before the loop looks for it: it must not go to sleep over it."""
+    a = ready(member, job, "held")
+    table.due("held", ago=5)
+    table.hold("held")
+    assert a.claim() == []
+    again = a.session.next_passed()
+    assert again is not None
+    wait_for(lambda: time.monotonic() > again)
+    assert a.session.next_passed() == again
+    assert a.claim() == []
+    later = a.session.next_passed()
+    assert later is not None
+    assert later > again
+    table.query("SELECT pg_advisory_unlock_all()")
+    assert names(claim_after_passing_over(a, wait_for)) == {"held"}
+    assert a.session.next_passed() is None
+
+
 def test_seats_bound_the_claims_and_their_locks(member: Make, table: Any, job: Make) -> None:
     a = ready(member, job, *(f"j{number:02}" for number in range(30)))
     table.query("UPDATE jobs SET next_run = '2024-01-01'::timestamp + right(name, 2)::int * INTERVAL '1 s'")
