@@ -203,7 +203,7 @@ class Session:
         Args:
             freed: runs whose outcome is committed; the locks of those that this session has are freed.
             seats: how many runs may be claimed.
-            fresh: how many of them may be of this second; the others are for a backlog.
+            fresh: how many of them a backlog must leave to ticks of this second.
             renew: True if the lease is to be renewed.
             holdings: what may be claimed.
 

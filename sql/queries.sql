@@ -58,15 +58,23 @@ RETURNING r.id
 
 -- name: claim
 -- Rows first, then locks over the materialized rows (a lock in a filter is taken for rows that are then dropped), then the claim.
--- Ticks of this second come before a backlog, which has the places that `fresh` leaves; both are short walks along one index.
-WITH fresh AS MATERIALIZED (
+-- Ticks of this second come before a backlog, which has the places that `fresh` leaves, as far as it fills them; all are short walks
+-- along one index.
+WITH backlog AS MATERIALIZED (
+    SELECT count(*) AS ticks
+      FROM (SELECT FROM jobs
+             WHERE active
+               AND due <= statement_timestamp() AT TIME ZONE 'UTC' - INTERVAL '1 s'
+               AND owner IS NULL AND digest IS NOT NULL AND version <= %(version)s AND id <> ALL (%(passed)s::uuid[])
+             LIMIT %(seats)s - %(fresh)s) AS its
+), fresh AS MATERIALIZED (
     SELECT id, lock_key, due, run_id AS previous FROM jobs
      WHERE active
        AND due > statement_timestamp() AT TIME ZONE 'UTC' - INTERVAL '1 s'
        AND due <= statement_timestamp() AT TIME ZONE 'UTC'
        AND owner IS NULL AND digest IS NOT NULL AND version <= %(version)s AND id <> ALL (%(passed)s::uuid[])
        AND (SELECT died_at IS NULL FROM nodes WHERE id = %(id)s)  -- who was taken for dead claims nothing
-     ORDER BY due LIMIT %(fresh)s FOR UPDATE SKIP LOCKED
+     ORDER BY due LIMIT %(seats)s - (SELECT ticks FROM backlog) FOR UPDATE SKIP LOCKED
 ), overdue AS MATERIALIZED (
     SELECT id, lock_key, due, run_id AS previous FROM jobs
      WHERE active
