@@ -12,7 +12,7 @@ from bench.rows import SOUND, Figure, Options, row
 
 #: Jobs due every second, and what p50 and p99 may be in milliseconds.
 BARS = {10: (2, 5), 100: (4, 10), 1000: (40, 120)}
-WORKERS = 128
+WORKERS = 512
 #: Ticks overdue after the outage, and on-time jobs beside them.
 OVERDUE, ON_TIME = 20_000, 100
 
