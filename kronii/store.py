@@ -19,7 +19,7 @@ from kronii.model import Claim, Outcome, Result
 #: Seconds that a session of the pool is waited for before it is cut: beyond its statements' own limit.
 ANSWER = 45.0
 #: Rows that one statement of the retention deletes: some milliseconds' worth, so that it never is in anyone's way.
-FORGET_BATCH = 1000
+FORGET_BATCH = 2000
 #: Key of the lock under which one instance at a time deletes old history ("history" as bytes, as a bigint).
 HISTORY_LOCK = int.from_bytes(b"history", "big")
 
