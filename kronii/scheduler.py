@@ -38,7 +38,7 @@ from kronii.workers import Workers
 log = Log("kronii.scheduler")
 
 #: Seconds between two looks at an idle database: bounds what a lost notification or a step of its clock can delay.
-IDLE = 2.0
+IDLE = 3.0
 #: Seconds between two tries to connect: doubled from the first to the second, with jitter.
 RECONNECT = (0.05, 2.0)
 #: Claims that a full round leaves to a backlog: a quarter, so that it drains, and never all, so that ticks of this
