@@ -80,7 +80,7 @@ def not_kept() -> bool:
     return not state.exists() or not embedded.Server(state)._is_kept()
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 def test_two_share_a_server_that_goes_with_the_last(place: Place, end: signal.Signals) -> None:
     first, second = (
         place.launch("first", KRONII_DRAIN_TIMEOUT="100ms"),
