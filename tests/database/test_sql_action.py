@@ -82,6 +82,16 @@ def test_two_statements_are_one_transaction(run_of: Make, perform: Make, table: 
     assert [row["x"] for row in table.query("SELECT x FROM t ORDER BY x")] == [1, 2]
 
 
+def test_a_transaction_that_is_left_open_is_no_success(run_of: Make, perform: Make, table: Any) -> None:
+    table.query("CREATE TABLE t (x int)")
+    result = perform(run_of("BEGIN; INSERT INTO t VALUES (1)"))
+    assert result.outcome is Outcome.FAILED
+    assert result.error == "left a transaction open, which is rolled back: end it with COMMIT"
+    assert table.query("SELECT x FROM t") == []
+    assert perform(run_of("BEGIN; INSERT INTO t VALUES (1); COMMIT")).outcome is Outcome.SUCCESS
+    assert len(table.query("SELECT x FROM t")) == 1
+
+
 @pytest.mark.parametrize(
     ("statement", "error"),
     [

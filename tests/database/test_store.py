@@ -253,5 +253,7 @@ def test_one_forgets_at_a_time(table: Any, store: Store) -> None:
     old_runs(table, 3)
     with table.connection.transaction():
         table.query("SELECT pg_advisory_xact_lock(%s)", HISTORY_LOCK)
+        assert store.forget(86400, 0) == (0, 0)
         assert store.forget(86400, 17) == (0, 17)
+    assert left(table) == {"success": 3}
     assert store.forget(86400, 0)[0] == 3
