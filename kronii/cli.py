@@ -518,10 +518,10 @@ def _settings() -> Settings:
     from kronii.settings import Settings
 
     try:
-        directory = Path.cwd()
+        Path.cwd()
     except OSError as error:
         raise ConfigError(f"the working directory can't be used: {error.strerror}") from error
-    return Settings.from_environment(os.environ, directory)
+    return Settings.from_environment(os.environ, Path())  # files are named as the user names them
 
 
 def _database_url(settings: Settings) -> str:

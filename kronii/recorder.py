@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from kronii.catchup import Closing, close
 from kronii.clock import DatabaseClock
@@ -28,6 +29,8 @@ BATCH = 1000
 #: Seconds between two tries in an outage: doubled from the first to the second, with jitter.
 PATIENCE = (0.05, 1.0)
 
+#: Seconds until a tick is tried again whose successor can't be computed.
+BUG_DELAY = 60.0
 #: Stands in for a text of a run that the database refuses.
 UNSTORABLE = "the text of this run could not be stored"
 
@@ -146,12 +149,26 @@ class Recorder:
         now = self._clock.now()
         for ended in batch:
             if ended.result.outcome is not Outcome.SKIPPED:
-                ended.closing = close(ended.claim, ended.result, now)
+                ended.closing = self._closing(ended, now)
         written = self._patiently(batch)
         for ended in batch:
             self._pending.pop(ended.claim.run_id, None)
         if written is not None:
-            self._done([Recorded(e, e.result.outcome if e.claim.run_id in written else Outcome.LOST) for e in batch])
+            self._tell([Recorded(e, e.result.outcome if e.claim.run_id in written else Outcome.LOST) for e in batch])
+
+    @staticmethod
+    def _closing(ended: Ended, now: datetime) -> Closing:
+        try:
+            return close(ended.claim, ended.result, now)
+        except Exception as error:  # one schedule's bug must not keep the outcomes of all others from the table
+            log.error("bug: the job's next tick can't be computed", job=ended.claim.definition.name, exc_info=error)
+            return Closing(over=False, delay=BUG_DELAY)
+
+    def _tell(self, batch: list[Recorded]) -> None:
+        try:
+            self._done(batch)
+        except Exception as error:  # the thread goes on: there is no other
+            log.error("bug: recorded outcomes were not taken in", runs=len(batch), exc_info=error)
 
     def _patiently(self, batch: Sequence[Ended]) -> set[int] | None:
         """Write until the database answers; None: this instance had to stop first."""

@@ -135,8 +135,6 @@ class Scheduler:
         self._parts.metrics.count("database_reconnects", int(self._connected_before))
         self._connected_before = True
         log.info("connected", backend=self._parts.session.backend_pid, identity=self._parts.session.lease.identity)
-        self.outage = None
-        self._retry_in = RECONNECT[0]
         return 0.0
 
     @property
@@ -166,7 +164,8 @@ class Scheduler:
             log.warning("database away", error=str(error))
         self.outage = str(error)
         wait = self._retry_in * random.uniform(0.5, 1.0)
-        self._retry_in = min(self._retry_in * 2, RECONNECT[1])
+        longest = min(RECONNECT[1], self._parts.session.lease.terms.beat)  # a lease may be at stake
+        self._retry_in = min(self._retry_in * 2, longest)
         self._retry_at = time.monotonic() + wait
         return wait
 
@@ -213,6 +212,7 @@ class Scheduler:
             self._renewed()
         self._report(found)
         self._start(found)
+        self.outage, self._retry_in = None, RECONNECT[0]  # not before: a server may let us in and refuse all else
         return self._next(found, seats)
 
     def _fresh(self, seats: int) -> int:

@@ -22,6 +22,7 @@ from psycopg_pool import ConnectionPool
 
 from kronii import __version__, database, definitions, forks, logs, migrations, systemd
 from kronii.actions import Host
+from kronii.actions.output import share_streams
 from kronii.actions.run import Run
 from kronii.clock import DatabaseClock
 from kronii.database import PLANS, Connection, connect, prepare
@@ -89,7 +90,8 @@ class Service:
         settings = self.settings
         url = settings.database_url or ""
         mark = str(uuid.uuid4())
-        self.loaded = definitions.load(settings.jobs_file)
+        self._file = settings.jobs_file.absolute()  # a python job may change the working directory
+        self.loaded = self._load()
         self.lease = Lease(Terms(settings.lease))
         self.clock = DatabaseClock()
         self.metrics = Metrics(settings.node)
@@ -310,6 +312,9 @@ class Service:
                 log.info("schema upgraded", version=max(applied))
             return self._registered(register(connection, self.loaded.definitions)).holdings
 
+    def _load(self) -> Loaded:
+        return definitions.load(self._file, str(self.settings.jobs_file))
+
     def _connect_to_register(self) -> Connection:
         """A large file takes its time; a registrar that hangs must not keep the others waiting for ever."""
         settings = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "60s"}
@@ -366,7 +371,7 @@ class Service:
                 raise DatabaseUnavailable("this instance stops")
 
     def _loaded_and_registered(self) -> Registered:
-        loaded = definitions.load(self.settings.jobs_file)
+        loaded = self._load()
         with self._connect_to_register() as connection:
             registered = self._registered(register(connection, loaded.definitions))
         self._note_change(loaded)
@@ -423,4 +428,5 @@ def run(settings: Settings) -> int:
     """Run an instance with `settings`; returns the exit status of the process."""
     password = psycopg.conninfo.conninfo_to_dict(settings.database_url or "").get("password")
     logs.setup(settings.log_level, settings.log_format, secret=str(password) if password else None)
+    share_streams()
     return Service(settings).run()

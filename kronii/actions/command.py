@@ -15,30 +15,14 @@ import signal
 import subprocess
 from typing import IO
 
-from kronii.actions.host import OUTPUT, Host, as_text, identity
+from kronii.actions.host import Host, identity
+from kronii.actions.output import OUTPUT, Tail
 from kronii.actions.run import Run
 from kronii.durations import format_duration
 from kronii.model import Command, Outcome, Result
 
 #: Bytes asked of the pipe at once.
 CHUNK = 64 * 1024
-
-
-class Tail:
-    """The last OUTPUT bytes of a stream, in at most three times their space."""
-
-    def __init__(self) -> None:
-        self._kept = bytearray()
-
-    def add(self, data: bytes) -> None:
-        """Take in what came."""
-        self._kept += data
-        if len(self._kept) > 2 * OUTPUT:
-            del self._kept[:-OUTPUT]
-
-    def text(self) -> str | None:
-        """What is kept, as text."""
-        return as_text(bytes(self._kept))
 
 
 def run_command(run: Run, command: Command, host: Host) -> Result:

@@ -11,9 +11,6 @@ import psycopg
 
 from kronii.model import Claim
 
-#: Bytes of a job's output that are kept with its run: the last ones (CONTRACT).
-OUTPUT = 64 * 1024
-
 
 class Groups(Protocol):
     """Whoever ends process groups when the instance can't."""
@@ -54,9 +51,3 @@ def identity(claim: Claim, node: str) -> dict[str, str]:
         "KRONII_ATTEMPT": str(claim.attempt),
         "KRONII_NODE": node,
     }
-
-
-def as_text(output: bytes) -> str | None:
-    """The end of an output as PostgreSQL can hold it: UTF-8, without NUL; None if there is none."""
-    text = output[-OUTPUT:].decode("utf-8", "replace").replace("\x00", "\N{REPLACEMENT CHARACTER}")
-    return text or None

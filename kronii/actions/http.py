@@ -16,8 +16,9 @@ import urllib.request
 from typing import Any
 
 from kronii import __version__
-from kronii.actions.command import Tail, ending
+from kronii.actions.command import ending
 from kronii.actions.host import Host, identity
+from kronii.actions.output import Tail
 from kronii.actions.run import Run
 from kronii.model import Http, Outcome, Result
 

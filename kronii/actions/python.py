@@ -13,13 +13,14 @@ import operator
 import threading
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
 from kronii.actions.command import ending
-from kronii.actions.host import OUTPUT, Host, as_text
+from kronii.actions.host import Host
+from kronii.actions.output import OUTPUT, as_text, captured
 from kronii.actions.run import Run
 from kronii.model import SUCCESS, Outcome, PythonCall, Result
 
@@ -44,6 +45,13 @@ class Context:
 
 def run_python(run: Run, call: PythonCall, host: Host) -> Result:
     """Call the function; called in the worker's thread."""
+    with captured() as output:
+        result = _called(run, call, host)
+    printed = output.text()
+    return replace(result, output=as_text(f"{printed}{result.output or ''}".encode())) if printed else result
+
+
+def _called(run: Run, call: PythonCall, host: Host) -> Result:
     try:
         function, takes_context = _target(call.target)
         value = function(_context(run, host)) if takes_context else function()

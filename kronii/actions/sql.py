@@ -11,16 +11,20 @@ import threading
 import time
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
-from kronii.actions.command import Tail, ending
+from kronii.actions.command import ending
 from kronii.actions.host import Host
+from kronii.actions.output import Tail
 from kronii.actions.run import Run
 from kronii.database import cut
-from kronii.errors import KroniiError
+from kronii.errors import DatabaseUnavailable, KroniiError
 from kronii.model import Outcome, Result, Sql
 
 #: Makes the key of the statement's lock out of that of the job's ("sqlstmt" as bytes).
 SALT = int.from_bytes(b"sqlstmt", "big")
+#: Seconds between two tries to connect: doubled from the first to the second.
+PATIENCE = (0.1, 2.0)
 #: Seconds that a cancel request may take.
 CANCEL = 5.0
 
@@ -29,10 +33,24 @@ def run_sql(run: Run, action: Sql, host: Host) -> Result:
     """Run the statement; called in the worker's thread."""
     output = Tail()
     try:
-        with contextlib.closing(host.connect(max(0.001, run.deadline - time.monotonic()))) as connection:
+        with contextlib.closing(_connected(run, host)) as connection:
             return _execute(run, action, connection, output)
     except (psycopg.Error, KroniiError) as error:
         return _failed(run, error, output)
+
+
+def _connected(run: Run, host: Host) -> psycopg.Connection[object]:
+    """A session; a server that has none to give is asked again, for nothing has been done yet."""
+    wait, longest = PATIENCE
+    while True:
+        left = run.deadline - time.monotonic()
+        try:
+            return host.connect(max(0.001, left))
+        except DatabaseUnavailable:
+            if run.reason is not None or left <= wait:
+                raise
+        run.stop.wait(wait)
+        wait = min(wait * 2, longest)
 
 
 def _execute(run: Run, action: Sql, connection: psycopg.Connection[object], output: Tail) -> Result:
@@ -44,6 +62,12 @@ def _execute(run: Run, action: Sql, connection: psycopg.Connection[object], outp
             return Result(run.reason, error=ending(run))
         cursor = connection.execute(action.statement.encode(), prepare=False)
         output.add(f"{cursor.statusmessage or ''}\n".encode())
+        if connection.info.transaction_status is not TransactionStatus.IDLE:
+            return Result(
+                Outcome.FAILED,
+                error="left a transaction open, which is rolled back: end it with COMMIT",
+                output=output.text(),
+            )
         return Result(Outcome.SUCCESS, output=output.text())
     finally:
         run.detach()

@@ -46,13 +46,13 @@ class Checked(Loaded):
         return tuple(sorted(self.errors + self.warnings))
 
 
-def load(path: Path) -> Loaded:
-    """Return what a file defines.  Nothing in it is executed.
+def load(path: Path, shown: str = "") -> Loaded:
+    """Return what a file defines, which the report calls `shown` (default: its path).  Nothing in it is executed.
 
     Raises:
         DefinitionsError: the file can't be read, or anything in it is wrong; the message is the whole report.
     """
-    return load_text(read_text(path), str(path))
+    return load_text(read_text(path), shown or str(path))
 
 
 def load_text(text: str, filename: str) -> Loaded:

@@ -11,7 +11,9 @@ import socket
 import sys
 import threading
 import time
+import types
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,8 @@ import psutil
 import pytest
 
 from kronii.actions import Host, Run, execute
-from kronii.actions.host import OUTPUT, as_text
 from kronii.actions.http import run_http
+from kronii.actions.output import OUTPUT, Shared, as_text
 from kronii.actions.python import Context
 from kronii.errors import DatabaseUnavailable
 from kronii.model import Claim, Command, Http, Outcome, PythonCall, Result, Sql
@@ -447,11 +449,48 @@ def test_a_function_that_is_told_to_stop(world: World, calls: list[Any], name: s
     assert (result.outcome, result.error) == (Outcome.TIMEOUT, error)
 
 
+def test_what_a_function_prints_is_kept_and_what_others_print_is_not(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", Shared(sys.stdout))
+    monkeypatch.setattr(sys, "stderr", Shared(sys.stderr))
+    monkeypatch.setitem(sys.modules, "printing", module := types.ModuleType("printing"))
+
+    def talk() -> None:
+        print("for the run")
+        thread = threading.Thread(target=print, args=("for the instance",))
+        thread.start()
+        thread.join()
+        sys.stderr.write("for the run, too\n")
+        sys.stderr.flush()
+
+    def fail() -> None:
+        print("before the error")
+        raise ValueError("wrong")
+
+    module.talk, module.fail = talk, fail  # type: ignore[attr-defined]
+    assert world.do(PythonCall("printing:talk")) == Result(Outcome.SUCCESS, output="for the run\nfor the run, too\n")
+    failed = world.do(PythonCall("printing:fail"))
+    assert (failed.outcome, failed.error) == (Outcome.FAILED, "ValueError: wrong")
+    assert (failed.output or "").startswith("before the error\nTraceback (most recent call last):\n")
+    print("afterwards")
+    assert capsys.readouterr().out == "for the instance\nafterwards\n"
+
+
 # -- sql ---------------------------------------------------------------------------------------------------------------
 
 
 def test_sql_without_its_database(world: World) -> None:
-    assert world.do(Sql("SELECT 1")) == Result(Outcome.FAILED, error="no database here")
+    asked: list[float] = []
+
+    def connect(timeout: float) -> Any:
+        asked.append(timeout)
+        raise DatabaseUnavailable("no database here")
+
+    world.host = replace(world.host, connect=connect)
+    assert world.do(Sql("SELECT 1"), timeout=0.5) == Result(Outcome.FAILED, error="no database here")
+    assert len(asked) > 1, "nothing was done yet, so it is asked again until the run's time is over"
+    assert asked == sorted(asked, reverse=True)
 
 
 def test_sql_that_was_ended_meanwhile(world: World) -> None:

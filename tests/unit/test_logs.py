@@ -259,3 +259,19 @@ def test_a_terminal_gets_text_in_colour(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_stream_without_a_descriptor_gets_logfmt() -> None:
     assert chosen(io.StringIO(), {"JOURNAL_STREAM": "1:2"}) == "logfmt"
+
+
+def test_a_reader_that_stopped_stops_nobody() -> None:
+    reading, writing = os.pipe()
+    with open(writing, "w", encoding="utf-8") as stream, open(reading, encoding="utf-8") as reader:
+        handler = setup("info", "logfmt", stream)
+        while not handler.dropped:
+            log.info("a line that nobody reads", filler="x" * 1000)
+        for _ in range(1000):  # none of these waits
+            log.info("another")
+        assert handler.dropped == logs.dropped() == 1001
+        os.set_blocking(reading, False)
+        while reader.buffer.read1(65536):  # type: ignore[attr-defined]
+            pass
+        log.info("heard again")
+        assert reader.buffer.read1(65536).decode().endswith('msg="heard again"\n')  # type: ignore[attr-defined]
