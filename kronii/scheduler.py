@@ -130,6 +130,9 @@ class Scheduler:
         if self.holdings is None:
             self.holdings = self._register()
         self._end(self._parts.session.open(self._unrecorded))
+        quiet = self._parts.session.quiet_until - now
+        if quiet > 0:
+            log.warning("the server was failed over: nothing is claimed for one lease", wait=format_duration(quiet))
         self._renewed()
         self._refresh()
         self._parts.metrics.count("database_reconnects", int(self._connected_before))
@@ -153,7 +156,9 @@ class Scheduler:
 
     @property
     def _may_claim(self) -> bool:
-        return self._claiming and self._parts.session.lease.held and self._held.claimable
+        session = self._parts.session
+        may = self._claiming and session.lease.held and self._held.claimable
+        return may and time.monotonic() >= session.quiet_until
 
     def _disconnected(self, error: Exception) -> float:
         self._parts.session.drop()
@@ -246,7 +251,7 @@ class Scheduler:
         """Seconds until something can be due."""
         if found.version > self._held.version:
             self._refresh()
-        self._hungry = self._claiming and self._parts.session.lease.held and (found.more or not seats)
+        self._hungry = self._may_claim and (found.more or not seats)
         if self._freed or (self._hungry and self._parts.workers.seats):
             return 0.0
         clock, now = self._parts.clock, time.monotonic()
@@ -255,6 +260,7 @@ class Scheduler:
         moments += [_not_past(clock.monotonic(found.next_lease), now)] if found.next_lease is not None else []
         passed = self._parts.session.next_passed()
         moments += [passed] if passed is not None else []
+        moments += [quiet] if (quiet := self._parts.session.quiet_until) > now else []
         return max(0.0, min(moments) - now)
 
     def _report(self, found: Round) -> None:

@@ -71,6 +71,10 @@ class Session:
         self.backend_pid = 0
         #: Notifications received: `jobs` (definitions changed), `dead` (an instance's death is proven).
         self.notices: list[str] = []
+        #: Monotonic second until which nothing may be claimed: after a failover a claim that the new server does not know
+        #: of may still be running, for one lease at the most.
+        self.quiet_until = 0.0
+        self._timeline = ""
         self._settings = settings
         self._clock = clock
         self._connection: Connection | None = None
@@ -118,6 +122,7 @@ class Session:
         connection.add_notify_handler(lambda notice: self.notices.append(notice.payload))
         with border(), patience(connection, self.lease.terms.answer):
             connection.execute("LISTEN kronii")
+            self._timeline = _timeline(connection)
         self.backend_pid = connection.info.backend_pid
         self._connected_at = time.monotonic()
         return connection
@@ -128,6 +133,8 @@ class Session:
         return f"kronii {self.lease.identity}"[:63]
 
     def _resume(self, running: Callable[[], Iterable[Claim]]) -> set[int]:
+        if self._timeline and self._named("failed_over", {"timeline": self._timeline})[0][0]:
+            self.quiet_until = time.monotonic() + self.lease.terms.length
         if self.lease.granted and not (self.lease.held and self._resume_lease()):
             self._begin_anew()
         if not self.lease.granted:
@@ -153,13 +160,17 @@ class Session:
             {
                 "id": self.lease.identity, "name": settings.node, "pid": os.getpid(), "host": socket.gethostname(),
                 "version": __version__, "workers": settings.worker_count, "lease": self.lease.terms.length,
+                "timeline": self._timeline,
             },
         )  # fmt: skip
         self.lease.renewed(sent)
 
     def _resume_lease(self) -> bool:
         sent = time.monotonic()
-        values = {"id": self.lease.identity, "lease": self.lease.terms.length, "application": self.application}
+        values: dict[str, object] = {
+            "id": self.lease.identity, "lease": self.lease.terms.length, "application": self.application,
+            "timeline": self._timeline,
+        }  # fmt: skip
         if not self._named("resume_lease", values):
             return False
         self.lease.renewed(sent)
@@ -344,3 +355,12 @@ class Session:
     def _execute(self, statement: str, values: dict[str, object]) -> None:
         with border():
             self._live().execute(statement, values)
+
+
+def _timeline(connection: Connection) -> str:
+    """The server's timeline, which a promotion changes; empty where the server does not tell."""
+    try:
+        row = connection.execute("SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)").fetchone()
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.FeatureNotSupported, psycopg.errors.UndefinedFunction):
+        return ""
+    return str(row[0]) if row else ""

@@ -85,6 +85,7 @@ CREATE TABLE nodes (
     started_at    TIMESTAMP NOT NULL,
     ready_at      TIMESTAMP NOT NULL,        -- connected without a break since
     lease_until   TIMESTAMP NOT NULL,
+    timeline      TEXT NOT NULL DEFAULT '',  -- the server's when the lease was granted: another one means a failover since
     died_at       TIMESTAMP                  -- its death is proven: nobody needs to wait for the lease
 ) WITH (fillfactor = 50);
 

@@ -2,8 +2,9 @@
 -- "now" is statement_timestamp() in UTC: the database's clock decides what is due, on every instance alike.
 
 -- name: register_node
-INSERT INTO nodes (id, name, pid, host, version, workers, backend_pid, started_at, ready_at, lease_until)
-SELECT %(id)s, %(name)s, %(pid)s, %(host)s, %(version)s, %(workers)s, pg_backend_pid(), now, now, now + %(lease)s * INTERVAL '1 s'
+INSERT INTO nodes (id, name, pid, host, version, workers, backend_pid, started_at, ready_at, lease_until, timeline)
+SELECT %(id)s, %(name)s, %(pid)s, %(host)s, %(version)s, %(workers)s, pg_backend_pid(), now, now, now + %(lease)s * INTERVAL '1 s',
+       %(timeline)s
   FROM (SELECT clock_timestamp() AT TIME ZONE 'UTC' AS now) AS clock
 
 -- name: renew
@@ -26,10 +27,14 @@ WITH held AS (
 UPDATE nodes AS n
    SET lease_until = clock_timestamp() AT TIME ZONE 'UTC' + %(lease)s * INTERVAL '1 s',
        ready_at = clock_timestamp() AT TIME ZONE 'UTC',
-       backend_pid = pg_backend_pid()
+       backend_pid = pg_backend_pid(), timeline = %(timeline)s
   FROM held
  WHERE n.id = held.id
 RETURNING (SELECT count(*) FROM ended)
+
+-- name: failed_over
+-- True if somebody's lease is from before a failover: a claim that was not replicated may still be running there.
+SELECT EXISTS (SELECT FROM nodes WHERE timeline NOT IN ('', %(timeline)s) AND died_at IS NULL)
 
 -- name: retake
 -- The locks of runs that go on, taken by the new session.

@@ -470,3 +470,19 @@ def test_moved_claims(member: Make, table: Any, job: Make) -> None:
     table.query("UPDATE jobs SET next_run = '2100-01-01' WHERE name = 'other'")  # as a reload with a new schedule does
     a.session.move([(claims["other"], replace(claims["other"], scheduled_for=later))])
     assert table.job("other")["next_run"].year == 2100
+
+
+def test_after_a_failover_nothing_is_claimed_for_one_lease(member: Make, table: Any, job: Make) -> None:
+    a = ready(member, job, "j", node="a")
+    assert a.session.quiet_until == 0.0
+    (timeline,) = {row["timeline"] for row in table.query("SELECT timeline FROM nodes")}
+    assert len(timeline) == 8
+    table.query("UPDATE nodes SET timeline = '0000FFFF'")
+    b = ready(member, job, "j", node="b")
+    left = b.session.quiet_until - time.monotonic()
+    assert b.lease.terms.length - 5 < left <= b.lease.terms.length
+    a.session.drop()
+    a.open()
+    assert a.session.quiet_until > time.monotonic(), "its own lease is from before, too"
+    assert {row["timeline"] for row in table.query("SELECT timeline FROM nodes")} == {timeline}
+    assert ready(member, job, "j", node="c").session.quiet_until == 0.0
