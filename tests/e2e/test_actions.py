@@ -21,7 +21,7 @@ from pathlib import Path
 
 
 def takes_none():
-    print("on the instance's own output")
+    print("said")
 
 
 def takes_context(context):
@@ -161,7 +161,7 @@ def test_outcomes(fleet: Fleet) -> None:
                 {"http": {"url": f"{server}/503"}},
                 ("failed", None, "status 503 Service Unavailable, expected 2xx", "GET http-503 None \n"),
             ),
-            "python": ({"python": "work:takes_none"}, ("success", None, None, None)),
+            "python": ({"python": "work:takes_none"}, ("success", None, None, "said\n")),
             "context": ({"python": "work:takes_context"}, ("success", None, None, None)),
             "method": ({"python": "work:Tool.method"}, ("success", None, None, None)),
             "exits": ({"python": "work:exits"}, ("failed", 3, "SystemExit: 3", None)),

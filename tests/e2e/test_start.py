@@ -49,11 +49,11 @@ def test_without_a_database_it_names_both_ways_on(loose: Fleet) -> None:
 def test_a_wrong_file_is_refused_with_its_places(loose: Fleet) -> None:
     loose.file.write_text('jobs:\n  - name: one\n    cron: "* * * * * * * *"\n  - nam: two\n    cron: "@daily"\n')
     said = refusal(loose.start())
-    assert f"{loose.file}:3:11: error: " in said
-    assert f"{loose.file}:4:5: error: " in said
+    assert "jobs.yaml:3:11: error: " in said
+    assert "jobs.yaml:4:5: error: " in said
     assert "did you mean" in said
     loose.file.unlink()
-    assert str(loose.file) in refusal(loose.start())
+    assert "jobs.yaml" in refusal(loose.start())
 
 
 def test_wrong_settings_are_all_named(loose: Fleet) -> None:
