@@ -29,7 +29,7 @@ class Costs:
     #: Of an instance's interpreter.
     interpreter: float = 21e-6
     #: Bytes.
-    wal: float = 1350.0
+    wal: float = 1180.0
 
 
 @dataclass

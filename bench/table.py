@@ -1,4 +1,4 @@
-"""The results, for people and for programs."""
+"""The results, for people and for programs; `python -m bench.table FILE…` turns JSON into the table of docs/performance.md."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import datetime
 import json
 import os
 import platform
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -82,3 +83,20 @@ def _processor() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.machine()
+
+
+def markdown(documents: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The figures of some results; of rows measured more than once the last."""
+    rows = {name: row for document in documents for name, row in document["rows"].items()}
+    shown = ["| row | figure | measured | bar | |", "| --- | --- | --- | --- | --- |"]
+    for name, row in rows.items():
+        for place, (figure, found) in enumerate(row.get("figures", {}).items()):
+            verdict = {True: "met", False: "missed", None: ""}[found["passed"]]
+            shown.append(
+                f"| {'' if place else name} | {figure} | {_number(found['value'])} {found['unit']} | {found['bar']} | {verdict} |"
+            )
+    return shown
+
+
+if __name__ == "__main__":
+    print("\n".join(markdown([json.loads(Path(name).read_text("utf-8")) for name in sys.argv[1:]])))

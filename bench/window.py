@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.fleet import Fleet
 
-#: Seconds from "all jobs are due" to the first tick: an idle instance looks at the table every two seconds.
+#: Seconds from "all jobs are due" to the first tick: an idle instance looks at the table every three seconds.
 LEAD = 4
 #: Seconds for which a window's last ticks may be late.
 AFTER = 1.0
