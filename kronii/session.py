@@ -298,7 +298,7 @@ class Session:
         passed = [job for job, (until, _) in self._passed.items() if until > self._asked_at]
         return {
             "id": self.lease.identity, "node": self._settings.node, "version": holdings.version,
-            "passed": [*holdings.foreign, *passed], "seats": seats, "fresh": fresh,
+            "passed": "{" + ",".join([*holdings.foreign, *passed]) + "}", "seats": seats, "fresh": fresh,
         }  # fmt: skip
 
     def _claims(self, rows: Sequence[tuple[Any, ...]], holdings: Holdings) -> list[Claim]:
