@@ -3,12 +3,14 @@
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 PIP := $(PYTHON) -m pip --disable-pip-version-check --quiet
+#: Tests at the same time: most of them wait for something most of the time.
+TESTERS ?= 4
 #: Seconds that a chaos run or a soak lasts, and the seed of its faults.
 SECONDS ?= 1800
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format validate coverage chaos failover soak steady bench bench-peers clean
+.PHONY: help run test lint format validate chaos mutations failover soak steady bench bench-peers clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,7 +19,7 @@ run: $(VENV)/run  ## an instance, on an embedded PostgreSQL if DATABASE_URL is n
 	@exec $(PYTHON) -m kronii.embedded
 
 test: $(VENV)/test  ## all tests, on a real PostgreSQL, with branch coverage
-	@$(PYTHON) -m pytest --cov --cov-report=term $(ARGS)
+	@$(PYTHON) -m pytest --numprocesses $(TESTERS) --cov --cov-report=term $(ARGS)
 
 lint: $(VENV)/test  ## ruff and mypy --strict
 	@$(PYTHON) -m ruff check .
@@ -34,6 +36,9 @@ validate: $(VENV)/run  ## check jobs.yaml
 chaos: $(VENV)/test  ## all faults mixed for SECONDS (1800), drawn from SEED (1)
 	@$(PYTHON) -m tests.chaos --seconds $(SECONDS) --seed $(SEED)
 
+mutations: $(VENV)/test  ## take each remedy out, and see its test fail
+	@$(PYTHON) -m tests.chaos.mutations $(ARGS)
+
 failover: $(VENV)/test  ## 200 kill -9 in a row on three instances
 	@$(PYTHON) -m tests.chaos.failover
 
@@ -49,8 +54,8 @@ bench: $(VENV)/test  ## every figure of docs/performance.md; ARGS names some of 
 bench-peers: $(VENV)/test  ## the same work on APScheduler, procrastinate, pgqueuer and Celery
 	@$(PYTHON) -m bench.peers $(ARGS)
 
-clean:  ## remove what was installed and built; the embedded server's data too
-	@rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .kronii
+clean:  ## remove what was installed and built
+	@rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .kronii-peers
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

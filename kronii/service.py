@@ -358,11 +358,17 @@ class Service:
                 file=str(self.settings.jobs_file),
                 error=str(error),
             )
-            self.metrics.reloaded(False)
-            self._reloading = None
+            self._give_up_reload()
+        except Exception as error:
+            log.error("bug: the reload failed, the old definitions stay in force", exc_info=error)
+            self._give_up_reload()
         finally:
             systemd.ready(f"{len(self.loaded.definitions)} jobs, {self.settings.worker_count} workers")
             self.wakeup.ring()
+
+    def _give_up_reload(self) -> None:
+        self.metrics.reloaded(False)
+        self._reloading = None
 
     def _patiently_registered(self) -> Registered:
         """A database that is away, or busy with another registration, is waited for."""
