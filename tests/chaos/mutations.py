@@ -155,8 +155,10 @@ MUTATIONS = (
         E2E + "start.py::test_a_read_only_server_is_waited_for",
     ),
     Mutation(
-        "a full server ends the instance", "kronii/database.py",
-        'TRANSIENT = ("08", "53", ', 'TRANSIENT = ("08", ',
+        "a full server ends the instance",
+        "kronii/database.py",
+        "        raise DatabaseUnavailable(_reason(error)) from error\n",
+        "        raise\n",
         CHAOS + "a_server_without_a_free_connection",
     ),
     Mutation(

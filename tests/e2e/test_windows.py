@@ -92,16 +92,18 @@ def test_a_locked_table_ends_no_healthy_instance(fleet: Fleet) -> None:
 
 def test_an_outage_ends_for_outcomes_too(fleet: Fleet) -> None:
     """The pool has a patience of its own, which must not grow with the outage."""
-    fleet.jobs(fleet.job("tick"))
-    instance = fleet.start("a").ready()
-    fleet.ended("tick", "success")
+    fleet.jobs(fleet.held("long"))
+    instance = fleet.start("a", KRONII_LEASE="60s").ready()
+    fleet.due("long")
+    fleet.begun("long")
     name = fleet.query("SELECT current_database() AS name")[0]["name"]
     with psycopg.connect(fleet.url, dbname="postgres", autocommit=True) as admin:
         admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
         admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
         instance.wait_for("database away")
+        fleet.release("long")
+        instance.wait_for("outcomes wait for the database")
         until = time.monotonic() + 17.0  # left to itself, the pool would try again after 15 s and after 31
         wait_until(lambda: time.monotonic() > until, timeout=20.0)
-        before = len(instance.said("run success", job="tick"))
         admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true".encode())
-    wait_until(lambda: len(instance.said("run success", job="tick")) > before, timeout=6.0)
+    instance.wait_for("run success", timeout=6.0, job="long")
