@@ -174,7 +174,7 @@ MUTATIONS = (
     Mutation(
         "a timeout ends the main process and misses its children", "kronii/actions/command.py",
         "        os.killpg(process.pid, number)\n", "        os.kill(process.pid, number)\n",
-        UNIT + "actions.py " + E2E + "actions.py::test_timeouts",
+        UNIT + "actions.py::test_children_hear_the_term_themselves",
     ),
     Mutation(
         "a daemon that holds the output keeps the worker", "kronii/actions/command.py",
@@ -256,6 +256,8 @@ def _fails(tree: Path, tests: list[str]) -> tuple[bool, str]:
         done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=LIMIT)
     except subprocess.TimeoutExpired:
         return True, f"hung for {LIMIT} s"
+    if "Timeout (" in done.stdout + done.stderr:
+        return True, "hung until pytest's own limit"
     lines = done.stdout.strip().splitlines() or ["nothing said"]
     failing = [line for line in lines if line.startswith("FAILED")]
     return done.returncode == 1 and bool(failing), (failing or lines)[-1][:140]

@@ -258,6 +258,16 @@ def test_an_end_is_a_term_to_the_whole_group(world: World, wait_for: Any) -> Non
         wait_for(lambda: not alive(int(result.output or "0")), WAIT)
 
 
+def test_children_hear_the_term_themselves(world: World, tmp_path: Path, wait_for: Any) -> None:
+    """The main process only waits for its child, which ends when it is told and not before."""
+    child = f"trap 'echo told; exit 0' TERM; touch {tmp_path}/ready; while :; do sleep 0.02; done"
+    run = world.run(Command(("/bin/sh", "-c", 'trap : TERM; /bin/sh -c "$0" & while ! wait $!; do :; done', child)))
+    begun = world.begin(run)
+    wait_for((tmp_path / "ready").exists, WAIT)
+    run.end(Outcome.TIMEOUT)
+    assert "told\n" in (finish(begun).output or "")
+
+
 def test_who_ignores_term_is_killed(world: World, wait_for: Any) -> None:
     run = world.run(Command(("/bin/sh", "-c", "trap '' TERM; echo ready; sleep 300 & wait; sleep 300")))
     begun = world.begin(run)
