@@ -24,10 +24,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from uuid import UUID
 
 from kronii.lease import Terms
+from kronii.processes import group_of, members, processes
 
 #: 64-bit words at the head of the board: said goodbye, deadline (monotonic ns), backend pid, identity (two words),
 #: instance's pid.
@@ -238,37 +238,17 @@ def end_work(board: Board, mark: str) -> None:
     for group in groups:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(group, signal.SIGKILL)
-    while alive := [*_members(groups), *_marked(mark)]:
+    while alive := [*members(groups), *_marked(mark)]:
         for pid in alive:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.002)  # the kernel tells a process's end to its parent alone
 
 
-def _processes() -> Iterator[int]:
-    return (int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid())
-
-
-def _members(groups: list[int]) -> list[int]:
-    """Live processes of these groups; a zombie is dead already."""
-    wanted = set(groups)
-    return [pid for pid in _processes() if _group(pid) in wanted] if wanted else []
-
-
-def _group(pid: int) -> int:
-    """The process group of a live process; 0 for one that is dead."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as stat:
-            fields = stat.read().rpartition(b")")[2].split()
-    except OSError:
-        return 0
-    return 0 if fields[0] in (b"Z", b"X") else int(fields[2])
-
-
 def _marked(mark: str) -> list[int]:
     """Live processes with the instance's mark in their environment: those that left their group, too."""
     wanted = f"{MARK}={mark}\0".encode()
-    return [pid for pid in _processes() if wanted in _environment(pid) and _group(pid)]
+    return [pid for pid in processes() if wanted in _environment(pid) and group_of(pid)]
 
 
 def _environment(pid: int) -> bytes:

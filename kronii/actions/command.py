@@ -13,6 +13,7 @@ import os
 import select
 import signal
 import subprocess
+import time
 from typing import IO
 
 from kronii.actions.host import Host, identity
@@ -20,7 +21,10 @@ from kronii.actions.output import OUTPUT, Tail
 from kronii.actions.run import Run
 from kronii.durations import format_duration
 from kronii.model import Command, Outcome, Result
+from kronii.processes import members
 
+#: Seconds that killed processes may take to be gone (one in the kernel's hands, waiting for a dead disk, may take for ever).
+DYING = 5.0
 #: Bytes asked of the pipe at once.
 CHUNK = 64 * 1024
 
@@ -106,6 +110,24 @@ def _reap(run: Run, process: subprocess.Popen[bytes], host: Host) -> None:
     process.wait()
     assert process.stdout is not None
     process.stdout.close()
+    _wait_for_the_dying(process.pid)
+
+
+def _wait_for_the_dying(group: int) -> None:
+    """What was left of the group has been killed, and may take a moment to go: the job's next run must not meet it."""
+    give_up = time.monotonic() + DYING
+    while _exists(group) and members([group]) and time.monotonic() < give_up:
+        time.sleep(0.002)  # the kernel tells a process's end to its parent alone
+
+
+def _exists(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's by now, or of a program with other rights
+        return True
+    return True
 
 
 def _result(run: Run, status: int, output: str | None) -> Result:

@@ -11,6 +11,7 @@ import importlib
 import inspect
 import operator
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -61,6 +62,8 @@ def _called(run: Run, call: PythonCall, host: Host) -> Result:
         return _exited(run, error)
     except BaseException as error:  # whatever a function raises, KeyboardInterrupt too, is its own failure
         return _failed(run, error)
+    if time.monotonic() >= run.deadline:  # as when the whole process was stopped: nobody has noticed yet
+        run.end(Outcome.TIMEOUT)
     return SUCCESS if run.reason is None else Result(run.reason, error=f"{ending(run)}, and returned")
 
 

@@ -134,7 +134,11 @@ def every_tick_has_one_outcome(history: History) -> Broken:
     for job in history.jobs.values():
         covered = _covered(job, by_job.get(job.name, []))
         for tick in ticks(job.period, history.first, history.last):
-            if not covered[tick] and not _is_excused(history, job.name, tick):
+            if (
+                not covered[tick]
+                and not _is_excused(history, job.name, tick)
+                and not _given_up(history, job, tick, covered)
+            ):
                 broken.append(f"{job.name}: the tick {tick} has no outcome")
         broken += [f"{job.name}: the tick {tick} has {count} outcomes" for tick, count in covered.items() if count > 1]
     return broken
@@ -159,6 +163,19 @@ def _closing(job: Job, runs: Sequence[Run]) -> Iterator[Run]:
 
 def _is_excused(history: History, job: str, tick: datetime) -> bool:
     return any(job == name and first <= tick <= last for name, first, last in history.excused)
+
+
+def _given_up(history: History, job: Job, tick: datetime, covered: Counter[datetime]) -> bool:
+    """True if the job left the file while it still stood at this tick: no later one has an outcome from before that."""
+    for name, first, _ in history.excused:
+        if name == job.name and tick < first:
+            later = (
+                tick + timedelta(seconds=n * job.period)
+                for n in range(int((first - tick).total_seconds() / job.period) + 1)
+            )
+            if not any(covered[other] for other in later if other < first):
+                return True
+    return False
 
 
 def ticks_are_caught_up_as_said(history: History) -> Broken:
@@ -395,7 +412,7 @@ def instances_exit_as_they_should(history: History) -> Broken:
 
 def _in_order(history: History, found: Exit) -> bool:
     if found.asked == "kill":
-        return found.code == -9
+        return found.code == -9 or (found.code == 0 and _was_stopping(history, found))
     if found.asked == "term" and found.code == 0:
         return True
     if found.asked == "early term" and found.code in (0, -15):
@@ -405,6 +422,14 @@ def _in_order(history: History, found: Exit) -> bool:
             fault.kind in SPOILING and fault.begin <= found.at <= fault.end + AFTERMATH for fault in history.faults
         )
     return found.code == -9 and explained(history, found.node, found.at - history.lease, found.at)
+
+
+def _was_stopping(history: History, found: Exit) -> bool:
+    """True if the kill met an instance that was told to end and may have been done with it."""
+    return any(
+        fault.kind.startswith("term") and fault.node == found.node and fault.begin <= found.at
+        for fault in history.faults
+    )
 
 
 def _said(name: str) -> Callable[[History], Broken]:

@@ -268,6 +268,13 @@ def test_children_hear_the_term_themselves(world: World, tmp_path: Path, wait_fo
     assert "told\n" in (finish(begun).output or "")
 
 
+def test_nothing_of_the_group_is_left_when_the_run_is_over(world: World) -> None:
+    """Not even for the moment that a killed process takes to go: the job's next run may begin at once."""
+    for _ in range(20):
+        left = world.shell("for n in 1 2 3 4; do (trap '' TERM; sleep 300) & echo $!; done").output or ""
+        assert [pid for pid in map(int, left.split()) if alive(pid)] == []
+
+
 def test_who_ignores_term_is_killed(world: World, wait_for: Any) -> None:
     run = world.run(Command(("/bin/sh", "-c", "trap '' TERM; echo ready; sleep 300 & wait; sleep 300")))
     begun = world.begin(run)
@@ -457,6 +464,13 @@ def test_a_function_that_is_told_to_stop(world: World, calls: list[Any], name: s
     run.end(Outcome.TIMEOUT)
     result = finish(begun)
     assert (result.outcome, result.error) == (Outcome.TIMEOUT, error)
+
+
+def test_a_return_after_the_timeout_is_late_though_nobody_has_noticed(world: World, calls: list[Any]) -> None:
+    run = world.run(PythonCall("tasks_of_the_test:plain"), timeout=5.0)
+    run.deadline = time.monotonic()
+    result = execute(run, world.host)
+    assert (result.outcome, result.error) == (Outcome.TIMEOUT, "ended after its timeout of 5s, and returned")
 
 
 def test_what_a_function_prints_is_kept_and_what_others_print_is_not(

@@ -264,3 +264,21 @@ def test_a_seed_replays_its_faults_and_the_server_has_one_at_a_time() -> None:
     assert max(fault.at for fault in faults) < 285
     server = [fault for fault in faults if fault.kind in SERVER]
     assert all(after.at >= before.at + before.length for before, after in pairwise(server))
+
+
+def test_a_job_that_left_the_file_gave_up_the_ticks_it_stood_at() -> None:
+    history = clean()
+    without = with_runs(history, lambda run: None if run.id in (24, 22) else run)  # neither of the ticks of `all`
+    without = with_lines(without, lambda line: None if line.run in (24, 22) else line)
+    excused = [("all", at(4.5), at(5))]
+    assert check(replace(without, excused=excused))["every tick has one outcome"] == []
+    passed = with_runs(history, lambda run: None if run.id == 22 else run)  # it had gone on to the next one
+    broken = check(replace(passed, excused=excused))["every tick has one outcome"]
+    assert broken == ["all: the tick 2026-11-25 12:00:02 has no outcome"]
+
+
+def test_a_kill_may_meet_an_instance_that_has_ended() -> None:
+    exits = [Exit("b", 0, 102.5, "kill"), Exit("a", 0, 109.0, "term")]
+    stopping = replace(clean(), exits=exits, faults=[Fault("term", 102.0, 102.5, "b"), *clean().faults])
+    assert check(stopping)["instances exit as they should"] == []
+    assert check(replace(clean(), exits=exits))["instances exit as they should"] == ["b: exit status 0 after kill"]

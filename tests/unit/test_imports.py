@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 #: The rooms of `kronii/`, floor by floor: each may import from the floors above it in this list, none from its own.
 FLOORS = (
-    ("kronii", "errors", "logs", "clock", "lease", "lastwords", "forks", "systemd", "wakeup"),
+    ("kronii", "errors", "logs", "clock", "lease", "lastwords", "forks", "processes", "systemd", "wakeup"),
     ("durations", "schedule", "binaries"),
     ("settings", "model", "keeper", "guard"),
     ("definitions", "catchup", "metrics", "database", "embedded"),
