@@ -14,9 +14,9 @@ import select
 import signal
 import subprocess
 import time
-from typing import IO
+from functools import cache
 
-from kronii.actions.host import Host, identity
+from kronii.actions.host import Host, encoded, identity
 from kronii.actions.output import OUTPUT, Tail
 from kronii.actions.run import Run
 from kronii.durations import format_duration
@@ -31,44 +31,64 @@ CHUNK = 64 * 1024
 
 def run_command(run: Run, command: Command, host: Host) -> Result:
     """Run a command to its end; called in the worker's thread."""
-    definition = run.claim.definition
-    environment = {
-        **host.environment,
-        **dict(definition.env),
-        **identity(run.claim, host.node),
-        "KRONII_INSTANCE": host.mark,
-    }
+    reader, writer = os.pipe()
     try:
-        process = subprocess.Popen(
-            command.argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=definition.cwd,
-            env=environment, start_new_session=True, bufsize=0,
-        )  # fmt: skip
-    except (OSError, ValueError, subprocess.SubprocessError) as error:
-        return Result(Outcome.FAILED, error=_not_started(error, command, definition.cwd))
-    host.groups.started(process.pid)
-    try:
-        output = _wait(run, process)
+        process = _start(run, command, host, writer)
+        host.groups.started(process.pid)
+        try:
+            output = _wait(run, process, reader)
+        finally:
+            _reap(run, process, host)
+    except _NotStarted as error:
+        return Result(Outcome.FAILED, error=str(error))
     finally:
-        _reap(run, process, host)
+        os.close(reader)
     return _result(run, process.returncode, output)
 
 
-def _wait(run: Run, process: subprocess.Popen[bytes]) -> str | None:
+class _NotStarted(Exception):
+    """The command could not be started; the message says why."""
+
+
+def _start(run: Run, command: Command, host: Host, writer: int) -> subprocess.Popen[bytes]:
+    """Start it with `writer`, which is closed here, as its output.
+
+    What `subprocess` would do for each start is done beforehand where it can be: an encoded environment, an open
+    /dev/null.  The interpreter's lock is held all the while, so this bounds the starts of all workers together.
+    """
+    definition = run.claim.definition
+    own = {**dict(definition.env), **identity(run.claim, host.node), "KRONII_INSTANCE": host.mark}
+    try:
+        return subprocess.Popen(
+            command.argv, stdin=_nothing(), stdout=writer, stderr=writer, cwd=definition.cwd,
+            env={**host.encoded, **encoded(own)}, start_new_session=True,
+        )  # fmt: skip
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        raise _NotStarted(_reason(error, command, definition.cwd)) from error
+    finally:
+        os.close(writer)
+
+
+@cache
+def _nothing() -> int:
+    """An empty input."""
+    return os.open(os.devnull, os.O_RDONLY)
+
+
+def _wait(run: Run, process: subprocess.Popen[bytes], reader: int) -> str | None:
     """Collect output until the main process has exited."""
     tail = Tail()
-    assert process.stdout is not None
     pidfd = os.pidfd_open(process.pid)
     try:
         run.attach(lambda: _signal(process, signal.SIGTERM), lambda: _signal(process, signal.SIGKILL))
-        _collect(process.stdout, pidfd, tail)
+        _collect(reader, pidfd, tail)
     finally:
         os.close(pidfd)
     return tail.text()
 
 
-def _collect(pipe: IO[bytes], pidfd: int, tail: Tail) -> None:
+def _collect(fd: int, pidfd: int, tail: Tail) -> None:
     """Read until the process behind `pidfd` has exited, then what is in the pipe already."""
-    fd = pipe.fileno()
     os.set_blocking(fd, False)
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
@@ -108,8 +128,6 @@ def _reap(run: Run, process: subprocess.Popen[bytes], host: Host) -> None:
         os.killpg(process.pid, signal.SIGKILL)
     host.groups.ended(process.pid)
     process.wait()
-    assert process.stdout is not None
-    process.stdout.close()
     _wait_for_the_dying(process.pid)
 
 
@@ -156,7 +174,7 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _not_started(error: Exception, command: Command, cwd: str | None) -> str:
+def _reason(error: Exception, command: Command, cwd: str | None) -> str:
     program = command.argv[0]
     if cwd is not None and not os.path.isdir(cwd):
         return f"not started: cwd {cwd} is not a directory here"

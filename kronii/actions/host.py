@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Protocol
 
 import psycopg
@@ -35,6 +37,16 @@ class Host:
     groups: Groups
     #: Opens a session for an sql job; takes the statement timeout in seconds and raises KroniiError.
     connect: Callable[[float], psycopg.Connection[Any]]
+
+    @cached_property
+    def encoded(self) -> dict[bytes, bytes]:
+        """`environment` as the system takes it."""
+        return encoded(self.environment)
+
+
+def encoded(environment: Mapping[str, str]) -> dict[bytes, bytes]:
+    """Variables as the system takes them."""
+    return {os.fsencode(name): os.fsencode(value) for name, value in environment.items()}
 
 
 def rfc3339(moment: datetime) -> str:
