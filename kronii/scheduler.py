@@ -44,6 +44,9 @@ RECONNECT = (0.05, 2.0)
 #: Claims that a full round leaves to a backlog: a quarter, so that it drains, and never all, so that ticks of this
 #: second are on time.
 BACKLOG_SHARE = 4
+#: Less than this part of the workers is not worth a round of its own so few seconds after the last one; the record of the
+#: run that made a worker free wakes the loop anyway.
+FEW, PACE = 16, 0.005
 
 
 @dataclass
@@ -76,6 +79,7 @@ class Scheduler:
         self._freed: deque[int] = deque()
         self._marked: set[int] = set()
         self._hungry = False
+        self._rounded_at = 0.0
         self._renewed_at = 0.0
         self._rounds = 0
         self._retry_at = 0.0
@@ -205,7 +209,7 @@ class Scheduler:
 
     def _round(self) -> float:
         session, now = self._parts.session, time.monotonic()
-        self._hungry = False
+        self._hungry, self._rounded_at = False, now
         if "jobs" in session.notices:
             session.notices = [notice for notice in session.notices if notice != "jobs"]
             self._refresh()
@@ -282,7 +286,8 @@ class Scheduler:
 
     def seat_free(self) -> None:
         """A worker can take another run (worker's thread)."""
-        if self._hungry:
+        workers = self._parts.workers
+        if self._hungry and (workers.seats >= workers.count // FEW or time.monotonic() > self._rounded_at + PACE):
             self._parts.wakeup.ring()
 
     def timed_out(self, run: Run) -> None:
