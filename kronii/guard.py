@@ -114,7 +114,9 @@ class Guard:
 
     def leave(self) -> None:
         """The run of this thread has ended, with everything that it started."""
-        self.board.words[self._mine.slot] = FREE
+        slot = getattr(self._mine, "slot", None)
+        if slot is not None:
+            self.board.words[slot] = FREE
 
     def started(self, pgid: int) -> None:
         """The run of this thread is now this process group."""

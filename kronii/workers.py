@@ -1,14 +1,10 @@
 """The workers.
 
 WORKER_COUNT threads, and a seat for each run before it is submitted, so that nothing claimed ever waits in a queue.
-
-The executor is given one task for each thread, which takes runs for as long as the instance works: a future for each run
-would cost as much as all the rest of handing it over.
 """
 
 from __future__ import annotations
 
-import queue
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -42,8 +38,6 @@ class Workers:
         self._seat_free = seat_free
         self._inflight: dict[int, Run] = {}
         self._executor = ThreadPoolExecutor(count, thread_name_prefix="worker")
-        self._submitted: queue.SimpleQueue[Run | None] = queue.SimpleQueue()
-        self._threads = 0
 
     @property
     def seats(self) -> int:
@@ -59,25 +53,15 @@ class Workers:
         """Start a claimed run; there must be a seat for it."""
         run = Run(claim)
         self._inflight[claim.run_id] = run
-        if self._threads < self.count and self._threads < len(self._inflight):
-            self._threads += 1
-            self._executor.submit(self._serve)
-        self._submitted.put(run)
+        self._executor.submit(self._work, run)
         return run
 
-    def _serve(self) -> None:
-        """One thread's whole life: a run, the next run."""
-        while (run := self._submitted.get()) is not None:
-            try:
-                self._work(run)
-            except Exception as error:  # the thread goes on: there is no other for its seat
-                log.error("bug: a run ended badly", run=run.claim.run_id, exc_info=error)
-
     def _work(self, run: Run) -> None:
+        """One run, in a worker's thread; nobody looks at what the executor makes of an exception."""
         try:
             self._guard.enter()
             result = self._execute(run)
-        except BaseException as error:  # a worker that died here would take its seat with it
+        except BaseException as error:  # a run that ended here without a result would keep its job for ever
             log.error(
                 "bug: a run failed outside its job", job=run.claim.definition.name, run=run.claim.run_id, exc_info=error
             )
@@ -86,6 +70,8 @@ class Workers:
         self._guard.leave()
         try:
             self._ended(run, result)
+        except Exception as error:
+            log.error("bug: a run ended badly", run=run.claim.run_id, exc_info=error)
         finally:
             self._inflight.pop(run.claim.run_id, None)
             self._seat_free()
@@ -104,7 +90,5 @@ class Workers:
 
     def stop(self) -> bool:
         """Let go of the threads; False if some still run (a python function that does not return)."""
-        for _ in range(self._threads):
-            self._submitted.put(None)
         self._executor.shutdown(wait=False, cancel_futures=True)
         return not self._inflight
