@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from kronii.database import Connection, border, queries
+from kronii.database import Connection, border
+from kronii.reading import raw_rows
 from kronii.schedule import schedule
 
 #: A tick that waits for longer than this many seconds is overdue.
@@ -69,9 +70,9 @@ def audit(connection: Connection, since: float) -> Audit:
     with border(), connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         now, start = _now(connection), _now(connection) - timedelta(seconds=since)
-        jobs = list(_rows(connection, "audited_jobs", {}))
+        jobs = list(raw_rows(connection, "audited_jobs", {}))
         runs: dict[str, list[Ran]] = defaultdict(list)
-        for row in _rows(connection, "audited_runs", {"start": start}):
+        for row in raw_rows(connection, "audited_runs", {"start": start}):
             runs[row["job_id"]].append(Ran(row["id"], row["tick"], row["attempt"], row["outcome"], row["missed"]))
     ticks, problems = 0, []
     for job in jobs:
@@ -128,9 +129,3 @@ def _now(connection: Connection) -> datetime:
     assert row is not None
     now: datetime = row[0]
     return now
-
-
-def _rows(connection: Connection, name: str, values: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    cursor = connection.execute(queries()[name], values)
-    columns = [column.name for column in cursor.description or ()]
-    return (dict(zip(columns, row, strict=True)) for row in cursor.fetchall())

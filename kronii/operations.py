@@ -12,7 +12,7 @@ from typing import Any
 
 from kronii.database import Connection, border, queries
 from kronii.errors import AlreadyRunning, NotFound
-from kronii.reading import rows
+from kronii.reading import raw_rows, rows
 from kronii.schedule import Schedule, schedule
 
 #: Stands in `jobs.pause_reason` unless something else is said.
@@ -82,10 +82,7 @@ def live(connection: Connection) -> bool:
 
 
 def _standing(connection: Connection, names: Sequence[str]) -> list[dict[str, Any]]:
-    with border():
-        cursor = connection.execute(queries()["standing"], {"names": list(names)})
-        columns = [column.name for column in cursor.description or ()]
-        found = {row[0]: dict(zip(columns, row, strict=True)) for row in cursor.fetchall()}
+    found = {job["name"]: job for job in raw_rows(connection, "standing", {"names": list(names)})}
     missing = [repr(name) for name in names if name not in found]
     if missing:
         raise NotFound(f"there is no job {', '.join(missing)}: `kronii list` shows the names")

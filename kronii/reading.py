@@ -5,6 +5,7 @@ Rows as dictionaries, column by column as the published interface names them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -69,10 +70,16 @@ def _job_id(connection: Connection, name: str) -> str:
 
 def rows(connection: Connection, name: str, values: dict[str, Any]) -> list[dict[str, Any]]:
     """What a named statement returns: a dictionary a row, times as they are published."""
+    return [{column: _published(value) for column, value in row.items()} for row in raw_rows(connection, name, values)]
+
+
+def raw_rows(connection: Connection, name: str, values: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The same with times as the tables hold them: naive, in UTC."""
     with border():
         cursor = connection.execute(queries()[name], values)
         columns = [column.name for column in cursor.description or ()]
-        return [dict(zip(columns, map(_published, row), strict=True)) for row in cursor.fetchall()]
+        found = cursor.fetchall()
+    return (dict(zip(columns, row, strict=True)) for row in found)
 
 
 def _published(value: Any) -> Any:
