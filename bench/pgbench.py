@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 
 from bench.database import Database
-from kronii.binaries import binaries
-from kronii.database import queries
+from kronii.database.queries import queries
+from kronii.embedded.binaries import binaries
 
 #: Ticks in one claim.
 BATCH = 500

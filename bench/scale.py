@@ -15,10 +15,11 @@ from bench.database import Database, Server, fresh
 from bench.fleet import Fleet, Jobs, fleet
 from bench.lateness import began
 from bench.rows import SOUND, Figure, Options, row
-from kronii import migrations
-from kronii.database import connect, queries
-from kronii.retention import Retention
-from kronii.store import Store
+from kronii.database import migrations
+from kronii.database.connections import connect
+from kronii.database.queries import queries
+from kronii.database.store import Store
+from kronii.instance.retention import Retention
 
 #: A schedule that fires at no time that a benchmark meets.
 SELDOM = "0 0 0 1 1 *"

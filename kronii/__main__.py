@@ -2,7 +2,7 @@
 
 import sys
 
-from kronii.cli import main
+from kronii.commands.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -54,3 +54,7 @@ class DurationError(ValueError):
 
 class ScheduleError(ValueError):
     """A cron expression or time zone is refused; the message says why and what would be right."""
+
+
+class Hint(ValueError):
+    """A value is not allowed, and the message says what the user may have meant."""

@@ -12,15 +12,15 @@ import ipaddress
 import os
 import re
 import socket
-import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from kronii.address import masked, parse_address
 from kronii.durations import format_duration, parse_duration
-from kronii.errors import ConfigError
+from kronii.errors import ConfigError, Hint
 
 #: What a job's process finds in its environment (CONTRACT: "What a job's process sees").
 JOB_VARIABLES = frozenset({"KRONII_JOB", "KRONII_SCHEDULED_FOR", "KRONII_RUN_ID", "KRONII_ATTEMPT", "KRONII_NODE"})
@@ -33,9 +33,6 @@ NODE_LENGTH = 100
 
 #: Characters of a bad value that a message shows.
 _SHOWN = 80
-
-#: What stands in place of a secret.
-MASK = "***"
 
 
 def _host_name() -> str:
@@ -143,10 +140,6 @@ def _merged(environ: Mapping[str, str], dotenv: Mapping[str, str]) -> dict[str, 
     return beneath | {name: _Value(text) for name, text in environ.items() if text}
 
 
-class _Hint(ValueError):
-    """A value is not allowed, and the message says what the user may have meant."""
-
-
 @dataclass(frozen=True)
 class _Variable:
     """A variable that Kronii knows."""
@@ -155,7 +148,7 @@ class _Variable:
     field: str
     #: What a value may be, for the message about one that is not.
     allowed: str
-    #: Returns the field's value; raises ValueError for a text that is not allowed, `_Hint` where a word more helps.
+    #: Returns the field's value; raises ValueError for a text that is not allowed, `Hint` where a word more helps.
     parse: Callable[[str], Any]
 
 
@@ -169,7 +162,7 @@ def _parsed(values: Mapping[str, _Value]) -> tuple[dict[str, Any], list[str]]:
         try:
             fields[variable.field] = variable.parse(value.text)
         except ValueError as error:
-            problems.append(_problem(name, value, variable, str(error) if isinstance(error, _Hint) else ""))
+            problems.append(_problem(name, value, variable, str(error) if isinstance(error, Hint) else ""))
     return fields, problems
 
 
@@ -208,7 +201,7 @@ def _integer(low: int, high: int) -> Callable[[str], int]:
 def _duration(low: float, high: float) -> Callable[[str], float]:
     def parse(text: str) -> float:
         if re.fullmatch(r"[0-9.]+", text.strip()):
-            raise _Hint(f"add the unit, as in {text.strip()}s")
+            raise Hint(f"add the unit, as in {text.strip()}s")
         seconds = parse_duration(text.strip())
         if not low <= seconds <= high:
             raise ValueError
@@ -222,7 +215,7 @@ def _choice(*words: str) -> Callable[[str], str]:
         word = text.strip().lower()
         if word not in words:
             raise (
-                _Hint(f"did you mean {near[0]}?") if (near := difflib.get_close_matches(word, words, 1)) else ValueError
+                Hint(f"did you mean {near[0]}?") if (near := difflib.get_close_matches(word, words, 1)) else ValueError
             )
         return word
 
@@ -253,101 +246,10 @@ def _ipv6(text: str) -> str:
     try:
         return str(ipaddress.IPv6Address(text))
     except ValueError:
-        raise _Hint("the port is METRICS_PORT's") from None
-
-
-# DATABASE_URL.  libpq's own words about a broken string quote parts of it, and any part may be the password; so they
-# are repeated only where nothing in the string looks like one.
-
-#: Keywords of a connection string whose values are secrets: libpq's ("Parameter Key Words"), and what people write
-#: instead of them (passwd, pwd, Passwort).
-_SECRET_KEY = r"(?:(?!passfile\b)\w*(?:pass|pwd|secret|token)\w*|scram_(?:client|server)_key)"  # noqa: S105 - a pattern
-_KEYWORDS = "host|hostaddr|port|dbname|user|passfile|connect_timeout|client_encoding|options|application_name|sslmode"
-_KEYWORD_FORM = re.compile(r"\s*[A-Za-z_]\w*\s*=")
-#: A quoted value, or all up to the next usual keyword: an unquoted password with a space must not show its second half.
-_KEYWORD_SECRET = re.compile(
-    rf"\b({_SECRET_KEY}\s*=\s*)(?:'(?:\\.|[^'\\])*'(?=\s|$)|.*?(?=\s+(?:{_KEYWORDS}|{_SECRET_KEY})\s*=|$))", re.I | re.S
-)
-#: From the first colon after the user to the last @: a password that ought to have been encoded may hold any sign.
-_URL_SECRET = re.compile(r"^(\s*(?:[A-Za-z][\w+.-]*://)?+[^:@]*:).*@", re.S)
-_QUERY_PAIR = re.compile(r"([?&])([^=&]*)=([^&]*)")
-#: In a string of neither form: whatever follows a word for a secret, and a URL wherever it begins.
-_LOOSE_SECRET = re.compile(rf"\b({_SECRET_KEY}\s*[=:]\s*)(?!\s*{re.escape(MASK)}).*", re.I | re.S)
-_LOOSE_URL = re.compile(r"(://[^:@]*:).*@", re.S)
-
-
-def masked(url: str) -> str:
-    """Return a connection string (URL or keywords, well formed or not) with `***` for every password in it."""
-    if _KEYWORD_FORM.match(url):
-        url = _KEYWORD_SECRET.sub(rf"\g<1>{MASK}", _LOOSE_URL.sub(rf"\g<1>{MASK}@", url))
-    else:
-        url = _QUERY_PAIR.sub(_mask_pair, _URL_SECRET.sub(rf"\g<1>{MASK}@", url))
-    return _LOOSE_SECRET.sub(rf"\g<1>{MASK}", url)
-
-
-def _mask_pair(pair: re.Match[str]) -> str:
-    secret = re.fullmatch(_SECRET_KEY, urllib.parse.unquote(pair[2]).strip(), re.I)
-    return f"{pair[1]}{pair[2]}={MASK}" if secret else pair[0]
-
-
-def _database_url(text: str) -> str:
-    if not text.strip():
-        raise ValueError
-    _refuse_dialect(text)
-    from psycopg import ProgrammingError
-    from psycopg.conninfo import conninfo_to_dict
-
-    try:
-        parts = conninfo_to_dict(text)
-    except (ProgrammingError, ValueError) as error:
-        raise _Hint(_libpq_words(text, str(error))) from None
-    _refuse_ports(str(parts.get("port") or ""))
-    _refuse_hosts(str(parts.get("host") or ""))
-    _refuse_words(parts)
-    return text
-
-
-def _refuse_hosts(hosts: str) -> None:
-    """Refuse what can't be a host: half of a password that holds an @, which libpq's next message would repeat."""
-    for host in hosts.split(","):
-        if not host.startswith(("/", "@")) and re.search(r"[\s@;=/?#'\"]", host):
-            raise _Hint("what it gives as host is none; in a URL, write @ and / in a password as %40 and %2F")
-
-
-def _refuse_words(parts: Mapping[str, Any]) -> None:
-    if "://" in str(parts.get("dbname") or ""):
-        raise _Hint("dbname is the name of a database alone")
-    mode = parts.get("sslmode")
-    if mode is not None and mode not in _SSL_MODES:
-        raise _Hint(f"sslmode must be one of {', '.join(_SSL_MODES)}")
-
-
-def _refuse_dialect(text: str) -> None:
-    if text.strip()[0] in "'\"":
-        raise _Hint("remove the quotation marks around it")
-    scheme, separator, _ = text.strip().partition("://")
-    if separator and "+" in scheme and scheme.split("+")[0].lower() in ("postgresql", "postgres"):
-        raise _Hint(f"that is SQLAlchemy's form: write postgresql:// for {scheme}://")
-    if separator and re.fullmatch(r"[\w.+-]+", scheme) and scheme not in ("postgresql", "postgres"):
-        raise _Hint(f"{scheme}:// is not PostgreSQL")
-
-
-def _libpq_words(text: str, words: str) -> str:
-    if _KEYWORD_FORM.match(text) and masked(text) != text:
-        return "in keywords, quote a value with spaces or signs, as in password='it\\'s'"
-    if masked(text) != text:
-        return "in a URL, write signs such as @ / : ? # % in a password as %40 %2F %3A %3F %23 %25"
-    return words.strip().splitlines()[0] if words.strip() else ""
-
-
-def _refuse_ports(ports: str) -> None:
-    for port in filter(None, ports.split(",")):
-        if not re.fullmatch(r"[0-9]{1,5}", port.strip()) or not 1 <= int(port) <= 65535:
-            raise _Hint("the port must be from 1 to 65535; in a URL, write / : @ in a password as %2F %3A %40")
+        raise Hint("the port is METRICS_PORT's") from None
 
 
 _DAY = 86400.0
-_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 _LOG_FORMATS = ("text", "logfmt", "json", "journal")
 
@@ -373,7 +275,7 @@ VARIABLES = {
     "DATABASE_URL": _Variable(
         "database_url",
         "a PostgreSQL URL (postgresql://user:password@host:5432/database) or keywords (host=… dbname=… user=…)",
-        _database_url,
+        parse_address,
     ),
     "WORKER_COUNT": _whole_number("worker_count", 1, 1000),
     "METRICS_PORT": _whole_number("metrics_port", 0, 65535),

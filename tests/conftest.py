@@ -17,7 +17,8 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from kronii import embedded, migrations
+from kronii import embedded
+from kronii.database import migrations
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ import pytest
 from fleet import Fleet, wait_until
 
 from kronii import embedded
-from kronii.binaries import Account, binaries, usable
+from kronii.embedded.binaries import Account, binaries, usable
 
 pytestmark = pytest.mark.slow
 

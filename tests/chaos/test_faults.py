@@ -22,7 +22,7 @@ import pytest
 from fleet import RARELY, Fleet, Instance, alive, overlaps, seconds, wait_until
 
 from kronii import embedded
-from kronii.binaries import Account, binaries, usable
+from kronii.embedded.binaries import Account, binaries, usable
 from tests.chaos import fleet as chaos
 from tests.chaos import network
 from tests.chaos.jobs import shell

@@ -11,14 +11,14 @@ from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool
 
 from kronii.clock import DatabaseClock
-from kronii.database import connect
+from kronii.database.connections import connect
+from kronii.database.registration import Holdings, Registered, register
+from kronii.database.session import Round, Session
+from kronii.database.store import Store
 from kronii.lease import Lease, Terms
 from kronii.model import Claim, Definition
-from kronii.registration import Holdings, Registered, register
 from kronii.schedule import schedule
-from kronii.session import Round, Session
 from kronii.settings import Settings
-from kronii.store import Store
 
 #: Practically never on its own: a test sets `next_run` itself.
 RARELY = "0 0 0 1 1 *"

@@ -13,8 +13,9 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 
-from kronii import migrations, reading
-from kronii.cli import main
+from kronii.commands import reading
+from kronii.commands.main import main
+from kronii.database import migrations
 from kronii.errors import ConfigError
 
 #: The original's statement, and the same without what kept its rows in order.

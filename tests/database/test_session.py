@@ -12,9 +12,9 @@ import psycopg
 import pytest
 
 from kronii.catchup import Closing
+from kronii.database.store import Ended, Store
 from kronii.errors import DatabaseUnavailable
 from kronii.model import Claim, Outcome, Result
-from kronii.store import Ended, Store
 
 Make = Callable[..., Any]
 

@@ -13,7 +13,7 @@ import pytest
 from kronii.actions import Host, execute
 from kronii.actions.run import Run
 from kronii.actions.sql import statement_key
-from kronii.database import connect
+from kronii.database.connections import connect
 from kronii.model import Claim, Outcome, Result, Sql, Trigger
 
 Make = Callable[..., Any]

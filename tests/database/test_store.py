@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from kronii import store as store_module
 from kronii.catchup import Closing, Skipped
+from kronii.database import store as store_module
+from kronii.database.store import FORGET_BATCH, HISTORY_LOCK, Ended, Store
 from kronii.errors import DatabaseError
 from kronii.model import Claim, Outcome, Result
-from kronii.store import FORGET_BATCH, HISTORY_LOCK, Ended, Store
 
 Make = Callable[..., Any]
 LATER = datetime(2100, 1, 1)

@@ -13,7 +13,7 @@ import pytest
 from fleet import Fleet
 from psycopg.conninfo import make_conninfo
 
-from kronii.cli import main
+from kronii.commands.main import main
 
 #: A command in this process: (exit status, stdout, stderr).
 Kronii = Callable[..., tuple[int, str, str]]

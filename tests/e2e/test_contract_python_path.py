@@ -11,7 +11,7 @@ import psycopg
 from fleet import ROOT, wait_until
 
 #: What an installed `kronii` script does: its own folder comes first in sys.path, not the working directory.
-SCRIPT = "import sys; sys.path[0] = '/usr/local/bin'; from kronii.cli import main; sys.exit(main({arguments!r}))"
+SCRIPT = "import sys; sys.path[0] = '/usr/local/bin'; from kronii.commands.main import main; sys.exit(main({arguments!r}))"
 
 
 def start(arguments: list[str], directory: Path, environ: dict[str, str]) -> subprocess.Popen[str]:

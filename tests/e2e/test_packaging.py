@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from fleet import ROOT
 
-from kronii import __version__, migrations
+from kronii import __version__
+from kronii.database import migrations
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def test_the_wheel_has_everything(wheel: Path) -> None:
     assert any("LICENSE" in name for name in names)
     assert {name.split("/")[0] for name in names} == {"kronii", f"kronii-{__version__}.dist-info"}
     assert "Requires-Dist: psycopg[binary,pool]" in metadata
-    assert "kronii = kronii.cli:main" in scripts
+    assert "kronii = kronii.commands.main:main" in scripts
 
 
 @pytest.mark.slow
@@ -50,7 +51,7 @@ def test_the_wheel_works_without_the_checkout(wheel: Path, tmp_path: Path, empty
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "DATABASE_URL": empty_database_url}
-    script = "import kronii, sys; from kronii.cli import main; print(kronii.__file__); sys.exit(main(['migrate']))"
+    script = "import kronii, sys; from kronii.commands.main import main; print(kronii.__file__); sys.exit(main(['migrate']))"
     done = subprocess.run(
         [sys.executable, "-c", script], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60
     )

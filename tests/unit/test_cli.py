@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from kronii import __version__, cli
+from kronii import __version__
+from kronii.commands import main as cli
 
 ROOT = Path(__file__).parents[2]
 JOBS = """
@@ -300,7 +301,7 @@ def test_run_without_a_database_names_both_ways_on(tmp_path: Path) -> None:
 def test_what_needs_no_database_does_not_wait_for_its_driver(tmp_path: Path, arguments: str) -> None:
     (tmp_path / "jobs.yaml").write_text(JOBS)
     program = (
-        "import sys\nfrom kronii.cli import main\n"
+        "import sys\nfrom kronii.commands.main import main\n"
         f"try: main({arguments})\nexcept SystemExit: pass\n"
         "print(sorted({'psycopg', 'psycopg_pool', 'prometheus_client'} & set(sys.modules)), file=sys.stderr)"
     )

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from kronii.database import connect
+from kronii.database.connections import connect
 from kronii.errors import ConfigError
 
 TEXT = "ü 日本 😀"

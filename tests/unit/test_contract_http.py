@@ -10,9 +10,9 @@ import pytest
 from prometheus_client import openmetrics, parser
 from prometheus_client.openmetrics import parser as openmetrics_parser
 
-from kronii.metrics import Metrics
 from kronii.model import Outcome
-from kronii.web import Web
+from kronii.web.metrics import Metrics
+from kronii.web.server import Web
 
 PUBLISHED = {
     "scheduler_jobs_total": "counter",

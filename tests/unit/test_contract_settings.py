@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from kronii.address import MASK
 from kronii.errors import ConfigError
-from kronii.settings import MASK, Settings
+from kronii.settings import Settings
 
 NOWHERE = Path("/nonexistent")
 

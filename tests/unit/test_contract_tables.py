@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kronii.cli import _print_table
+from kronii.commands.main import _print_table
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kronii import guard as module
-from kronii.guard import DEADLINE, FREE, GOODBYE, INSIDE, MARK, SLOTS, Board, Guard, end_work, watch
+from kronii.guard import process as module
+from kronii.guard.board import BACKEND, DEADLINE, FREE, GOODBYE, INSIDE, SLOTS, Board
+from kronii.guard.instance import MARK, Guard
+from kronii.guard.process import end_work, watch
 from kronii.lease import Terms
 
 TERMS = Terms(2.0)
@@ -81,7 +83,7 @@ def test_an_identity_is_read_as_it_was_said(identity: uuid.UUID, backend: int) -
     board, fd = Board.create(0)
     board.identify(str(identity), backend)
     assert board.identity == str(identity)
-    assert board.words[module.BACKEND] == backend
+    assert board.words[BACKEND] == backend
     os.close(fd)
 
 
@@ -282,7 +284,7 @@ def test_each_thread_has_a_slot_of_its_own(guard: Guard) -> None:
 def test_a_beat_says_until_when_and_for_whom(guard: Guard) -> None:
     identity = str(uuid.uuid4())
     guard.beat(1234.5, identity, 77)
-    assert (guard.board.deadline, guard.board.identity, guard.board.words[module.BACKEND]) == (1234.5, identity, 77)
+    assert (guard.board.deadline, guard.board.identity, guard.board.words[BACKEND]) == (1234.5, identity, 77)
 
 
 def test_a_clean_stop_ends_the_helper_quietly(guard: Guard) -> None:
@@ -311,7 +313,7 @@ def test_a_helper_that_died_is_replaced(guard: Guard) -> None:
 #: An instance with one job: it says its helper's and its job's process ids.  The helper says whom it would report dead.
 INSTANCE = """
 import os, subprocess, sys, time, uuid
-from kronii.guard import MARK, Guard
+from kronii.guard.instance import MARK, Guard
 from kronii.lease import Terms
 mark = str(uuid.uuid4())
 guard = Guard(Terms(2.0), "", mark, 1)
@@ -383,11 +385,11 @@ def test_the_death_is_said_until_it_is_heard(board: Board, monkeypatch: pytest.M
         said.append((url, identity, backend))
         return len(said) == 3
 
-    monkeypatch.setattr("kronii.lastwords.say", say)
+    monkeypatch.setattr("kronii.guard.lastwords.say", say)
     module.speak("url", board, time.monotonic() + 20.0)
     assert said == [("url", str(uuid.UUID(int=9)), 5)] * 3
 
 
 def test_in_the_end_it_gives_up(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kronii.lastwords.say", lambda *words: False)
+    monkeypatch.setattr("kronii.guard.lastwords.say", lambda *words: False)
     module.speak("url", board, time.monotonic() + 0.05)

@@ -18,8 +18,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from kronii import __version__, logs
-from kronii.metrics import RUN_BUCKETS, Histogram, Metrics
 from kronii.model import Outcome
+from kronii.web.metrics import RUN_BUCKETS, Histogram, Metrics
 
 #: A name that no job can have; whatever a label holds is escaped.
 ODD = 'odd "name"\\\n'

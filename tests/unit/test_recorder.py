@@ -10,13 +10,13 @@ from typing import cast
 
 import pytest
 
-from kronii import recorder as module
 from kronii.catchup import Closing, Skipped
 from kronii.clock import DatabaseClock
+from kronii.database.store import Ended, Store
 from kronii.errors import DatabaseError, DatabaseUnavailable
+from kronii.instance import recorder as module
+from kronii.instance.recorder import BATCH, UNSTORABLE, Recorded, Recorder
 from kronii.model import Claim, Outcome, Result, Retries
-from kronii.recorder import BATCH, UNSTORABLE, Recorded, Recorder
-from kronii.store import Ended, Store
 
 MakeClaim = Callable[..., Claim]
 WAIT = 20.0

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from kronii.catchup import Closing
+from kronii.database.store import Ended
+from kronii.instance.recorder import Recorded
+from kronii.instance.report import BOUND, RunReport
 from kronii.model import Claim, Outcome, Result
-from kronii.recorder import Recorded
-from kronii.report import BOUND, RunReport
-from kronii.store import Ended
 
 MakeClaim = Callable[..., Claim]
 

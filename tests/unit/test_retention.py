@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import pytest
 
-from kronii import retention
+from kronii.database.store import Store
 from kronii.errors import DatabaseError, DatabaseUnavailable
-from kronii.retention import LOOK, PAUSE, Retention
-from kronii.store import Store
+from kronii.instance import retention
+from kronii.instance.retention import LOOK, PAUSE, Retention
 
 
 class History:

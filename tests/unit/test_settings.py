@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kronii.address import MASK, masked
 from kronii.errors import ConfigError
-from kronii.settings import MASK, VARIABLES, Settings, masked, read_dotenv
+from kronii.settings import VARIABLES, Settings, read_dotenv
 
 NOWHERE = Path("/nonexistent")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kronii import systemd
+from kronii.instance import systemd
 
 
 @pytest.fixture(params=["path", "abstract"])

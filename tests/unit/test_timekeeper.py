@@ -10,9 +10,9 @@ from collections.abc import Callable
 import pytest
 
 from kronii.actions.run import Run
+from kronii.instance.timekeeper import KILL_AFTER, Timekeeper
 from kronii.lease import Lease, Terms
 from kronii.model import Claim, Outcome
-from kronii.timekeeper import KILL_AFTER, Timekeeper
 
 MakeClaim = Callable[..., Claim]
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from kronii import wakeup
-from kronii.wakeup import Wakeup
+from kronii.instance import wakeup
+from kronii.instance.wakeup import Wakeup
 
 #: Seconds that no test waits: it returns when the bell rings.
 LONG = 20.0

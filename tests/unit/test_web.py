@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from kronii import web
 from kronii.errors import ConfigError
-from kronii.metrics import Metrics
-from kronii.web import THREADS, Web
+from kronii.web import server as web
+from kronii.web.metrics import Metrics
+from kronii.web.server import THREADS, Web
 
 WAIT = 20.0
 

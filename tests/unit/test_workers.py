@@ -10,12 +10,12 @@ from typing import Any, cast
 
 import pytest
 
-from kronii import workers as module
 from kronii.actions import Host, Run
-from kronii.guard import Guard
+from kronii.guard.instance import Guard
+from kronii.instance import workers as module
+from kronii.instance.workers import Workers
 from kronii.lease import Lease, Terms
 from kronii.model import Claim, Outcome, Result
-from kronii.workers import Workers
 
 MakeClaim = Callable[..., Claim]
 WAIT = 20.0

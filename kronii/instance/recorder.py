@@ -17,10 +17,10 @@ from datetime import datetime
 
 from kronii.catchup import Closing, close
 from kronii.clock import DatabaseClock
+from kronii.database.store import Ended, Store
 from kronii.errors import DatabaseError, DatabaseUnavailable
 from kronii.logs import Log
 from kronii.model import Claim, Outcome, Result
-from kronii.store import Ended, Store
 
 log = Log("kronii.recorder")
 

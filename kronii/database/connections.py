@@ -9,65 +9,24 @@ session lock means nothing, is refused.
 from __future__ import annotations
 
 import contextlib
-import importlib.resources
 import os
-import re
 import socket
 import time
 import weakref
 from collections.abc import Iterator, Mapping
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from kronii.errors import ConfigError, DatabaseError, DatabaseUnavailable
-from kronii.settings import masked
+from kronii.address import masked
+from kronii.database.errors import border
+from kronii.errors import ConfigError, DatabaseUnavailable
 
 Connection = psycopg.Connection[Any]
 
-#: SQLSTATE classes and codes after which trying again may help: connection, resources, operator intervention, read-only
-#: server, serialization and deadlock, lock not available (PostgreSQL manual, appendix A).
-TRANSIENT = ("08", "53", "57", "58", "25006", "40", "55P03", "XX000")
 #: Seconds, beside the network's, that a server may take for the first statements of a session.
 HANDSHAKE = 5.0
-
-
-def sql_directory() -> Path:
-    """The folder of SQL files: inside an installed package, or `sql/` beside the package in a checkout."""
-    packaged = Path(str(importlib.resources.files("kronii"))) / "_sql"
-    return packaged if packaged.is_dir() else Path(__file__).resolve().parent.parent / "sql"
-
-
-@cache
-def queries() -> Mapping[str, bytes]:
-    """The named statements of `sql/queries.sql`; the name is the name of the method that runs it."""
-    text = (sql_directory() / "queries.sql").read_text("utf-8")
-    parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)[1:]
-    return {name: body.strip().rstrip(";").encode() for name, body in zip(parts[::2], parts[1::2], strict=True)}
-
-
-@contextlib.contextmanager
-def border() -> Iterator[None]:
-    """Turn the driver's errors into `DatabaseUnavailable` (trying again may help) or `DatabaseError` (it won't)."""
-    try:
-        yield
-    except psycopg.Error as error:
-        raise converted(error) from error
-    except UnicodeEncodeError as error:  # half a surrogate pair, which no text of the database can hold
-        raise DatabaseError(str(error)) from error
-
-
-def converted(error: psycopg.Error) -> DatabaseError | DatabaseUnavailable:
-    """The Kronii error for a driver error; its text is the server's own sentence."""
-    state = error.sqlstate or ""
-    text = error.diag.message_primary or " ".join(str(error).split()) or type(error).__name__
-    lost = not state and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
-    if lost or state.startswith(TRANSIENT):
-        return DatabaseUnavailable(text)
-    return DatabaseError(f"{text} (SQLSTATE {state or 'none'})")
 
 
 #: Who waits for an answer, and until which monotonic second: a stopped backend sends none, and no limit of the server or

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from kronii import migrations
-from kronii.database import Connection, border, queries
+from kronii.database import migrations
+from kronii.database.connections import Connection
+from kronii.database.errors import border
+from kronii.database.queries import queries
 from kronii.model import Definition
 
 #: From this many changed rows on, the planner is told at once rather than by the next autovacuum.

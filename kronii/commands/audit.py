@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from kronii.database import Connection, border
-from kronii.reading import raw_rows
+from kronii.commands.reading import raw_rows
+from kronii.database.connections import Connection
+from kronii.database.errors import border
 from kronii.schedule import schedule
 
 #: A tick that waits for longer than this many seconds is overdue.

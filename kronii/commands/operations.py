@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kronii.database import Connection, border, queries
+from kronii.commands.reading import raw_rows, rows
+from kronii.database.connections import Connection
+from kronii.database.errors import border
+from kronii.database.queries import queries
 from kronii.errors import AlreadyRunning, NotFound
-from kronii.reading import raw_rows, rows
 from kronii.schedule import Schedule, schedule
 
 #: Stands in `jobs.pause_reason` unless something else is said.

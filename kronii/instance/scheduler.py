@@ -20,20 +20,20 @@ from dataclasses import dataclass
 from kronii.actions.run import Run
 from kronii.catchup import Closing, plan
 from kronii.clock import DatabaseClock
+from kronii.database.registration import Holdings
+from kronii.database.session import Round, Session
 from kronii.durations import format_duration
 from kronii.errors import ConfigError, DatabaseError, DatabaseUnavailable
-from kronii.guard import Guard
+from kronii.guard.instance import Guard
+from kronii.instance.recorder import Recorded, Recorder
+from kronii.instance.report import RunReport
+from kronii.instance.sweeper import Sweeper
+from kronii.instance.timekeeper import Timekeeper
+from kronii.instance.wakeup import Wakeup
+from kronii.instance.workers import Workers
 from kronii.logs import Log
-from kronii.metrics import Metrics
 from kronii.model import Claim, Outcome, PythonCall, Result
-from kronii.recorder import Recorded, Recorder
-from kronii.registration import Holdings
-from kronii.report import RunReport
-from kronii.session import Round, Session
-from kronii.sweeper import Sweeper
-from kronii.timekeeper import Timekeeper
-from kronii.wakeup import Wakeup
-from kronii.workers import Workers
+from kronii.web.metrics import Metrics
 
 log = Log("kronii.scheduler")
 

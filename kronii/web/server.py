@@ -20,7 +20,7 @@ from prometheus_client import make_wsgi_app
 
 from kronii.errors import ConfigError
 from kronii.logs import Log
-from kronii.metrics import Metrics
+from kronii.web.metrics import Metrics
 
 log = Log("kronii.web")
 

@@ -21,33 +21,35 @@ from types import FrameType
 import psycopg
 from psycopg_pool import ConnectionPool
 
-from kronii import __version__, database, definitions, forks, logs, migrations, systemd
+from kronii import __version__, definitions, forks, logs
 from kronii.actions import Host
 from kronii.actions.output import share_streams
 from kronii.actions.run import Run
 from kronii.clock import DatabaseClock
-from kronii.database import PLANS, Connection, connect, prepare
+from kronii.database import connections, migrations
+from kronii.database.connections import PLANS, Connection, connect, prepare
+from kronii.database.registration import Holdings, Registered, register
+from kronii.database.session import Session
+from kronii.database.store import Store
 from kronii.definitions import Loaded
 from kronii.durations import format_duration
 from kronii.errors import ConfigError, DatabaseUnavailable, KroniiError
-from kronii.guard import MARK, Guard
+from kronii.guard.instance import MARK, Guard
+from kronii.instance import systemd
+from kronii.instance.recorder import Recorder
+from kronii.instance.report import RunReport
+from kronii.instance.retention import Retention
+from kronii.instance.scheduler import Parts, Scheduler
+from kronii.instance.sweeper import Sweeper
+from kronii.instance.timekeeper import KILL_AFTER, Timekeeper
+from kronii.instance.wakeup import Wakeup
+from kronii.instance.workers import Workers
 from kronii.lease import Lease, Terms
 from kronii.logs import Log
-from kronii.metrics import Metrics
 from kronii.model import Outcome
-from kronii.recorder import Recorder
-from kronii.registration import Holdings, Registered, register
-from kronii.report import RunReport
-from kronii.retention import Retention
-from kronii.scheduler import Parts, Scheduler
-from kronii.session import Session
 from kronii.settings import Settings
-from kronii.store import Store
-from kronii.sweeper import Sweeper
-from kronii.timekeeper import KILL_AFTER, Timekeeper
-from kronii.wakeup import Wakeup
-from kronii.web import Web
-from kronii.workers import Workers
+from kronii.web.metrics import Metrics
+from kronii.web.server import Web
 
 log = Log("kronii.service")
 
@@ -99,7 +101,7 @@ class Service:
         self.guard = Guard(self.lease.terms, url, mark, settings.worker_count)
         self.pool: ConnectionPool[Connection] = ConnectionPool(
             url, min_size=1, max_size=POOL, open=False, timeout=POOL_PATIENCE, reconnect_timeout=POOL_PATIENCE, name="kronii", configure=self._prepare,
-            kwargs={"autocommit": True, "application_name": f"kronii {settings.node} pool"[:63], **database.primary(url)}, max_idle=60.0,
+            kwargs={"autocommit": True, "application_name": f"kronii {settings.node} pool"[:63], **connections.primary(url)}, max_idle=60.0,
         )  # fmt: skip
         self.store = Store(self.pool, settings.node)
         self.session = Session(settings, self.lease, self.clock, lambda: bool(self.workers.runs))
@@ -160,7 +162,7 @@ class Service:
             log.warning(warning)
         self.web.start()
         self.guard.start()
-        forks.let_go(self.guard.let_go, database.let_go)
+        forks.let_go(self.guard.let_go, connections.let_go)
         self._catch_signals()
         self.timekeeper.start()
         self.recorder.start()

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from kronii.actions import Host, execute
 from kronii.actions.run import Run
-from kronii.guard import Guard
+from kronii.guard.instance import Guard
 from kronii.lease import Lease
 from kronii.logs import Log
 from kronii.model import Claim, Outcome, Result

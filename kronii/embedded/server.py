@@ -6,7 +6,7 @@
 The state directory holds three locks, `url` (while the server is ready), `pids`, `log`, and `server/` with the data:
 
 - `users` is held by every user through a descriptor that survives `exec`, but is not handed on to children.
-- `keeper` is held by the keeper (`kronii.keeper`) while it lives.
+- `keeper` is held by the keeper (`kronii.embedded.keeper`) while it lives.
 - `starting` lets one user at a time look whether a keeper lives, and start one.
 
 Never used where DATABASE_URL is set, nor made for production.
@@ -30,11 +30,9 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
-from kronii.binaries import Account
-from kronii.errors import ConfigError, DatabaseUnavailable, KroniiError
-from kronii.forks import die_with_parent
-from kronii.keeper import LOOK, NAME, START_WITHIN, STOP_WITHIN, open_lock, try_lock
-from kronii.settings import read_dotenv
+from kronii.embedded.binaries import Account
+from kronii.embedded.keeper import LOOK, NAME, START_WITHIN, STOP_WITHIN, open_lock, try_lock
+from kronii.errors import ConfigError, DatabaseUnavailable
 
 #: Settings of the shared server; the rest is PostgreSQL's default, durable commits included.
 SHARED = {"max_connections": "200"}
@@ -146,9 +144,9 @@ class Server:
         (self.directory / "url").unlink(missing_ok=True)
         words = [str(self.directory.resolve()), str(self.linger), "1" if self.ephemeral else "0"]
         with _log(self.directory / "log") as log, subprocess.Popen(
-            [sys.executable, "-m", "kronii.keeper", *words, *(f"{name}={value}" for name, value in self.settings.items())],
+            [sys.executable, "-m", "kronii.embedded.keeper", *words, *(f"{name}={value}" for name, value in self.settings.items())],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True,
-            cwd=Path(__file__).resolve().parent.parent,
+            cwd=Path(__file__).resolve().parents[2],
         ) as keeper:  # fmt: skip
             complaint = keeper.communicate()[0].strip()
         if complaint:
@@ -232,40 +230,3 @@ def _log(path: Path) -> BinaryIO:
     """The log of the keeper and postgres, begun anew when it has grown."""
     too_long = path.exists() and path.stat().st_size > LOG_LIMIT
     return open(path, "wb" if too_long else "ab")
-
-
-def main(command: list[str]) -> int:
-    """Become `command`, with DATABASE_URL set: the given one, or that of the shared embedded server.
-
-    Returns:
-        an exit status if it comes to nothing.
-    """
-    parent = os.getppid()
-    try:
-        environment = _environment()
-        if "MAKELEVEL" in os.environ:  # a killed make takes us along, as a make that is told to stop does
-            die_with_parent(signal.SIGTERM, parent)
-    except KroniiError as error:
-        print(f"kronii: {error}", file=sys.stderr)
-        return error.exit_status
-    except KeyboardInterrupt:
-        return 130
-    return os.execve(command[0], command, environment)
-
-
-def _environment() -> dict[str, str]:
-    """Ours, with DATABASE_URL and without what only the launcher needs."""
-    environment = {name: value for name, value in os.environ.items() if name != "KRONII_PG_BIN"}
-    if not (os.environ.get("DATABASE_URL") or read_dotenv(Path(".env")).get("DATABASE_URL")):
-        shared = Server(shared_directory(), SHARED, linger=LINGER)
-        environment["DATABASE_URL"] = shared.start()
-        os.set_inheritable(shared.users or 0, True)
-        print(
-            f"kronii: embedded PostgreSQL in {shared.directory}; DATABASE_URL={environment['DATABASE_URL']}",
-            file=sys.stderr,
-        )
-    return environment
-
-
-if __name__ == "__main__":
-    sys.exit(main([sys.executable, "-m", "kronii", "run", *sys.argv[1:]]))

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
-from kronii.binaries import Account, binaries, usable
+from kronii.embedded.binaries import Account, binaries, usable
 from kronii.errors import DatabaseUnavailable, KroniiError
 from kronii.forks import die_with_parent
 
@@ -242,7 +242,7 @@ def _complain(error: Exception, out: IO[str]) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """`python -m kronii.keeper STATE LINGER EPHEMERAL [NAME=VALUE...]`.
+    """`python -m kronii.embedded.keeper STATE LINGER EPHEMERAL [NAME=VALUE...]`.
 
     Stdout ends once postgres is ready, or says why not.
     """

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import psycopg
 
-from kronii.database import Connection, border, sql_directory
+from kronii.database.connections import Connection
+from kronii.database.errors import border
+from kronii.database.queries import sql_directory
 from kronii.errors import ConfigError, DatabaseError
 
 #: Key of the transaction lock under which migrations and registrations happen ("kronii" as bytes, as a bigint).

@@ -22,7 +22,7 @@ from kronii import __version__
 from kronii.errors import ConfigError, DurationError, KroniiError, NotFound, ScheduleError, UsageError
 
 if TYPE_CHECKING:
-    from kronii.database import Connection
+    from kronii.database.connections import Connection
     from kronii.schedule import Schedule
     from kronii.settings import Settings
 
@@ -227,7 +227,7 @@ def run(options: argparse.Namespace) -> int:
     _heed_signals()
     settings = _settings()
     _import_from_here()
-    from kronii import service
+    from kronii.instance import service
 
     return service.run(settings)
 
@@ -355,7 +355,7 @@ def _iso(moment: datetime) -> str:
 
 def list_jobs(options: argparse.Namespace) -> int:
     """`kronii list`."""
-    from kronii import reading
+    from kronii.commands import reading
 
     with _reader() as connection:
         jobs = reading.list_jobs(connection, options.retired)
@@ -365,7 +365,7 @@ def list_jobs(options: argparse.Namespace) -> int:
 
 def history(options: argparse.Namespace) -> int:
     """`kronii history`."""
-    from kronii import reading
+    from kronii.commands import reading
 
     with _reader() as connection:
         runs = reading.list_runs(connection, options.job, options.outcome, options.since, options.limit)
@@ -386,7 +386,7 @@ def history(options: argparse.Namespace) -> int:
 
 def logs_of_run(options: argparse.Namespace) -> int:
     """`kronii logs`."""
-    from kronii import reading
+    from kronii.commands import reading
 
     with _reader() as connection:
         output = reading.run_output(connection, options.run)
@@ -399,7 +399,7 @@ def logs_of_run(options: argparse.Namespace) -> int:
 
 def trigger_job(options: argparse.Namespace) -> int:
     """`kronii trigger`."""
-    from kronii import operations
+    from kronii.commands import operations
 
     with _reader() as connection:
         asked = operations.trigger(connection, options.job)
@@ -415,7 +415,7 @@ def trigger_job(options: argparse.Namespace) -> int:
 
 def pause_jobs(options: argparse.Namespace) -> int:
     """`kronii pause`."""
-    from kronii import operations
+    from kronii.commands import operations
 
     with _reader() as connection:
         for name in operations.pause(connection, options.jobs):
@@ -425,7 +425,7 @@ def pause_jobs(options: argparse.Namespace) -> int:
 
 def resume_jobs(options: argparse.Namespace) -> int:
     """`kronii resume`."""
-    from kronii import operations
+    from kronii.commands import operations
 
     with _reader() as connection:
         resumed = operations.resume(connection, options.jobs)
@@ -436,7 +436,7 @@ def resume_jobs(options: argparse.Namespace) -> int:
 
 def nodes(options: argparse.Namespace) -> int:
     """`kronii nodes`."""
-    from kronii import reading
+    from kronii.commands import reading
 
     with _reader() as connection:
         found = reading.rows(connection, "list_nodes", {})
@@ -453,7 +453,7 @@ def nodes(options: argparse.Namespace) -> int:
 
 def audit_ticks(options: argparse.Namespace) -> int:
     """`kronii audit`: 0 if every tick has its one outcome, 1 otherwise."""
-    from kronii import audit
+    from kronii.commands import audit
 
     with _reader() as connection:
         found = audit.audit(connection, options.since)
@@ -472,7 +472,7 @@ def audit_ticks(options: argparse.Namespace) -> int:
 
 def doctor(options: argparse.Namespace) -> int:
     """`kronii doctor`: 0 without problems (warnings are none); otherwise the exit status of the first."""
-    from kronii.doctor import Grade, examine
+    from kronii.commands.doctor import Grade, examine
 
     checks = list(examine(_settings()))
     if options.json:
@@ -486,8 +486,8 @@ def doctor(options: argparse.Namespace) -> int:
 
 def migrate_schema(options: argparse.Namespace) -> int:
     """`kronii migrate`."""
-    from kronii import migrations
-    from kronii.database import connect
+    from kronii.database import migrations
+    from kronii.database.connections import connect
 
     with connect(_database_url(_settings()), "kronii migrate", {}, 10.0) as connection:
         if options.check:
@@ -533,7 +533,7 @@ def _database_url(settings: Settings) -> str:
 
 
 def _reader() -> Connection:
-    from kronii import reading
+    from kronii.commands import reading
 
     return reading.reader(_database_url(_settings()))
 

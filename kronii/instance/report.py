@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from kronii.durations import format_duration
+from kronii.instance.recorder import Recorded
 from kronii.logs import Log
 from kronii.model import Outcome
-from kronii.recorder import Recorded
 
 log = Log("kronii.runs")
 

@@ -19,11 +19,13 @@ import psycopg
 
 from kronii import __version__
 from kronii.clock import DatabaseClock
-from kronii.database import PLANS, Connection, border, connect, patience, queries
+from kronii.database.connections import PLANS, Connection, connect, patience
+from kronii.database.errors import border
+from kronii.database.queries import queries
+from kronii.database.registration import Holdings, refresh
 from kronii.errors import DatabaseUnavailable
 from kronii.lease import Lease
 from kronii.model import Claim, Trigger
-from kronii.registration import Holdings, refresh
 from kronii.settings import Settings
 
 #: Seconds for which a job whose lock is held elsewhere is passed over: doubled each time, from the first to the second.

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import threading
 
+from kronii.database.store import Store
 from kronii.errors import DatabaseError, DatabaseUnavailable
 from kronii.lease import Lease
 from kronii.logs import Log
-from kronii.store import Store
 
 log = Log("kronii.sweeper")
 

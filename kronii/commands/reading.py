@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from kronii import migrations
-from kronii.database import Connection, border, connect, queries
+from kronii.database import migrations
+from kronii.database.connections import Connection, connect
+from kronii.database.errors import border
+from kronii.database.queries import queries
 from kronii.errors import ConfigError, NotFound
 
 #: Seconds that a command waits for an unanswering network, and for one statement.

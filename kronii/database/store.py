@@ -13,7 +13,9 @@ from datetime import datetime
 from psycopg_pool import ConnectionPool
 
 from kronii.catchup import Closing
-from kronii.database import Connection, border, patience, queries
+from kronii.database.connections import Connection, patience
+from kronii.database.errors import border
+from kronii.database.queries import queries
 from kronii.model import Claim, Outcome, Result
 
 #: Seconds that a session of the pool is waited for before it is cut: beyond its statements' own limit.

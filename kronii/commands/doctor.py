@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from kronii import definitions, migrations
-from kronii.database import Connection, border, connect
+from kronii import definitions
+from kronii.address import masked
+from kronii.database import migrations
+from kronii.database.connections import Connection, connect
+from kronii.database.errors import border
 from kronii.errors import ConfigError, DatabaseUnavailable, KroniiError
-from kronii.settings import Settings, masked
+from kronii.settings import Settings
 
 #: PostgreSQL's oldest version that Kronii works with.
 OLDEST = 13

@@ -8,9 +8,9 @@ from __future__ import annotations
 import random
 import threading
 
+from kronii.database.store import Store
 from kronii.errors import DatabaseError, DatabaseUnavailable
 from kronii.logs import Log
-from kronii.store import Store
 
 log = Log("kronii.retention")
 

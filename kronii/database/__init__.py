@@ -1,0 +1,1 @@
+"""PostgreSQL: how sessions are opened, what they are asked, and what is true only under a lock."""

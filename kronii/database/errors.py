@@ -1,0 +1,36 @@
+"""The border with the driver: its errors become Kronii's in one place."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import psycopg
+
+from kronii.errors import DatabaseError, DatabaseUnavailable
+
+#: SQLSTATE classes and codes after which trying again may help: connection, resources, operator intervention, read-only
+#: server, serialization and deadlock, lock not available (PostgreSQL manual, appendix A).
+TRANSIENT = ("08", "53", "57", "58", "25006", "40", "55P03", "XX000")
+
+@contextlib.contextmanager
+def border() -> Iterator[None]:
+    """Turn the driver's errors into `DatabaseUnavailable` (trying again may help) or `DatabaseError` (it won't)."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise converted(error) from error
+    except UnicodeEncodeError as error:  # half a surrogate pair, which no text of the database can hold
+        raise DatabaseError(str(error)) from error
+
+
+def converted(error: psycopg.Error) -> DatabaseError | DatabaseUnavailable:
+    """The Kronii error for a driver error; its text is the server's own sentence."""
+    state = error.sqlstate or ""
+    text = error.diag.message_primary or " ".join(str(error).split()) or type(error).__name__
+    lost = not state and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    if lost or state.startswith(TRANSIENT):
+        return DatabaseUnavailable(text)
+    return DatabaseError(f"{text} (SQLSTATE {state or 'none'})")
+
+

@@ -1,0 +1,1 @@
+"""One `kronii run`: the loop, its threads, and their start and end."""
