@@ -1,4 +1,6 @@
-"""`python -m bench [NAME…]`: measure, print the table, write JSON to `bench/results/`.  Exit status 1 if a bar is missed."""
+"""`python -m bench [NAME…]`: measure, print the table, write JSON to `bench/results/`.  Exit status
+1 if a bar is missed.
+"""
 
 from __future__ import annotations
 
@@ -50,15 +52,26 @@ def main(words: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "python -m bench", description="Benchmarks of Kronii; KRONII_BENCH_DATABASE_URL: on that server."
+        "python -m bench",
+        description="Benchmarks of Kronii; KRONII_BENCH_DATABASE_URL: on that server.",
     )
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", choices=[*ORDER, []], help=f"rows, of: {', '.join(ORDER)}; default all"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        choices=[*ORDER, []],
+        help=f"rows, of: {', '.join(ORDER)}; default all",
     )
-    parser.add_argument("--quick", action="store_true", help="one short round of each, on smaller tables")
+    parser.add_argument(
+        "--quick", action="store_true", help="one short round of each, on smaller tables"
+    )
     parser.add_argument("--seconds", type=int, help="of a measured window (default 10; quick 4)")
-    parser.add_argument("--rounds", type=int, help="of each row; the median counts (default 3; quick 1)")
-    parser.add_argument("--history", type=int, default=Options.history, help="runs in the history of `history`")
+    parser.add_argument(
+        "--rounds", type=int, help="of each row; the median counts (default 3; quick 1)"
+    )
+    parser.add_argument(
+        "--history", type=int, default=Options.history, help="runs in the history of `history`"
+    )
     return parser
 
 

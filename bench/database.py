@@ -53,7 +53,10 @@ class Database:
     def commits(self) -> int:
         """Transactions in this database, ours among them."""
         return int(
-            self.value("SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()")
+            self.value(
+                "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname ="
+                " current_database()"
+            )
         )
 
 

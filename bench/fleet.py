@@ -34,7 +34,9 @@ class Jobs:
     def write(self) -> list[str]:
         """Its lines of a jobs file (JSON is YAML)."""
         body = json.dumps({"cron": self.cron, "catch_up": self.catch_up, **self.action})[1:]
-        return [f'  - {{"name": "{self.prefix}-{number:06}", {body}' for number in range(self.count)]
+        return [
+            f'  - {{"name": "{self.prefix}-{number:06}", {body}' for number in range(self.count)
+        ]
 
 
 @dataclass
@@ -50,7 +52,11 @@ class Fleet:
     @property
     def stamps(self) -> list[tuple[float, float]]:
         """(tick, start) of every function that `bench.work:stamp` saw, in Unix seconds."""
-        return [pair for path in self.folder.glob("stamps/*.json") for pair in json.loads(path.read_text("utf-8"))]
+        return [
+            pair
+            for path in self.folder.glob("stamps/*.json")
+            for pair in json.loads(path.read_text("utf-8"))
+        ]
 
     def write(self, *jobs: Jobs) -> None:
         """Write the jobs file."""
@@ -77,22 +83,33 @@ class Fleet:
     def _environment(self, node: str) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("KRONII_")}
         return kept | {
-            "PYTHONPATH": str(ROOT), "DATABASE_URL": self.database.url, "METRICS_PORT": "0", "KRONII_LOG_LEVEL": "warning",
-            "KRONII_JOBS_FILE": str(self.folder / "jobs.yaml"), "KRONII_NODE": node, "WORKER_COUNT": str(self.workers),
-            "KRONII_TEST_STAMPS": str(self.folder / "stamps"), **self.environment,
-        }  # fmt: skip
+            "PYTHONPATH": str(ROOT),
+            "DATABASE_URL": self.database.url,
+            "METRICS_PORT": "0",
+            "KRONII_LOG_LEVEL": "warning",
+            "KRONII_JOBS_FILE": str(self.folder / "jobs.yaml"),
+            "KRONII_NODE": node,
+            "WORKER_COUNT": str(self.workers),
+            "KRONII_TEST_STAMPS": str(self.folder / "stamps"),
+            **self.environment,
+        }
 
     def wait_connected(self, count: int, seconds: float = 120.0) -> None:
         """Wait until so many instances have registered and hold a session."""
         wanted = "SELECT to_regclass('nodes') IS NOT NULL"
         self.wait(
-            lambda: self.database.value(wanted) and self.database.value("SELECT count(*) FROM nodes") >= count,
+            lambda: (
+                self.database.value(wanted)
+                and self.database.value("SELECT count(*) FROM nodes") >= count
+            ),
             seconds,
             "connected",
         )
 
     def wait(self, done: Callable[[], object], seconds: float, what: str) -> None:
-        """Look every 5 ms until `done`; raises RuntimeError with the log if an instance ends or the time is over."""
+        """Look every 5 ms until `done`; raises RuntimeError with the log if an instance ends or the
+        time is over.
+        """
         deadline = time.monotonic() + seconds
         while not done():
             ended = [process for process in self.processes if process.poll() is not None]
@@ -138,7 +155,9 @@ class Fleet:
         self.start()
         self.wait_connected(1)
         self.stop()
-        self.database.execute("UPDATE jobs SET next_run = now() + INTERVAL '1 day', attempt = 0, missed = 0")
+        self.database.execute(
+            "UPDATE jobs SET next_run = now() + INTERVAL '1 day', attempt = 0, missed = 0"
+        )
         self.database.execute("TRUNCATE runs")
         self.database.execute("VACUUM ANALYZE jobs")
 

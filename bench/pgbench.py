@@ -1,7 +1,8 @@
 """The ceiling: pgbench runs Kronii's own statements, as fast as PostgreSQL takes them.
 
-One script: claim so many ticks, finish them, free their locks; three round trips, two commits.  The statements are those
-of `sql/queries.sql`; only what Kronii computes between claim and finish (the outcome, the next tick) is computed in the claim's answer.
+One script: claim so many ticks, finish them, free their locks; three round trips, two commits.  The
+statements are those of `sql/queries.sql`; only what Kronii computes between claim and finish (the
+outcome, the next tick) is computed in the claim's answer.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ _OWNER = f"'{OWNER}'::uuid"
 _NONE = "'{}'::uuid[]"
 #: An instance that is connected: only such a one claims.
 NODE = f"""
-INSERT INTO nodes (id, name, pid, host, version, workers, backend_pid, started_at, ready_at, lease_until)
+INSERT INTO nodes (id, name, pid, host, version, workers, backend_pid, started_at,
+                   ready_at, lease_until)
 SELECT {_OWNER}, 'pgbench', 0, '', '', 0, 0, now(), now(), now() + INTERVAL '1 day'
 """
 
@@ -47,7 +49,9 @@ def program() -> Path:
 
 
 def ceiling(database: Database, seconds: int) -> float:
-    """The most ticks a second; every job is overdue by an hour, and due again once it is finished."""
+    """The most ticks a second; every job is overdue by an hour, and due again once it is
+    finished.
+    """
     database.execute(NODE)
     try:
         return max(_ticks_a_second(database, clients, seconds) for clients in CLIENTS)
@@ -67,7 +71,11 @@ def _ticks_a_second(database: Database, clients: int, seconds: int) -> float:
             f"--jobs={min(2, clients)}",
             f"--time={seconds}",
         ]
-        ran = subprocess.run([program(), *words, f"--file={script.name}", database.url], capture_output=True, text=True)
+        ran = subprocess.run(
+            [program(), *words, f"--file={script.name}", database.url],
+            capture_output=True,
+            text=True,
+        )
     if ran.returncode or "aborted" in ran.stderr:
         raise RuntimeError(f"pgbench: {ran.stderr[-2000:]}")
     return float(database.value("SELECT count(*) FROM runs WHERE outcome = 'success'")) / seconds
@@ -77,37 +85,62 @@ def overdue(database: Database) -> None:
     """Every job has been due for an hour; no history, fresh statistics."""
     database.execute("TRUNCATE runs")
     database.execute(
-        "UPDATE jobs SET owner = NULL, status = 'pending', attempt = 0, missed = 0, retry_at = NULL,"
-        " next_run = date_trunc('second', clock_timestamp() AT TIME ZONE 'UTC') - INTERVAL '1 h'"
+        "UPDATE jobs SET owner = NULL, status = 'pending', attempt = 0, missed = 0, retry_at ="
+        " NULL, next_run = date_trunc('second', clock_timestamp() AT TIME ZONE 'UTC') - INTERVAL"
+        " '1 h'"
     )
     database.execute("VACUUM ANALYZE jobs")
 
 
 def _script() -> str:
-    return ";\n".join([_claim() + " \\gset", _finish(), _unlock(), ""]).replace(" \\gset;", " \\gset")
+    return ";\n".join([_claim() + " \\gset", _finish(), _unlock(), ""]).replace(
+        " \\gset;", " \\gset"
+    )
 
 
 def _claim() -> str:
     """The claim, its answer gathered into arrays."""
     head, _, answer = _named("claim").rpartition("\n)\nSELECT")
     head = _filled(
-        head, id=_OWNER, node="'pgbench'", version="9e18::bigint", passed=_NONE, seats=str(BATCH), fresh=str(BATCH)
+        head,
+        id=_OWNER,
+        node="'pgbench'",
+        version="9e18::bigint",
+        deferred=_NONE,
+        seats=str(BATCH),
+        fresh=str(BATCH),
     )
     gathered = {
-        "ids": "id", "keys": "lock_key", "runs": "run_id", "triggers": "trigger", "ticks": "scheduled_for",
+        "ids": "id",
+        "keys": "lock_key",
+        "runs": "run_id",
+        "triggers": "trigger",
+        "ticks": "scheduled_for",
         "nexts": "scheduled_for + INTERVAL '1 s'",
-    }  # fmt: skip
-    columns = ", ".join(f"COALESCE(array_agg({value}), '{{}}') AS {name}" for name, value in gathered.items())
-    return f"{head}\n), answer AS (\nSELECT{answer}\n)\nSELECT {columns} FROM answer WHERE run_id IS NOT NULL"
+    }
+    columns = ", ".join(
+        f"COALESCE(array_agg({value}), '{{}}') AS {name}" for name, value in gathered.items()
+    )
+    return (
+        f"{head}\n), answer AS (\nSELECT{answer}\n)\nSELECT {columns} FROM answer WHERE run_id IS"
+        " NOT NULL"
+    )
 
 
 def _finish() -> str:
     """The finish of all of them as a success."""
     same = "array_fill({}, ARRAY[cardinality(:runs::bigint[])])"
     constant = {
-        "owners": _OWNER, "outcomes": "'success'::text", "codes": "NULL::int", "errors": "NULL::text", "outputs": "NULL::text",
-        "ages": "0::float8", "delays": "NULL::float8", "overs": "true", "missed": "0",
-    }  # fmt: skip
+        "owners": _OWNER,
+        "outcomes": "'success'::text",
+        "codes": "NULL::int",
+        "errors": "NULL::text",
+        "outputs": "NULL::text",
+        "ages": "0::float8",
+        "delays": "NULL::float8",
+        "settled": "true",
+        "missed": "0",
+    }
     values = {name: same.format(value) for name, value in constant.items()}
     values |= {name: f":{name}" for name in ("ids", "runs", "triggers", "ticks", "nexts")} | {
         "shown": ":ticks",

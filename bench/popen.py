@@ -1,4 +1,6 @@
-"""A bare loop: `python -m bench.popen THREADS SECONDS COMMAND…` prints how many commands a second it ran."""
+"""A bare loop: `python -m bench.popen THREADS SECONDS COMMAND…` prints how many commands a second
+it ran.
+"""
 
 from __future__ import annotations
 

@@ -33,10 +33,15 @@ def descendants(pid: int) -> set[int]:
 
 
 def cpu_seconds(pids: Iterable[int], with_ended: bool = True) -> float:
-    """Processor seconds that processes and their descendants have used, those that ended among them."""
+    """Processor seconds that processes and their descendants have used, those that ended among
+    them.
+    """
     family = set().union(*(descendants(pid) for pid in pids))
     places = (11, 12, 13, 14) if with_ended else (11, 12)
-    return sum(int(fields[place]) for pid in family if (fields := _fields(pid)) for place in places) / _TICK
+    return (
+        sum(int(fields[place]) for pid in family if (fields := _fields(pid)) for place in places)
+        / _TICK
+    )
 
 
 def rss_mb(pid: int) -> float:

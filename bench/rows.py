@@ -13,7 +13,8 @@ from bench.database import Server
 class Options:
     """How long and how large to measure."""
 
-    #: Seconds of a measured window; of the sustained one of `throughput` the bar's two minutes unless `quick`.
+    #: Seconds of a measured window; of the sustained one of `throughput` the bar's two minutes
+    #: unless `quick`.
     seconds: int = 10
     rounds: int = 3
     #: Short windows, one round, smaller tables: to see that everything works.
@@ -53,7 +54,10 @@ class Figure:
 
 
 #: The run's check of itself: part of every row that runs ticks.
-SOUND = (Figure("lost", "ticks", most=0, worst=True), Figure("doubled", "ticks", most=0, worst=True))
+SOUND = (
+    Figure("lost", "ticks", most=0, worst=True),
+    Figure("doubled", "ticks", most=0, worst=True),
+)
 
 Measure = Callable[[Server, Options], Mapping[str, float]]
 

@@ -1,4 +1,6 @@
-"""What grows with the number of jobs and of runs, and what must not: idling, starting, claiming, history; and the end."""
+"""What grows with the number of jobs and of runs, and what must not: idling, starting, claiming,
+history; and the end.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +31,16 @@ WORKERS = 5
 BESIDE = 1000
 
 
-# -- idle -------------------------------------------------------------------------------------------------------------
+# -- idle ------------------------------------------------------------------------------------------
 
 
 def _idle_figures() -> tuple[Figure, ...]:
     found: list[Figure] = []
     for size in ("1,000", "100,000"):
-        found += [Figure(f"statements/s, {size} jobs", most=2), Figure(f"CPU, {size} jobs", "% of a core", most=0.5)]
+        found += [
+            Figure(f"statements/s, {size} jobs", most=2),
+            Figure(f"CPU, {size} jobs", "% of a core", most=0.5),
+        ]
         found += [
             Figure(f"memory, {size} jobs", "MB", most=80 if size == "1,000" else None),
             Figure(f"connections, {size} jobs", most=4),
@@ -70,7 +75,8 @@ def _idle(server: Server, instances: Fleet, seconds: int) -> tuple[dict[str, flo
     statements = _statements(server, before)
     memory = instances.rss()
     connections = database.value(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'kronii%%'"
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND"
+        " application_name LIKE 'kronii%%'"
     )
     instances.stop()
     figures = {
@@ -89,21 +95,28 @@ def _place(server: Server) -> int:
 def _statements(server: Server, place: int) -> list[str]:
     """The statements executed since the log was so long, each as its beginning."""
     if server.log is None:
-        raise RuntimeError("statements can be counted on a server of our own only: unset DATABASE_URL")
+        raise RuntimeError(
+            "statements can be counted on a server of our own only: unset DATABASE_URL"
+        )
     with server.log.open("rb") as log:
         log.seek(place)
         text = log.read().decode("utf-8", "replace")
-    return re.findall(r"duration: [\d.]+ ms  (?:execute [^:]*|statement): (?:--.*\s+)*([^\n]{1,60})", text)
+    return re.findall(
+        r"duration: [\d.]+ ms  (?:execute [^:]*|statement): (?:--.*\s+)*([^\n]{1,60})", text
+    )
 
 
-# -- start and end ----------------------------------------------------------------------------------------------------
+# -- start and end ---------------------------------------------------------------------------------
 
 
 @row(
-    "start", "from the process's start to its first session: file loaded, checked, registered",
-    Figure("10,000 jobs, first", "s", most=3), Figure("10,000 jobs, unchanged", "s", most=2),
-    Figure("100,000 jobs, first", "s", most=20), Figure("100,000 jobs, unchanged", "s", most=12),
-)  # fmt: skip
+    "start",
+    "from the process's start to its first session: file loaded, checked, registered",
+    Figure("10,000 jobs, first", "s", most=3),
+    Figure("10,000 jobs, unchanged", "s", most=2),
+    Figure("100,000 jobs, first", "s", most=20),
+    Figure("100,000 jobs, unchanged", "s", most=12),
+)
 def start(server: Server, options: Options) -> Mapping[str, float]:
     """Different expressions, as files have them: 600 of them among the jobs."""
     found = {}
@@ -111,7 +124,11 @@ def start(server: Server, options: Options) -> Mapping[str, float]:
         with fresh(server) as database, fleet(database, WORKERS) as instances:
             instances.write(
                 *(
-                    Jobs(size // 600 + 1, cron=f"{n % 60} {n % 59} {n // 60} 1 1 *", prefix=f"s{n:03}")
+                    Jobs(
+                        size // 600 + 1,
+                        cron=f"{n % 60} {n % 59} {n // 60} 1 1 *",
+                        prefix=f"s{n:03}",
+                    )
                     for n in range(600)
                 )
             )
@@ -124,7 +141,11 @@ def start(server: Server, options: Options) -> Mapping[str, float]:
     return found
 
 
-@row("drain", "TERM with nothing running, to the end of the process", Figure("ended after", "ms", most=200))
+@row(
+    "drain",
+    "TERM with nothing running, to the end of the process",
+    Figure("ended after", "ms", most=200),
+)
 def drain(server: Server, options: Options) -> Mapping[str, float]:
     """Five times in a round."""
     took = []
@@ -138,27 +159,38 @@ def drain(server: Server, options: Options) -> Mapping[str, float]:
     return {"ended after": statistics.median(took)}
 
 
-# -- the due query ----------------------------------------------------------------------------------------------------
+# -- the due query ---------------------------------------------------------------------------------
 
 
 @row(
-    "due", "the claim and the look ahead with 1,000,000 jobs, 10 due",
-    Figure("1,000 jobs", "ms"), Figure("1,000,000 jobs", "ms", most=2), Figure("look ahead", "ms"), Figure("flat: million to thousand", "x", most=2),
-)  # fmt: skip
+    "due",
+    "the claim and the look ahead with 1,000,000 jobs, 10 due",
+    Figure("1,000 jobs", "ms"),
+    Figure("1,000,000 jobs", "ms", most=2),
+    Figure("look ahead", "ms"),
+    Figure("flat: million to thousand", "x", most=2),
+)
 def due(server: Server, options: Options) -> Mapping[str, float]:
-    """Kronii's own statement with its own session settings, rolled back each time; the round trip is in it."""
+    """Kronii's own statement with its own session settings, rolled back each time; the round trip
+    is in it.
+    """
     sizes = (1_000, 100_000 if options.quick else 1_000_000)
     with fresh(server) as database:
         few, many = (_due(database, size) for size in sizes)
     return {
-        "1,000 jobs": few["claim"], "1,000,000 jobs": many["claim"], "look ahead": many["horizon"],
+        "1,000 jobs": few["claim"],
+        "1,000,000 jobs": many["claim"],
+        "look ahead": many["horizon"],
         "flat: million to thousand": many["claim"] / few["claim"],
-    }  # fmt: skip
+    }
 
 
 def _due(database: Database, size: int) -> dict[str, float]:
     with connect(
-        database.url, "kronii bench", {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}, 5.0
+        database.url,
+        "kronii bench",
+        {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"},
+        5.0,
     ) as connection:
         migrations.migrate(connection)
         _fill(database, size)
@@ -169,8 +201,9 @@ def _fill(database: Database, size: int) -> None:
     """So many jobs, ten of them due since this moment, the others over the coming day."""
     database.execute("TRUNCATE jobs")
     database.execute(
-        "INSERT INTO jobs (name, cron, next_run, digest) SELECT 'job-' || n, '* * * * * *', clock_timestamp() AT TIME ZONE 'UTC'"
-        f" + CASE WHEN n <= 10 THEN INTERVAL '0' ELSE INTERVAL '1 h' + n % 86400 * INTERVAL '1 s' END, 'x' FROM generate_series(1, {size}) AS n"
+        "INSERT INTO jobs (name, cron, next_run, digest) SELECT 'job-' || n, '* * * * * *',"
+        " clock_timestamp() AT TIME ZONE 'UTC' + CASE WHEN n <= 10 THEN INTERVAL '0' ELSE INTERVAL"
+        f" '1 h' + n % 86400 * INTERVAL '1 s' END, 'x' FROM generate_series(1, {size}) AS n"
     )
     database.execute("VACUUM ANALYZE jobs")
 
@@ -179,7 +212,14 @@ def claim_times(connection: Any, rounds: int = 200) -> dict[str, float]:
     """Median milliseconds of the claim and of the horizon."""
     node = pgbench.OWNER
     connection.execute(pgbench.NODE)
-    values = {"id": node, "node": "bench", "version": 2**62, "passed": [], "seats": 128, "fresh": 96}
+    values = {
+        "id": node,
+        "node": "bench",
+        "version": 2**62,
+        "passed": [],
+        "seats": 128,
+        "fresh": 96,
+    }
     took: dict[str, list[float]] = {"claim": [], "horizon": []}
     for _ in range(rounds):
         for name in took:
@@ -195,15 +235,23 @@ def claim_times(connection: Any, rounds: int = 200) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in took.items()}
 
 
-# -- history ----------------------------------------------------------------------------------------------------------
+# -- history ---------------------------------------------------------------------------------------
 
 
 @row(
-    "history", "nothing slower for a long history, and its retention keeps up",
-    Figure("claim, none", "ms"), Figure("claim, full", "ms"), Figure("p50 at 1,000/s, none", "ms"), Figure("p50 at 1,000/s, full", "ms"),
-    Figure("p99 at 1,000/s, full", "ms", most=120), Figure("history of a job", "ms"), Figure("full to none: p50", "x", most=1.5), *SOUND,
-    Figure("deleted", "runs/s", least=10_000), Figure("p99 beside the deletion", "ms", most=120),
-)  # fmt: skip
+    "history",
+    "nothing slower for a long history, and its retention keeps up",
+    Figure("claim, none", "ms"),
+    Figure("claim, full", "ms"),
+    Figure("p50 at 1,000/s, none", "ms"),
+    Figure("p50 at 1,000/s, full", "ms"),
+    Figure("p99 at 1,000/s, full", "ms", most=120),
+    Figure("history of a job", "ms"),
+    Figure("full to none: p50", "x", most=1.5),
+    *SOUND,
+    Figure("deleted", "runs/s", least=10_000),
+    Figure("p99 beside the deletion", "ms", most=120),
+)
 def history(server: Server, options: Options) -> Mapping[str, float]:
     """1,000 jobs a second with no history, with a full one, and while it is being deleted."""
     with fresh(server) as database, fleet(database, 128) as instances:
@@ -219,11 +267,18 @@ def history(server: Server, options: Options) -> Mapping[str, float]:
         seen = window.measure(instances, first, 3, max(2, options.seconds - 3))
         beside = began(instances.stamps, seen)
     return {
-        "claim, none": none["claim"], "claim, full": full["claim"], "p50 at 1,000/s, none": none["p50"], "p50 at 1,000/s, full": full["p50"],
-        "p99 at 1,000/s, full": full["p99"], "history of a job": full["read"], "full to none: p50": full["p50"] / none["p50"],
-        "lost": none["lost"] + full["lost"] + seen.lost, "doubled": none["doubled"] + full["doubled"] + seen.doubled + seen.bad,
-        "deleted": deleted, "p99 beside the deletion": beside[1],
-    }  # fmt: skip
+        "claim, none": none["claim"],
+        "claim, full": full["claim"],
+        "p50 at 1,000/s, none": none["p50"],
+        "p50 at 1,000/s, full": full["p50"],
+        "p99 at 1,000/s, full": full["p99"],
+        "history of a job": full["read"],
+        "full to none: p50": full["p50"] / none["p50"],
+        "lost": none["lost"] + full["lost"] + seen.lost,
+        "doubled": none["doubled"] + full["doubled"] + seen.doubled + seen.bad,
+        "deleted": deleted,
+        "p99 beside the deletion": beside[1],
+    }
 
 
 def _beside(instances: Fleet, seconds: int) -> dict[str, float]:
@@ -232,16 +287,23 @@ def _beside(instances: Fleet, seconds: int) -> dict[str, float]:
     p50, p99 = began(instances.stamps, seen)
     database = instances.database
     database.execute(
-        "UPDATE jobs SET next_run = clock_timestamp() AT TIME ZONE 'UTC' + CASE WHEN name <= 'job-000009' THEN INTERVAL '0' ELSE INTERVAL '1 d' END"
+        "UPDATE jobs SET next_run = clock_timestamp() AT TIME ZONE 'UTC' + CASE WHEN name <="
+        " 'job-000009' THEN INTERVAL '0' ELSE INTERVAL '1 d' END"
     )
     with connect(
-        database.url, "kronii bench", {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}, 5.0
+        database.url,
+        "kronii bench",
+        {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"},
+        5.0,
     ) as connection:
         times = claim_times(connection, 50)
-    database.execute("UPDATE jobs SET next_run = clock_timestamp() AT TIME ZONE 'UTC' + INTERVAL '1 d'")
+    database.execute(
+        "UPDATE jobs SET next_run = clock_timestamp() AT TIME ZONE 'UTC' + INTERVAL '1 d'"
+    )
     began_at = time.perf_counter()
     database.rows(
-        "SELECT * FROM runs WHERE job_id = (SELECT id FROM jobs WHERE name = 'job-000500') ORDER BY id DESC LIMIT 50"
+        "SELECT * FROM runs WHERE job_id = (SELECT id FROM jobs WHERE name = 'job-000500') ORDER BY"
+        " id DESC LIMIT 50"
     )
     read = 1000 * (time.perf_counter() - began_at)
     return {
@@ -255,7 +317,9 @@ def _beside(instances: Fleet, seconds: int) -> dict[str, float]:
 
 
 def fill_history(database: Database, count: int) -> None:
-    """Finished runs of the jobs, older than the default retention, in the order of time; new ones come behind them."""
+    """Finished runs of the jobs, older than the default retention, in the order of time; new ones
+    come behind them.
+    """
     database.execute("TRUNCATE runs")
     database.execute(_FILL.format(count=count))
     database.execute(f"SELECT setval('runs_id_seq', {count})")
@@ -263,16 +327,20 @@ def fill_history(database: Database, count: int) -> None:
 
 
 _FILL = """
-INSERT INTO runs (id, job_id, scheduled_for, attempt, trigger, node, started_at, finished_at, outcome)
+INSERT INTO runs (id, job_id, scheduled_for, attempt, trigger, node, started_at,
+                  finished_at, outcome)
 SELECT n, ids[1 + n % cardinality(ids)], at, 1, 'schedule', 'node-0', at, at, 'success'
   FROM (SELECT array_agg(id) AS ids FROM jobs) AS jobs, generate_series(1, {count}) AS n,
-       LATERAL (SELECT now() AT TIME ZONE 'UTC' - INTERVAL '60 d' + n * INTERVAL '1 ms' AS at) AS moment
+       LATERAL (SELECT now() AT TIME ZONE 'UTC' - INTERVAL '60 d' + n * INTERVAL '1 ms' AS at)
+       AS moment
 """
 
 
 def _retention(database: Database, seconds: int) -> float:
     """Runs a second that Kronii's own retention deletes, with its own pauses."""
-    pool = ConnectionPool(database.url, min_size=1, max_size=1, open=True, kwargs={"autocommit": True})
+    pool = ConnectionPool(
+        database.url, min_size=1, max_size=1, open=True, kwargs={"autocommit": True}
+    )
     with pool:
         retention = Retention(Store(pool, "bench"), 30 * 86400.0)
         old = "SELECT count(*) FROM runs WHERE finished_at < now() - INTERVAL '30 d'"

@@ -1,10 +1,12 @@
-"""A small simulation of many instances on one PostgreSQL: `python -m bench.scaling` prints the tables of docs/scaling.md.
+"""A small simulation of many instances on one PostgreSQL: `python -m bench.scaling` prints the
+tables of docs/scaling.md.
 
-    due ticks ──▶ claim (server core, commit) ──▶ instance (its interpreter) ──▶ finish (server core, commit)
+    due ticks ─▶ claim (server core, commit) ─▶ instance (its lock) ─▶ finish (server core, commit)
                     ▲ walks past what others have locked        │ seats are free again: next claim
 
-The costs are what `python -m bench` and EXPLAIN (ANALYZE) measure; everything else follows from them.  What it does not know: contention
-inside the server for WAL insertion, buffers and the lock table's partitions, and the reach of checkpoints.  So it is an upper bound.
+The costs are what `python -m bench` and EXPLAIN (ANALYZE) measure; everything else follows from
+them.  What it does not know: contention inside the server for WAL insertion, buffers and the lock
+table's partitions, and the reach of checkpoints.  So it is an upper bound.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from dataclasses import dataclass, field
 class Costs:
     """In seconds, of a tick unless it says otherwise."""
 
-    #: Of one claim or finish, whatever its size, and of waiting for a commit to be on disk and for the network.
+    #: Of one claim or finish, whatever its size, and of waiting for a commit to be on disk and for
+    #: the network.
     statement: float = 300e-6
     commit: float = 500e-6
     claim: float = 20e-6
@@ -65,7 +68,9 @@ class Outcome:
 
 
 class Simulation:
-    """So many jobs due every second, all at its beginning, on so many instances with so many seats."""
+    """So many jobs due every second, all at its beginning, on so many instances with so many
+    seats.
+    """
 
     def __init__(self, instances: int, seats: int, jobs: int, cores: int, costs: Costs) -> None:
         self.costs, self.jobs = costs, jobs
@@ -89,7 +94,9 @@ class Simulation:
                 break
             getattr(self, f"_{what}")(now, instance, count, tick)
         p50, p99 = self._percentile(0.5), self._percentile(0.99)
-        return Outcome(1000 * p50, 1000 * p99, self.server.busy / seconds, not self.due and p99 < 1.0)
+        return Outcome(
+            1000 * p50, 1000 * p99, self.server.busy / seconds, not self.due and p99 < 1.0
+        )
 
     def _at(self, moment: float, what: str, instance: int, count: int, tick: float) -> None:
         heapq.heappush(self._events, (moment, next(self._order), what, instance, count, tick))
@@ -111,7 +118,9 @@ class Simulation:
         self.seats[instance] -= count
         self.waiting[instance] = False
         costs = self.costs
-        done = self.server.serve(now, costs.statement + count * costs.claim + self.locked * costs.past)
+        done = self.server.serve(
+            now, costs.statement + count * costs.claim + self.locked * costs.past
+        )
         self.locked += count
         self._at(done + costs.commit, "claimed", instance, count, tick)
 
@@ -119,7 +128,9 @@ class Simulation:
         self.locked -= count
         self.waiting[instance] = True
         self.late.append((now - tick, count))
-        self.interpreter[instance] = max(now, self.interpreter[instance]) + count * self.costs.interpreter
+        self.interpreter[instance] = (
+            max(now, self.interpreter[instance]) + count * self.costs.interpreter
+        )
         self._at(self.interpreter[instance], "ran", instance, count, tick)
         self._look(now, instance)
 
@@ -155,21 +166,27 @@ def main() -> None:
     parser.add_argument("--seats", type=int, default=512, help="WORKER_COUNT of each instance")
     seats, costs = parser.parse_args().seats, Costs()
     print(
-        f"{'cores':>6} {'instances':>10} {'jobs/s':>9} {'server cores busy':>18} {'WAL MB/s':>9} {'locks':>8} {'sessions':>9}"
+        f"{'cores':>6} {'instances':>10} {'jobs/s':>9} {'server cores busy':>18} {'WAL MB/s':>9}"
+        f" {'locks':>8} {'sessions':>9}"
     )
     for cores in (2, 8, 32):
         for instances in (1, 3, 10, 30):
             rate = most(instances, seats, cores, costs)
             busy = Simulation(instances, seats, rate, cores, costs).run(4).cores
             print(
-                f"{cores:>6} {instances:>10} {rate:>9,} {busy:>18.1f} {rate * costs.wal / 1e6:>9.1f} {instances * seats:>8,} {3 * instances:>9}"
+                f"{cores:>6} {instances:>10} {rate:>9,} {busy:>18.1f}"
+                f" {rate * costs.wal / 1e6:>9.1f} {instances * seats:>8,} {3 * instances:>9}"
             )
-    print(f"\n{'jobs/s':>7} {'instances':>10} {'p50 ms':>8} {'p99 ms':>8} {'server cores busy':>18}   (8 cores)")
+    print(
+        f"\n{'jobs/s':>7} {'instances':>10} {'p50 ms':>8} {'p99 ms':>8} {'server cores busy':>18}  "
+        " (8 cores)"
+    )
     for jobs in (100, 1_000, 10_000, 50_000):
         for instances in (1, 3, 10, 30):
             seen = Simulation(instances, seats, jobs, 8, costs).run(4)
             print(
-                f"{jobs:>7,} {instances:>10} {seen.p50:>8.1f} {seen.p99:>8.1f} {seen.cores:>18.2f}{'' if seen.keeps_up else '   does not keep up'}"
+                f"{jobs:>7,} {instances:>10} {seen.p50:>8.1f} {seen.p99:>8.1f}"
+                f" {seen.cores:>18.2f}{'' if seen.keeps_up else '   does not keep up'}"
             )
 
 

@@ -1,4 +1,6 @@
-"""The results, for people and for programs; `python -m bench.table FILE…` turns JSON into the table of docs/performance.md."""
+"""The results, for people and for programs; `python -m bench.table FILE…` turns JSON into the table
+of docs/performance.md.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 
 def lines(row: Row, rounds: Sequence[Mapping[str, float]]) -> list[str]:
-    """A row as a few lines: each figure, its spread over the rounds, its bar, and whether it passed."""
+    """A row as a few lines: each figure, its spread over the rounds, its bar, and whether it
+    passed.
+    """
     shown = [f"{row.name}: {row.title}"]
     for figure in row.figures:
         values = [found[figure.name] for found in rounds if figure.name in found]
@@ -26,14 +30,18 @@ def lines(row: Row, rounds: Sequence[Mapping[str, float]]) -> list[str]:
             verdict = {True: "pass", False: "FAIL", None: ""}[figure.passes(value)]
             spread = f"{_number(min(values))} to {_number(max(values))}" if len(values) > 1 else ""
             shown.append(
-                f"  {figure.name:<34} {_number(value):>9} {figure.unit:<12} {figure.bar:<10} {verdict:<5} {spread}".rstrip()
+                f"  {figure.name:<34} {_number(value):>9} {figure.unit:<12} {figure.bar:<10}"
+                f" {verdict:<5} {spread}".rstrip()
             )
     return shown
 
 
 def passed(row: Row, rounds: Sequence[Mapping[str, float]]) -> bool:
     """True if no figure misses its bar."""
-    found = [(figure, [each[figure.name] for each in rounds if figure.name in each]) for figure in row.figures]
+    found = [
+        (figure, [each[figure.name] for each in rounds if figure.name in each])
+        for figure in row.figures
+    ]
     return all(figure.passes(figure.of(values)) is not False for figure, values in found if values)
 
 
@@ -41,12 +49,19 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.3g}"
 
 
-def write(results: Mapping[str, Mapping[str, Any]], about: Mapping[str, Any], folder: Path = RESULTS) -> Path:
+def write(
+    results: Mapping[str, Mapping[str, Any]], about: Mapping[str, Any], folder: Path = RESULTS
+) -> Path:
     """One JSON document in the results' folder, named by the time."""
     folder.mkdir(parents=True, exist_ok=True)
     now = datetime.datetime.now(datetime.UTC)
     path = folder / f"{now:%Y%m%dT%H%M%SZ}.json"
-    document = {"at": now.isoformat(timespec="seconds"), "machine": machine(), **about, "rows": results}
+    document = {
+        "at": now.isoformat(timespec="seconds"),
+        "machine": machine(),
+        **about,
+        "rows": results,
+    }
     path.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
     return path
 
@@ -93,7 +108,8 @@ def markdown(documents: Sequence[Mapping[str, Any]]) -> list[str]:
         for place, (figure, found) in enumerate(row.get("figures", {}).items()):
             verdict = {True: "met", False: "missed", None: ""}[found["passed"]]
             shown.append(
-                f"| {'' if place else name} | {figure} | {_number(found['value'])} {found['unit']} | {found['bar']} | {verdict} |"
+                f"| {'' if place else name} | {figure} | {_number(found['value'])} {found['unit']}"
+                f" | {found['bar']} | {verdict} |"
             )
     return shown
 

@@ -1,4 +1,6 @@
-"""How many runs a second: of no-op functions, on one and three instances, beside PostgreSQL's own limit; of commands."""
+"""How many runs a second: of no-op functions, on one and three instances, beside PostgreSQL's own
+limit; of commands.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +23,22 @@ SUSTAINED = 120
 
 
 @row(
-    "throughput", "no-op python jobs all due every second, one instance",
-    Figure("jobs/s sustained", least=JOBS * 0.99), *SOUND, Figure("p99 late", "ms"), Figure("jobs/s at most"), Figure("pgbench jobs/s"),
-    Figure("share of pgbench", "%", least=50), Figure("Kronii CPU", "us/job"), Figure("PostgreSQL CPU", "us/job"), Figure("WAL", "bytes/job"),
-)  # fmt: skip
+    "throughput",
+    "no-op python jobs all due every second, one instance",
+    Figure("jobs/s sustained", least=JOBS * 0.99),
+    *SOUND,
+    Figure("p99 late", "ms"),
+    Figure("jobs/s at most"),
+    Figure("pgbench jobs/s"),
+    Figure("share of pgbench", "%", least=50),
+    Figure("Kronii CPU", "us/job"),
+    Figure("PostgreSQL CPU", "us/job"),
+    Figure("WAL", "bytes/job"),
+)
 def throughput(server: Server, options: Options) -> Mapping[str, float]:
-    """The ceiling, then what one instance takes from a backlog, then two minutes at the bar's rate."""
+    """The ceiling, then what one instance takes from a backlog, then two minutes at the bar's
+    rate.
+    """
     with fresh(server) as database, fleet(database, WORKERS) as instances:
         instances.register(Jobs(JOBS))
         ceiling = pgbench.ceiling(database, 3 if options.quick else options.seconds)
@@ -41,10 +53,17 @@ def throughput(server: Server, options: Options) -> Mapping[str, float]:
 
 
 @row(
-    "throughput-three", "the same, three instances",
-    Figure("jobs/s sustained", least=JOBS * 0.99), *SOUND, Figure("p99 late", "ms"), Figure("jobs/s at most"), Figure("one instance jobs/s"),
-    Figure("three to one", "%", least=100), Figure("Kronii CPU", "us/job"), Figure("PostgreSQL CPU", "us/job"),
-)  # fmt: skip
+    "throughput-three",
+    "the same, three instances",
+    Figure("jobs/s sustained", least=JOBS * 0.99),
+    *SOUND,
+    Figure("p99 late", "ms"),
+    Figure("jobs/s at most"),
+    Figure("one instance jobs/s"),
+    Figure("three to one", "%", least=100),
+    Figure("Kronii CPU", "us/job"),
+    Figure("PostgreSQL CPU", "us/job"),
+)
 def throughput_three(server: Server, options: Options) -> Mapping[str, float]:
     """What one and what three instances take from a backlog, then two minutes at the bar's rate."""
     with fresh(server) as database, fleet(database, WORKERS) as instances:
@@ -60,30 +79,48 @@ def throughput_three(server: Server, options: Options) -> Mapping[str, float]:
 
 
 @row(
-    "commands", "command jobs (/bin/true), beside a bare Popen loop with as many threads",
-    Figure("jobs/s"), Figure("Popen loop /s"), Figure("share of Popen", "%", least=80), *SOUND,
-)  # fmt: skip
+    "commands",
+    "command jobs (/bin/true), beside a bare Popen loop with as many threads",
+    Figure("jobs/s"),
+    Figure("Popen loop /s"),
+    Figure("share of Popen", "%", least=80),
+    *SOUND,
+)
 def commands(server: Server, options: Options) -> Mapping[str, float]:
-    """The loop before and after, and Kronii between, so that a machine that grows slower or faster favours nobody."""
+    """The loop before and after, and Kronii between, so that a machine that grows slower or faster
+    favours nobody.
+    """
     with fresh(server) as database, fleet(database, COMMANDS) as instances:
         instances.register(Jobs(JOBS, {"command": list(COMMAND)}))
         loops = [popen_loop(options.seconds / 2)]
         most = saturation(instances, 1, options.seconds)
         loops.append(popen_loop(options.seconds / 2))
     bare = sum(loops) / 2
-    return {"jobs/s": most["rate"], "Popen loop /s": bare, "share of Popen": 100 * most["rate"] / bare} | _faults(most)
+    return {
+        "jobs/s": most["rate"],
+        "Popen loop /s": bare,
+        "share of Popen": 100 * most["rate"] / bare,
+    } | _faults(most)
 
 
 def steady(instances: Fleet, count: int, options: Options) -> dict[str, float]:
     """All jobs due every second for as long as the bar asks."""
     _calm(instances.database)
-    seconds = options.seconds if options.quick or options.seconds < 10 else max(SUSTAINED, options.seconds)
+    seconds = (
+        options.seconds
+        if options.quick or options.seconds < 10
+        else max(SUSTAINED, options.seconds)
+    )
     found = window.every_second(instances, count, 3, seconds)
     return {
-        "jobs/s sustained": found.rate, "lost": found.lost, "doubled": found.doubled + found.bad, "p99 late": found.p99,
-        "Kronii CPU": 1e6 * found.kronii_cpu / max(1.0, found.rate), "PostgreSQL CPU": 1e6 * found.postgres_cpu / max(1.0, found.rate),
+        "jobs/s sustained": found.rate,
+        "lost": found.lost,
+        "doubled": found.doubled + found.bad,
+        "p99 late": found.p99,
+        "Kronii CPU": 1e6 * found.kronii_cpu / max(1.0, found.rate),
+        "PostgreSQL CPU": 1e6 * found.postgres_cpu / max(1.0, found.rate),
         "WAL": found.wal,
-    }  # fmt: skip
+    }
 
 
 def _calm(database: Database) -> None:
@@ -101,7 +138,10 @@ def saturation(instances: Fleet, count: int, seconds: int, warm_up: int = 3) -> 
     instances.wait_connected(count)
     pgbench.overdue(database)
     time.sleep(warm_up)
-    finished = "SELECT count(*), extract(epoch FROM clock_timestamp())::float8 FROM runs WHERE outcome = 'success'"
+    finished = (
+        "SELECT count(*), extract(epoch FROM clock_timestamp())::float8 FROM runs WHERE outcome ="
+        " 'success'"
+    )
     before = database.rows(finished)[0]
     time.sleep(seconds)
     after = database.rows(finished)[0]
@@ -110,11 +150,14 @@ def saturation(instances: Fleet, count: int, seconds: int, warm_up: int = 3) -> 
 
 
 def _gaps(database: Database) -> dict[str, float]:
-    """Of each job the ticks between its first and its last: each has to be there, once, as a success."""
+    """Of each job the ticks between its first and its last: each has to be there, once, as a
+    success.
+    """
     row = database.rows(
-        "SELECT COALESCE(sum(span - different), 0)::float8, COALESCE(sum(runs - different + bad), 0)::float8 FROM (SELECT count(*) AS runs,"
-        " count(DISTINCT scheduled_for) AS different, count(*) FILTER (WHERE outcome <> 'success') AS bad,"
-        " extract(epoch FROM max(scheduled_for) - min(scheduled_for)) + 1 AS span FROM runs GROUP BY job_id) AS jobs"
+        "SELECT COALESCE(sum(span - different), 0)::float8, COALESCE(sum(runs - different + bad),"
+        " 0)::float8 FROM (SELECT count(*) AS runs, count(DISTINCT scheduled_for) AS different,"
+        " count(*) FILTER (WHERE outcome <> 'success') AS bad, extract(epoch FROM"
+        " max(scheduled_for) - min(scheduled_for)) + 1 AS span FROM runs GROUP BY job_id) AS jobs"
     )[0]
     return {"lost": row[0], "doubled": row[1]}
 
@@ -126,5 +169,7 @@ def _faults(*parts: Mapping[str, float]) -> dict[str, float]:
 def popen_loop(seconds: float) -> float:
     """Commands a second in a process of its own that does nothing else."""
     words = [str(COMMANDS), str(seconds), *COMMAND]
-    ran = subprocess.run([sys.executable, "-m", "bench.popen", *words], capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-m", "bench.popen", *words], capture_output=True, text=True, check=True
+    )
     return float(ran.stdout)

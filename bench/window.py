@@ -8,7 +8,8 @@ from typing import Any
 
 from bench.fleet import Fleet
 
-#: Seconds from "all jobs are due" to the first tick: an idle instance looks at the table every three seconds.
+#: Seconds from "all jobs are due" to the first tick: an idle instance looks at the table every
+#: three seconds.
 LEAD = 4
 #: Seconds for which a window's last ticks may be late.
 AFTER = 1.0
@@ -64,14 +65,27 @@ class _Snapshot:
 
 def _snapshot(fleet: Fleet) -> _Snapshot:
     database = fleet.database
-    return _Snapshot(time.monotonic(), fleet.cpu(), database.server_cpu(), database.commits(), database.wal_bytes())
+    return _Snapshot(
+        time.monotonic(),
+        fleet.cpu(),
+        database.server_cpu(),
+        database.commits(),
+        database.wal_bytes(),
+    )
 
 
 def make_due(fleet: Fleet, where: str = "true") -> float:
-    """Make jobs due together from LEAD seconds on; returns that second (Unix time, the database's clock)."""
-    statement = f"UPDATE jobs SET next_run = date_trunc('second', clock_timestamp() AT TIME ZONE 'UTC') + INTERVAL '{LEAD} s' WHERE {where}"
+    """Make jobs due together from LEAD seconds on; returns that second (Unix time, the database's
+    clock).
+    """
+    statement = (
+        "UPDATE jobs SET next_run = date_trunc('second', clock_timestamp() AT TIME ZONE 'UTC') +"
+        f" INTERVAL '{LEAD} s' WHERE {where}"
+    )
     fleet.database.execute(statement)
-    return float(fleet.database.value(f"SELECT extract(epoch FROM max(next_run)) FROM jobs WHERE {where}"))
+    return float(
+        fleet.database.value(f"SELECT extract(epoch FROM max(next_run)) FROM jobs WHERE {where}")
+    )
 
 
 def database_time(fleet: Fleet) -> float:
@@ -85,9 +99,11 @@ def sleep_until(fleet: Fleet, moment: float) -> None:
 
 
 def measure(fleet: Fleet, first: float, warm_up: int, seconds: int, where: str = "true") -> Window:
-    """Let the jobs in `where`, due each second from `first` on, warm up, and measure; the fleet is stopped then.
+    """Let the jobs in `where`, due each second from `first` on, warm up, and measure; the fleet is
+    stopped then.
 
-    A window begins half a second before its first tick, so that what belongs to its ticks is counted in it.
+    A window begins half a second before its first tick, so that what belongs to its ticks is
+    counted in it.
     """
     begin, end = first + warm_up, first + warm_up + seconds
     sleep_until(fleet, begin - 0.5)
@@ -112,22 +128,28 @@ def read(fleet: Fleet, begin: float, end: float, where: str = "true") -> Window:
     jobs = int(fleet.database.value(f"SELECT count(*) FROM jobs WHERE {where}"))
     window = Window(begin, end, due=round(jobs * (end - begin)))
     ticks = (
-        f"FROM runs WHERE job_id IN (SELECT id FROM jobs WHERE {where})"
-        " AND scheduled_for >= to_timestamp(%s) AT TIME ZONE 'UTC' AND scheduled_for < to_timestamp(%s) AT TIME ZONE 'UTC'"
+        f"FROM runs WHERE job_id IN (SELECT id FROM jobs WHERE {where}) AND scheduled_for >="
+        " to_timestamp(%s) AT TIME ZONE 'UTC' AND scheduled_for < to_timestamp(%s) AT TIME ZONE"
+        " 'UTC'"
     )
     late = "extract(epoch FROM started_at - scheduled_for) * 1000"
     row = fleet.database.rows(
-        f"SELECT count(*), count(DISTINCT (job_id, scheduled_for)), count(*) FILTER (WHERE outcome <> 'success'),"
-        f" percentile_cont(ARRAY[0.5, 0.99, 1]) WITHIN GROUP (ORDER BY {late}) {ticks}",
-        begin, end,
-    )[0]  # fmt: skip
+        "SELECT count(*), count(DISTINCT (job_id, scheduled_for)), count(*) FILTER (WHERE outcome"
+        f" <> 'success'), percentile_cont(ARRAY[0.5, 0.99, 1]) WITHIN GROUP (ORDER BY {late})"
+        f" {ticks}",
+        begin,
+        end,
+    )[0]
     window.ran, window.doubled, window.bad = row[1], row[0] - row[1], row[2]
     window.lost = window.due - window.ran
     window.p50, window.p99, window.worst = map(float, row[3] or (0, 0, 0))
-    ended = "finished_at >= to_timestamp(%s) AT TIME ZONE 'UTC' AND finished_at < to_timestamp(%s) AT TIME ZONE 'UTC'"
-    window.rate = fleet.database.value(f"SELECT count(*) FROM runs WHERE {ended}", begin - 0.5, end - 0.5) / (
-        end - begin
+    ended = (
+        "finished_at >= to_timestamp(%s) AT TIME ZONE 'UTC' AND finished_at < to_timestamp(%s) AT"
+        " TIME ZONE 'UTC'"
     )
+    window.rate = fleet.database.value(
+        f"SELECT count(*) FROM runs WHERE {ended}", begin - 0.5, end - 0.5
+    ) / (end - begin)
     return window
 
 

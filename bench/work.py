@@ -22,7 +22,9 @@ def nap() -> None:
 
 
 def stamp(context: Any) -> None:
-    """Note the tick and the moment at which its function really began; written to KRONII_TEST_STAMPS at exit."""
+    """Note the tick and the moment at which its function really began; written to
+    KRONII_TEST_STAMPS at exit.
+    """
     _stamps.append((context.scheduled_for.timestamp(), time.time()))
 
 

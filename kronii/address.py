@@ -1,7 +1,7 @@
 """DATABASE_URL as users write it: what is refused, and how it may be shown.
 
-libpq's own words about a broken string quote parts of it, and any part may be the password; so they are repeated only
-where nothing in the string looks like one.
+libpq's own words about a broken string quote parts of it, and any part may be the password; so they
+are repeated only where nothing in the string looks like one.
 """
 
 from __future__ import annotations
@@ -17,16 +17,22 @@ from kronii.errors import Hint
 MASK = "***"
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
-#: Keywords of a connection string whose values are secrets: libpq's ("Parameter Key Words"), and what people write
-#: instead of them (passwd, pwd, Passwort).
+#: Keywords of a connection string whose values are secrets: libpq's ("Parameter Key Words"), and
+#: what people write instead of them (passwd, pwd, Passwort).
 _SECRET_KEY = r"(?:(?!passfile\b)\w*(?:pass|pwd|secret|token)\w*|scram_(?:client|server)_key)"  # noqa: S105 - a pattern
-_KEYWORDS = "host|hostaddr|port|dbname|user|passfile|connect_timeout|client_encoding|options|application_name|sslmode"
-_KEYWORD_FORM = re.compile(r"\s*[A-Za-z_]\w*\s*=")
-#: A quoted value, or all up to the next usual keyword: an unquoted password with a space must not show its second half.
-_KEYWORD_SECRET = re.compile(
-    rf"\b({_SECRET_KEY}\s*=\s*)(?:'(?:\\.|[^'\\])*'(?=\s|$)|.*?(?=\s+(?:{_KEYWORDS}|{_SECRET_KEY})\s*=|$))", re.I | re.S
+_KEYWORDS = (
+    "host|hostaddr|port|dbname|user|passfile|connect_timeout|client_encoding|options"
+    "|application_name|sslmode"
 )
-#: From the first colon after the user to the last @: a password that ought to have been encoded may hold any sign.
+_KEYWORD_FORM = re.compile(r"\s*[A-Za-z_]\w*\s*=")
+#: A quoted value, or all up to the next usual keyword: an unquoted password with a space must not
+#: show its second half.
+_KEYWORD_SECRET = re.compile(
+    rf"\b({_SECRET_KEY}\s*=\s*)(?:'(?:\\.|[^'\\])*'(?=\s|$)|.*?(?=\s+(?:{_KEYWORDS}|{_SECRET_KEY})\s*=|$))",
+    re.I | re.S,
+)
+#: From the first colon after the user to the last @: a password that ought to have been encoded may
+#: hold any sign.
 _URL_SECRET = re.compile(r"^(\s*(?:[A-Za-z][\w+.-]*://)?+[^:@]*:).*@", re.S)
 _QUERY_PAIR = re.compile(r"([?&])([^=&]*)=([^&]*)")
 #: In a string of neither form: whatever follows a word for a secret, and a URL wherever it begins.
@@ -35,7 +41,9 @@ _LOOSE_URL = re.compile(r"(://[^:@]*:).*@", re.S)
 
 
 def masked(url: str) -> str:
-    """Return a connection string (URL or keywords, well formed or not) with `***` for every password in it."""
+    """Return a connection string (URL or keywords, well formed or not) with `***` for every
+    password in it.
+    """
     if _KEYWORD_FORM.match(url):
         url = _KEYWORD_SECRET.sub(rf"\g<1>{MASK}", _LOOSE_URL.sub(rf"\g<1>{MASK}@", url))
     else:
@@ -66,10 +74,15 @@ def parse_address(text: str) -> str:
 
 
 def _refuse_hosts(hosts: str) -> None:
-    """Refuse what can't be a host: half of a password that holds an @, which libpq's next message would repeat."""
+    """Refuse what can't be a host: half of a password that holds an @, which libpq's next message
+    would repeat.
+    """
     for host in hosts.split(","):
         if not host.startswith(("/", "@")) and re.search(r"[\s@;=/?#'\"]", host):
-            raise Hint("what it gives as host is none; in a URL, write @ and / in a password as %40 and %2F")
+            raise Hint(
+                "what it gives as host is none; in a URL, write @ and / in a password as %40"
+                " and %2F"
+            )
 
 
 def _refuse_words(parts: Mapping[str, Any]) -> None:
@@ -101,6 +114,7 @@ def _libpq_words(text: str, words: str) -> str:
 def _refuse_ports(ports: str) -> None:
     for port in filter(None, ports.split(",")):
         if not re.fullmatch(r"[0-9]{1,5}", port.strip()) or not 1 <= int(port) <= 65535:
-            raise Hint("the port must be from 1 to 65535; in a URL, write / : @ in a password as %2F %3A %40")
-
-
+            raise Hint(
+                "the port must be from 1 to 65535; in a URL, write / : @ in a password as %2F"
+                " %3A %40"
+            )

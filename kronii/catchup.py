@@ -1,8 +1,9 @@
-"""What becomes of a tick: run it, let one run stand for several, skip it, try it again, move on.  Pure functions of time.
+"""What becomes of a tick: run it, let one run stand for several, skip it, try it again, move on.
+Pure functions of time.
 
-A tick is *missed* when it fell due while nothing could run: before the fleet was ready, behind its own job's overrun,
-or so long ago that a later tick of the same job is due too.  A tick that merely starts late, because all workers are
-busy, is not missed.
+A tick is *missed* when it fell due while nothing could run: before the fleet was ready, behind its
+own job's overrun, or so long ago that a later tick of the same job is due too.  A tick that merely
+starts late, because all workers are busy, is not missed.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from datetime import datetime, timedelta
 from kronii.model import CatchUp, Claim, Outcome, Result, Retries, Trigger
 from kronii.schedule import Schedule
 
-#: Skipped ticks that get a row each; of a longer stretch the oldest row stands for the rest (`runs.missed`), so that
-#: an outage of a day does not write 86,400 rows for a job that runs every second.
+#: Skipped ticks that get a row each; of a longer stretch the oldest row stands for the rest
+#: (`runs.missed`), so that an outage of a day does not write 86,400 rows for a job that runs every
+#: second.
 SKIPPED_ROWS = 1000
-#: A retry comes up to this share later than its delay, so that jobs that failed together don't come back together.
+#: A retry comes up to this share later than its delay, so that jobs that failed together don't come
+#: back together.
 JITTER = 0.25
 
 _INSTANT = timedelta(microseconds=1)
@@ -33,12 +36,12 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
-class Closing:
+class Transition:
     """How a finished run moves its job on."""
 
     #: The tick has its outcome: `next_run` moves on.
-    over: bool
-    #: The job's next tick if `over`; None when its schedule has ended.
+    settled: bool
+    #: The job's next tick if `settled`; None when its schedule has ended.
     next_run: datetime | None = None
     #: Seconds until the retry, if there is one.
     delay: float | None = None
@@ -46,15 +49,17 @@ class Closing:
     skipped: tuple[Skipped, ...] = ()
 
 
-def plan(claim: Claim, now: datetime, live_since: datetime) -> Claim | Closing:
-    """Decide what a claimed tick becomes at `now`: the claim to run (perhaps of a later tick), or how it is passed over.
+def plan(claim: Claim, now: datetime, live_since: datetime) -> Claim | Transition:
+    """Decide what a claimed tick becomes at `now`: the claim to run (perhaps of a later tick), or
+    how it is passed over.
 
     Args:
         claim: the claim, of its job's oldest tick without an outcome.
         now: the database's time, naive UTC.
         live_since: since when an instance has been connected without a break, naive UTC.
 
-    A job with splay lives that much later: its ticks are looked at as if the clock were set back by its share.
+    A job with splay lives that much later: its ticks are looked at as if the clock were set back by
+    its share.
     """
     definition = claim.definition
     if claim.trigger is Trigger.MANUAL or claim.attempt > 1 or definition.catch_up is CatchUp.ALL:
@@ -71,12 +76,14 @@ def plan(claim: Claim, now: datetime, live_since: datetime) -> Claim | Closing:
     if definition.catch_up is CatchUp.LATEST:
         return replace(claim, scheduled_for=latest, missed=claim.missed + count)
     until = latest if latest < live_since else latest - _INSTANT
-    return pass_over(definition.schedule, tick - _INSTANT, until)
+    return skip(definition.schedule, tick - _INSTANT, until)
 
 
-def pass_over(schedule: Schedule, after: datetime, until: datetime) -> Closing:
+def skip(schedule: Schedule, after: datetime, until: datetime) -> Transition:
     """Skip every tick in (after, until]: the job goes on with the first one behind."""
-    return Closing(over=True, next_run=schedule.next(until), skipped=skipped(schedule, after, until))
+    return Transition(
+        settled=True, next_run=schedule.next(until), skipped=skipped(schedule, after, until)
+    )
 
 
 def skipped(schedule: Schedule, after: datetime, until: datetime) -> tuple[Skipped, ...]:
@@ -91,7 +98,9 @@ def skipped(schedule: Schedule, after: datetime, until: datetime) -> tuple[Skipp
 
 
 def _moment_with(schedule: Schedule, until: datetime, wanted: int, early: datetime) -> datetime:
-    """A moment after which at most `wanted` ticks lie up to `until`, found by halving the stretch."""
+    """A moment after which at most `wanted` ticks lie up to `until`, found by halving the
+    stretch.
+    """
     late = until
     while late - early > timedelta(seconds=1):
         middle = early + (late - early) / 2
@@ -102,21 +111,24 @@ def _moment_with(schedule: Schedule, until: datetime, wanted: int, early: dateti
     return late
 
 
-def close(
-    claim: Claim, result: Result, now: datetime, uniform: Callable[[float, float], float] = random.uniform
-) -> Closing:
+def settle(
+    claim: Claim,
+    result: Result,
+    now: datetime,
+    uniform: Callable[[float, float], float] = random.uniform,
+) -> Transition:
     """Decide how a run that ended at `now` (the database's time, naive UTC) moves its job on."""
     if result.outcome in (Outcome.INTERRUPTED, Outcome.LOST):
-        return Closing(over=False)
+        return Transition(settled=False)
     if claim.trigger is Trigger.MANUAL:
-        return Closing(over=True)
+        return Transition(settled=True)
     definition = claim.definition
     if result.outcome is not Outcome.SUCCESS and claim.failures < definition.retries.attempts:
-        return Closing(over=False, delay=backoff(definition.retries, claim.failures, uniform))
+        return Transition(settled=False, delay=backoff(definition.retries, claim.failures, uniform))
     if definition.catch_up is CatchUp.NONE:
         until = now - timedelta(seconds=definition.offset)
-        return pass_over(definition.schedule, claim.scheduled_for, max(until, claim.scheduled_for))
-    return Closing(over=True, next_run=definition.schedule.next(claim.scheduled_for))
+        return skip(definition.schedule, claim.scheduled_for, max(until, claim.scheduled_for))
+    return Transition(settled=True, next_run=definition.schedule.next(claim.scheduled_for))
 
 
 def backoff(retries: Retries, failures: int, uniform: Callable[[float, float], float]) -> float:

@@ -17,15 +17,20 @@ def parse_duration(text: str) -> float:
     """Return the seconds that `text` stands for.
 
     Raises:
-        DurationError: `text` is not one or more numbers, each with a unit, largest unit first, each unit once.
+        DurationError: `text` is not one or more numbers, each with a unit, largest unit first, each
+            unit once.
     """
     parts = _PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise DurationError(f"{text!r} is not a duration: write a number with its unit, as in {_EXAMPLES}")
+        raise DurationError(
+            f"{text!r} is not a duration: write a number with its unit, as in {_EXAMPLES}"
+        )
     order = list(UNITS)
     places = [order.index(unit) for _, unit in parts]
     if places != sorted(set(places)):
-        raise DurationError(f"{text!r} is not a duration: name each unit once, the largest first, as in {_EXAMPLES}")
+        raise DurationError(
+            f"{text!r} is not a duration: name each unit once, the largest first, as in {_EXAMPLES}"
+        )
     return sum(float(number) * UNITS[unit] for number, unit in parts)
 
 

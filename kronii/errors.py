@@ -1,7 +1,8 @@
 """Every error that Kronii raises on purpose, with the exit status it ends a command with.
 
-One root, `KroniiError`: the command line prints its message as one sentence and exits with `exit_status`; anything else
-that escapes is a bug and keeps its traceback.  Drivers' errors are converted at one border (`kronii.database`).
+One root, `KroniiError`: the command line prints its message as one sentence and exits with
+`exit_status`; anything else that escapes is a bug and keeps its traceback.  Drivers' errors are
+converted at one border (`kronii.database`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""What becomes of processes that are forked without a program of their own, as a python job's `multiprocessing` does.
+"""What becomes of processes that are forked without a program of their own, as a python job's
+`multiprocessing` does.
 
-A fork inherits everything: the pipe whose end tells the guard that the instance has died, and the sockets whose end
-tells the server.  So the child gives both up at once, and dies with the instance.
+A fork inherits everything: the pipe whose end tells the guard that the instance has died, and the
+sockets whose end tells the server.  So the child gives both up at once, and dies with the instance.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ def die_with_parent(number: int, parent: int) -> None:
 
 
 def let_go(*give_up: Callable[[], None]) -> None:
-    """From now on every fork of this process calls `give_up` in the child, and dies with its parent."""
+    """From now on every fork of this process calls `give_up` in the child, and dies with its
+    parent.
+    """
     instance = os.getpid()
 
     def in_child() -> None:

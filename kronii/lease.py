@@ -1,12 +1,13 @@
 """The lease: until when this instance may let its work run, by a clock that nothing can set back.
 
     |<------------------------- lease ------------------------->|
-    sent            deadline        kill      helper            over
+    sent            deadline        kill      guard            over
     renewal         TERM to all     KILL      ends the instance a rival may start
                     |<--------------- margin ------------------>|
 
-The instance counts from the moment *before* it sent a renewal, the server from the moment at which it arrived, so ours
-is over first. Everything between deadline and end is there to be sure that the work has stopped when a rival starts.
+The instance counts from the moment *before* it sent a renewal, the server from the moment at which
+it arrived, so ours is over first. Everything between deadline and end is there to be sure that the
+work has stopped when a rival starts.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class LeaseTimings:
     """Lengths of time that follow from `KRONII_LEASE`, in seconds."""
 
     #: How long an instance that can't be reached is waited for.
@@ -39,8 +40,8 @@ class Terms:
         return self.margin / 3
 
     @property
-    def helper_after(self) -> float:
-        """From the deadline to the helper's ending an instance that did not end its own work."""
+    def guard_kill_after(self) -> float:
+        """From the deadline to the guard's ending an instance that did not end its own work."""
         return self.margin / 2
 
     @property
@@ -50,7 +51,9 @@ class Terms:
 
     @property
     def answer(self) -> float:
-        """How long the dedicated session is waited for before it is cut: as long as work may run without a renewal."""
+        """How long the dedicated session is waited for before it is cut: as long as work may run
+        without a renewal.
+        """
         return self.length - self.margin
 
     @property
@@ -62,18 +65,20 @@ class Terms:
 class Lease:
     """One identity and its deadline.  Written by the main thread, read by any."""
 
-    def __init__(self, terms: Terms) -> None:
-        self.terms = terms
+    def __init__(self, timings: LeaseTimings) -> None:
+        self.timings = timings
         self.renew_identity()
 
     def renew_identity(self) -> None:
-        """Begin a new life: what was claimed under the old identity can't be finished under the new one."""
+        """Begin a new life: what was claimed under the old identity can't be finished under the new
+        one.
+        """
         self.identity = str(uuid.uuid4())
         self.deadline = 0.0
 
     def renewed(self, sent: float) -> None:
         """A renewal that was sent at monotonic second `sent` has been committed."""
-        self.deadline = sent + self.terms.answer
+        self.deadline = sent + self.timings.answer
 
     def end(self) -> None:
         """It is over, now at the latest: the work under it has to end."""

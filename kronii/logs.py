@@ -1,8 +1,8 @@
 """Logs: one event is one line, whatever is in it, and no event ever stops or delays the scheduler.
 
-Call sites read `log.info("run lost", job=name, run=run_id)`.  Formats: `text` for people, `logfmt` and `json` for
-collectors, `journal` for systemd (priority prefix, no time of its own).  Where none is chosen, stderr decides: the
-journal's socket, a terminal, or something else (`logfmt`).
+Call sites read `log.info("run lost", job=name, run=run_id)`.  Formats: `text` for people, `logfmt`
+and `json` for collectors, `journal` for systemd (priority prefix, no time of its own).  Where none
+is chosen, stderr decides: the journal's socket, a terminal, or something else (`logfmt`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,12 @@ from typing import TextIO
 #: Milliseconds that a line waits for a stream that takes none; the next ones don't wait.
 PATIENCE_MS = 100
 #: Levels by their names in KRONII_LOG_LEVEL.
-LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
 #: syslog(3) priorities, as sd-daemon(3) wants them before a line.
 PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3}
 #: ANSI colours of the levels on a terminal.
@@ -30,12 +35,14 @@ COLOURS = {logging.DEBUG: "2", logging.INFO: "32", logging.WARNING: "33", loggin
 
 _PLAIN = re.compile(r"[^\s\"=\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
-#: What json.dumps leaves as it is and somebody takes for the end of a line, or for a terminal's command.
+#: What json.dumps leaves as it is and somebody takes for the end of a line, or for a terminal's
+#: command.
 _UNESCAPED = re.compile("[\x7f-\x9f\u2028\u2029]")
 
 #: Fields that hold words of others, such as a driver's.
 _FOREIGN = ("error", "trace")
-#: Characters of the longest secret that is hidden only where it stands as a word: "admin" is part of many.
+#: Characters of the longest secret that is hidden only where it stands as a word: "admin" is part
+#: of many.
 _SHORT = 7
 
 Fields = Mapping[str, object]
@@ -82,10 +89,15 @@ def _rendered(fields: dict[str, object]) -> dict[str, object]:
 
 
 class Handler(logging.Handler):
-    """Writes lines to a stream; a stream that takes none (a full disk, a closed pipe) loses them, counted."""
+    """Writes lines to a stream; a stream that takes none (a full disk, a closed pipe) loses them,
+    counted.
+    """
 
     def __init__(
-        self, stream: TextIO, line: Callable[[logging.LogRecord, Fields], str], secret: str | None = None
+        self,
+        stream: TextIO,
+        line: Callable[[logging.LogRecord, Fields], str],
+        secret: str | None = None,
     ) -> None:
         super().__init__()
         self.dropped = 0
@@ -109,7 +121,9 @@ class Handler(logging.Handler):
             self.dropped += 1
 
     def _write(self, line: str) -> None:
-        """Write, unless nobody reads: a full pipe must not stop the scheduler, and is waited for once only."""
+        """Write, unless nobody reads: a full pipe must not stop the scheduler, and is waited for
+        once only.
+        """
         if self._poll is not None and not self._poll.poll(0 if self._stuck else PATIENCE_MS):
             self._stuck = True
             self.dropped += 1
@@ -130,7 +144,9 @@ def _poll_of(stream: TextIO) -> select.poll | None:
     return poll
 
 
-def setup(level: str, format: str, stream: TextIO | None = None, secret: str | None = None) -> Handler:
+def setup(
+    level: str, format: str, stream: TextIO | None = None, secret: str | None = None
+) -> Handler:
     """Install the one handler.
 
     Args:
@@ -153,7 +169,9 @@ def setup(level: str, format: str, stream: TextIO | None = None, secret: str | N
 
 
 def _masking(secret: str | None) -> Callable[[str], str]:
-    """Return what hides a password in a text, as it is or as a URL holds it.  The line around it stays well-formed."""
+    """Return what hides a password in a text, as it is or as a URL holds it.  The line around it
+    stays well-formed.
+    """
     if not secret:
         return str
     forms = {secret, urllib.parse.quote(secret), urllib.parse.quote(secret, safe="")}
@@ -164,7 +182,9 @@ def _masking(secret: str | None) -> Callable[[str], str]:
 
 def dropped() -> int:
     """Events that could not be written since the start."""
-    return sum(handler.dropped for handler in logging.getLogger().handlers if isinstance(handler, Handler))
+    return sum(
+        handler.dropped for handler in logging.getLogger().handlers if isinstance(handler, Handler)
+    )
 
 
 def chosen(stream: TextIO, environ: Mapping[str, str] = os.environ) -> str:
@@ -180,11 +200,20 @@ def chosen(stream: TextIO, environ: Mapping[str, str] = os.environ) -> str:
 
 def _line(format: str, stream: TextIO) -> Callable[[logging.LogRecord, Fields], str]:
     colour = stream.isatty() and not os.environ.get("NO_COLOR")
-    return {"text": lambda r, f: _text(r, f, colour), "logfmt": _logfmt, "json": _json, "journal": _journal}[format]
+    return {
+        "text": lambda r, f: _text(r, f, colour),
+        "logfmt": _logfmt,
+        "json": _json,
+        "journal": _journal,
+    }[format]
 
 
 def _time(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        datetime.fromtimestamp(record.created, UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )
 
 
 def _text(record: logging.LogRecord, fields: Fields, colour: bool) -> str:
@@ -192,7 +221,10 @@ def _text(record: logging.LogRecord, fields: Fields, colour: bool) -> str:
     if colour:
         level = f"\x1b[{COLOURS.get(record.levelno, '0')}m{level}\x1b[0m"
     pairs = _pairs(fields)
-    return f"{_time(record)[11:23]} {level} {_one_line(record.getMessage())}{'  ' if pairs else ''}{pairs}"
+    return (
+        f"{_time(record)[11:23]} {level}"
+        f" {_one_line(record.getMessage())}{'  ' if pairs else ''}{pairs}"
+    )
 
 
 def _logfmt(record: logging.LogRecord, fields: Fields) -> str:
@@ -202,7 +234,8 @@ def _logfmt(record: logging.LogRecord, fields: Fields) -> str:
 
 def _journal(record: logging.LogRecord, fields: Fields) -> str:
     pairs = _pairs(fields)
-    return f"<{PRIORITIES.get(record.levelno, 5)}>{_one_line(record.getMessage())}{' ' if pairs else ''}{pairs}"
+    head = f"<{PRIORITIES.get(record.levelno, 5)}>{_one_line(record.getMessage())}"
+    return f"{head} {pairs}" if pairs else head
 
 
 def _json(record: logging.LogRecord, fields: Fields) -> str:
@@ -219,7 +252,9 @@ def _value(value: object) -> str:
     return (
         text
         if _PLAIN.fullmatch(text)
-        else _UNESCAPED.sub(lambda sign: f"\\u{ord(sign[0]):04x}", json.dumps(text, ensure_ascii=False))
+        else _UNESCAPED.sub(
+            lambda sign: f"\\u{ord(sign[0]):04x}", json.dumps(text, ensure_ascii=False)
+        )
     )
 
 

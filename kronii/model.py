@@ -1,7 +1,9 @@
-"""The nouns: job definitions, claimed runs and how they end.  Plain frozen values; nothing here does anything.
+"""The nouns: job definitions, claimed runs and how they end.  Plain frozen values; nothing here
+does anything.
 
-Times inside Kronii are naive datetimes in UTC, as the tables hold them.  Only `kronii.schedule`, which knows time
-zones, and what prints for people turn them into anything else.  Lengths of time are float seconds.
+Times inside Kronii are naive datetimes in UTC, as the tables hold them.  Only `kronii.schedule`,
+which knows time zones, and what prints for people turn them into anything else.  Lengths of time
+are float seconds.
 """
 
 from __future__ import annotations
@@ -117,12 +119,16 @@ class Definition:
 
     @cached_property
     def digest(self) -> str:
-        """A hash of everything that decides how the job runs: two instances hold the same definition if it is equal."""
+        """A hash of everything that decides how the job runs: two instances hold the same
+        definition if it is equal.
+        """
         return _digest(self._content())
 
     @cached_property
     def offset(self) -> float:
-        """Seconds after its tick at which a run starts: a stable share of `splay`, to the millisecond."""
+        """Seconds after its tick at which a run starts: a stable share of `splay`, to the
+        millisecond.
+        """
         if not self.splay:
             return 0.0
         share = int.from_bytes(hashlib.sha256(self.name.encode()).digest()[:8], "big") / 2**64
@@ -153,7 +159,9 @@ def _digest(content: dict[str, object]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A run that this instance has claimed: the row is committed, the lock is held, the job has not started yet."""
+    """A run that this instance has claimed: the row is committed, the lock is held, the job has not
+    started yet.
+    """
 
     #: Identity of the run, and its fencing token: later claims have larger ones.
     run_id: int
@@ -168,7 +176,8 @@ class Claim:
     #: 1 for the tick's first run.
     attempt: int
     trigger: Trigger
-    #: Runs of this tick that have failed so far (lost and interrupted ones don't count against `retries`).
+    #: Runs of this tick that have failed so far (lost and interrupted ones don't count against
+    #: `retries`).
     failures: int = 0
     #: Earlier ticks that this run stands for under `catch_up: latest`.
     missed: int = 0

@@ -8,7 +8,9 @@ from collections.abc import Collection, Iterator
 
 def processes() -> Iterator[int]:
     """Every process id but our own."""
-    return (int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid())
+    return (
+        int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid()
+    )
 
 
 def members(groups: Collection[int]) -> list[int]:

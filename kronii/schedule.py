@@ -1,18 +1,20 @@
 """When a job is due: cron expressions in time zones, and what they mean where clocks change.
 
-croniter reads the expression (numbers, names, ranges, steps, `L`, `#`, `W`, and `H` by the job's name); the ticks are
-ours, because croniter's next moment moves or doubles ticks at clock changes and costs 25 to 125 microseconds.  The
-rules, and where they are from:
+croniter reads the expression (numbers, names, ranges, steps, `L`, `#`, `W`, and `H` by the job's
+name); the ticks are ours, because croniter's next moment moves or doubles ticks at clock changes
+and costs 25 to 125 microseconds.  The rules, and where they are from:
 
-- Six fields begin with the seconds; five are a crontab line at second 0; seven end with the year (CONTRACT).
-- Day-of-month and day-of-week: if neither begins with `*`, either matches; otherwise both must (crontab(5), Debian's
-  cron).
-- Fixed times (neither minute nor hour begins with `*`) fire once on each local day: in the spring gap at the first
-  moment after it, in the autumn repeat at the first of the two.  Everything else follows elapsed time: both passes of
-  a repeated hour, nothing for a gap (Debian's cron; cronsim does the same).
+- Six fields begin with the seconds; five are a crontab line at second 0; seven end with the year
+  (CONTRACT).
+- Day-of-month and day-of-week: if neither begins with `*`, either matches; otherwise both must
+  (crontab(5), Debian's cron).
+- Fixed times (neither minute nor hour begins with `*`) fire once on each local day: in the spring
+  gap at the first moment after it, in the autumn repeat at the first of the two.  Everything else
+  follows elapsed time: both passes of a repeated hour, nothing for a gap (Debian's cron; cronsim
+  does the same).
 
-The work is done on *walls*: naive datetimes as a clock on a wall would show them.  A wall is plain (one moment),
-double (a repeat) or void (a gap).
+The work is done on *walls*: naive datetimes as a clock on a wall would show them.  A wall is plain
+(one moment), double (a repeat) or void (a gap).
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ from croniter import croniter
 
 from kronii.errors import ScheduleError
 
-#: What the aliases mean in crontab(5), as six fields: croniter reads its own wrongly beside seconds and hashes.
+#: What the aliases mean in crontab(5), as six fields: croniter reads its own wrongly beside seconds
+#: and hashes.
 ALIASES = {
     "@yearly": "0 0 0 1 1 *",
     "@annually": "0 0 0 1 1 *",
@@ -43,8 +46,8 @@ ALIASES = {
 FIELDS = ("second", "minute", "hour", "day-of-month", "month", "day-of-week", "year")
 #: The largest step of each field that can be reached twice.
 LARGEST_STEP = (59, 59, 23, 31, 12, 7, 130)
-#: Years without a tick after which an expression is taken never to fire: the 29th of February falls on a given week
-#: day every 40 years at worst.  With a year field, the years that it can name.
+#: Years without a tick after which an expression is taken never to fire: the 29th of February falls
+#: on a given week day every 40 years at worst.  With a year field, the years that it can name.
 HORIZON, HORIZON_WITH_YEARS = 41, 130
 #: Names of zones that depend on the machine, or are none.
 NO_ZONES = {"localtime", "posixrules", "Factory"}
@@ -82,14 +85,17 @@ class Schedule:
         fields = _fields(cron)
         self._seed = name if any(map(_HASH.search, fields)) else ""
         self._zone = None if timezone == "UTC" else _zone(timezone)
-        #: True for fixed times of the day; False where a wildcard minute or hour follows elapsed time.
+        #: True for fixed times of the day; False where a wildcard minute or hour follows elapsed
+        #: time.
         self.fixed = not (fields[1].startswith("*") or fields[2].startswith("*"))
         self.warnings = _warnings(cron, fields)
         self._read(fields)
         self._days: dict[tuple[int, int], tuple[int, ...]] = {}
         self._memo: tuple[datetime, datetime | None] | None = None
         if self.next(datetime.now(UTC).replace(tzinfo=None)) is None:
-            raise ScheduleError(f"{cron!r} never fires: no day matches day-of-month, month and year")
+            raise ScheduleError(
+                f"{cron!r} never fires: no day matches day-of-month, month and year"
+            )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Schedule) and self._identity == other._identity
@@ -104,7 +110,7 @@ class Schedule:
     def _identity(self) -> tuple[str, str, str]:
         return self.cron, self.timezone, self._seed
 
-    # -- reading ------------------------------------------------------------------------------------------------------
+    # -- reading -----------------------------------------------------------------------------------
 
     def _read(self, fields: list[str]) -> None:
         expanded, nth = _expand(self.cron, fields, self._seed)
@@ -118,17 +124,21 @@ class Schedule:
         nearest = _NEAREST.fullmatch(fields[3])
         self._nearest = int(nearest[1] or nearest[2]) if nearest else 0
         self._monthdays = (
-            frozenset(range(1, 32)) if days == ["*"] else frozenset(day for day in days if isinstance(day, int))
+            frozenset(range(1, 32))
+            if days == ["*"]
+            else frozenset(day for day in days if isinstance(day, int))
         )
         self._last_day = "l" in days
         self._weekdays = frozenset(_numbers(weekdays, 0, 6))
         self._nth = {weekday: frozenset(places) for weekday, places in nth.items()}
         self._either_day = not (_is_wild(fields[3]) or _is_wild(fields[5]))
 
-    # -- ticks --------------------------------------------------------------------------------------------------------
+    # -- ticks -------------------------------------------------------------------------------------
 
     def next(self, after: datetime) -> datetime | None:
-        """The first tick after `after` (naive UTC, as is the answer); None if there is none any more."""
+        """The first tick after `after` (naive UTC, as is the answer); None if there is none any
+        more.
+        """
         memo = self._memo
         if memo is not None and memo[0] == after:
             return memo[1]
@@ -149,7 +159,10 @@ class Schedule:
         Counts days at once, so that a year of seconds is cheap.
         """
         last, count = None, 0
-        day, final = self._wall(after).date(), self._wall(until).date() + _DAY  # a repeat may lead back over midnight
+        day, final = (
+            self._wall(after).date(),
+            self._wall(until).date() + _DAY,
+        )  # a repeat may lead back over midnight
         while day <= final:
             tick, ticks = self._latest_on(day, after, until)
             last, count = tick or last, count + ticks
@@ -157,7 +170,9 @@ class Schedule:
         return last, count
 
     def clock_change(self, tick: datetime) -> str | None:
-        """What a clock change has done to `tick` (naive UTC): a sentence's part for people, or None."""
+        """What a clock change has done to `tick` (naive UTC): a sentence's part for people, or
+        None.
+        """
         wall = self._wall(tick)
         first, second = self._offsets(wall)
         if first > second:
@@ -171,7 +186,7 @@ class Schedule:
             else None
         )
 
-    # -- walls and moments --------------------------------------------------------------------------------------------
+    # -- walls and moments -------------------------------------------------------------------------
 
     def _wall(self, moment: datetime) -> datetime:
         """What the wall shows at a moment (naive UTC)."""
@@ -221,7 +236,9 @@ class Schedule:
         return next((moment for moment in moments if moment > after), None)
 
     def _gap(self, wall: datetime, first: timedelta, last: timedelta) -> datetime:
-        """The moment at which the clock jumped over `wall`: found by halving, for zoneinfo does not tell."""
+        """The moment at which the clock jumped over `wall`: found by halving, for zoneinfo does not
+        tell.
+        """
         early, late = wall - last, wall - first
         while late - early > _INSTANT:
             middle = early + (late - early) / 2
@@ -234,7 +251,9 @@ class Schedule:
     def _next_from_first_pass(
         self, after: datetime, wall: datetime, first: timedelta, last: timedelta
     ) -> datetime | None:
-        """From inside the first pass of a repeated hour: the rest of this pass, then the second from its beginning."""
+        """From inside the first pass of a repeated hour: the rest of this pass, then the second
+        from its beginning.
+        """
         candidate = self._next_wall(wall)
         turn = self._turn(after, first)
         if candidate is not None and candidate - first < turn:
@@ -252,7 +271,7 @@ class Schedule:
                 late = middle
         return late
 
-    # -- walls that match ---------------------------------------------------------------------------------------------
+    # -- walls that match --------------------------------------------------------------------------
 
     def _next_wall(self, wall: datetime) -> datetime | None:
         """The first matching wall after `wall`, as if clocks never changed."""
@@ -262,7 +281,11 @@ class Schedule:
             if found is not None:
                 return start.replace(hour=found[0], minute=found[1], second=found[2])
         day = self._next_day(start.date())
-        return None if day is None else datetime.combine(day, time(self._hours[0], self._minutes[0], self._seconds[0]))
+        return (
+            None
+            if day is None
+            else datetime.combine(day, time(self._hours[0], self._minutes[0], self._seconds[0]))
+        )
 
     def _time_from(self, hour: int, minute: int, second: int) -> tuple[int, int, int] | None:
         """The first matching time of day that is not before the given one."""
@@ -303,7 +326,11 @@ class Schedule:
         if month not in self._months or (self._years is not None and year not in self._years):
             return ()
         first, length = calendar.monthrange(year, month)
-        return tuple(day for day in range(1, length + 1) if self._day_matches(day, (first + day) % 7, length, first))
+        return tuple(
+            day
+            for day in range(1, length + 1)
+            if self._day_matches(day, (first + day) % 7, length, first)
+        )
 
     def _day_matches(self, day: int, weekday: int, length: int, first: int) -> bool:
         in_month = self._monthday_matches(day, length, first)
@@ -321,19 +348,25 @@ class Schedule:
             return (day - 1) // 7 + 1 in places or ("l" in places and day > length - 7)
         return weekday in self._weekdays
 
-    # -- counting -----------------------------------------------------------------------------------------------------
+    # -- counting ----------------------------------------------------------------------------------
 
-    def _latest_on(self, day: date, after: datetime, until: datetime) -> tuple[datetime | None, int]:
+    def _latest_on(
+        self, day: date, after: datetime, until: datetime
+    ) -> tuple[datetime | None, int]:
         """`latest`, for the ticks of one local day."""
         midnight = datetime.combine(day, time())
         start, start_is_plain = self._boundary(midnight)
         end, end_is_plain = self._boundary(midnight + _DAY)
         if start_is_plain and end_is_plain and end - start == _DAY:
-            return self._count_plain(day, midnight - start, max(after, start - _INSTANT), min(until, end - _INSTANT))
+            return self._count_plain(
+                day, midnight - start, max(after, start - _INSTANT), min(until, end - _INSTANT)
+            )
         return self._latest_in_parts(max(after, start - _INSTANT), min(until, end - _INSTANT))
 
     def _latest_in_parts(self, after: datetime, until: datetime) -> tuple[datetime | None, int]:
-        """`latest`, where a clock changes: the ticks of short parts, one by one only in those that the change touches."""
+        """`latest`, where a clock changes: the ticks of short parts, one by one only in those that
+        the change touches.
+        """
         last, count = None, 0
         while after < until:
             end = min(until, after + _PART)
@@ -354,7 +387,9 @@ class Schedule:
         return first > last
 
     def _boundary(self, midnight: datetime) -> tuple[datetime, bool]:
-        """The moment at which a local day begins, and whether that wall is plain and no gap ends at it."""
+        """The moment at which a local day begins, and whether that wall is plain and no gap ends at
+        it.
+        """
         first, last = self._offsets(midnight)
         if first < last:
             return self._gap(midnight, first, last), False
@@ -408,20 +443,23 @@ def _shared(cron: str, timezone: str, seed: str) -> Schedule:
     return Schedule(cron, timezone, seed)
 
 
-# -- reading an expression ---------------------------------------------------------------------------------------------
+# -- reading an expression -------------------------------------------------------------------------
 
 
 def _fields(cron: str) -> list[str]:
     """Seven fields, seconds first; raises ScheduleError."""
     if not cron.strip():
-        raise ScheduleError("a cron expression is missing: write six fields, second first, as in '0 30 2 * * *'")
+        raise ScheduleError(
+            "a cron expression is missing: write six fields, second first, as in '0 30 2 * * *'"
+        )
     text = cron.strip()
     if text.startswith("@"):
         text = _alias(text)
     fields = text.split()
     if len(fields) not in (5, 6, 7):
         raise ScheduleError(
-            f"{cron!r} has {len(fields)} fields: write six ({' '.join(FIELDS[:6])}), five (a crontab line) or seven (with the year)"
+            f"{cron!r} has {len(fields)} fields: write six ({' '.join(FIELDS[:6])}), five (a"
+            " crontab line) or seven (with the year)"
         )
     fields = ["0", *fields] if len(fields) == 5 else fields
     fields = fields if len(fields) == 7 else [*fields, "*"]
@@ -454,27 +492,40 @@ def _alias(text: str) -> str:
 
 def _check_field(cron: str, place: int, field: str) -> None:
     if not field.isascii():
-        raise ScheduleError(f"the {FIELDS[place]} field {field!r} of {cron!r} has characters that cron does not know")
+        raise ScheduleError(
+            f"the {FIELDS[place]} field {field!r} of {cron!r} has characters that cron does not"
+            " know"
+        )
     if _RANDOM.search(field):
         raise ScheduleError(
-            f"'R' in the {FIELDS[place]} field of {cron!r} is random, so instances would disagree: use 'H', which spreads by the job's name"
+            f"'R' in the {FIELDS[place]} field of {cron!r} is random, so instances would disagree:"
+            " use 'H', which spreads by the job's name"
         )
     for step in re.findall(r"/(\d+)", field):
         if len(step) > 9 or not 1 <= int(step) <= LARGEST_STEP[place]:
             raise ScheduleError(
-                f"step {step} in the {FIELDS[place]} field of {cron!r} is out of range: it may be 1 to {LARGEST_STEP[place]}"
+                f"step {step} in the {FIELDS[place]} field of {cron!r} is out of range: it may be 1"
+                f" to {LARGEST_STEP[place]}"
             )
 
 
-def _expand(cron: str, fields: list[str], seed: str) -> tuple[list[list[int | str]], dict[int, set[int | str]]]:
-    """Values of each field in croniter's order (minute, hour, day, month, weekday, second, year), and places of week days (`5#2`, `L5`)."""
+def _expand(
+    cron: str, fields: list[str], seed: str
+) -> tuple[list[list[int | str]], dict[int, set[int | str]]]:
+    """Values of each field in croniter's order (minute, hour, day, month, weekday, second, year),
+    and places of week days (`5#2`, `L5`).
+    """
     if not seed and any(map(_HASH.search, fields)):
         raise ScheduleError(f"'H' in {cron!r} spreads by the job's name, and there is none here")
     text = " ".join(fields)
     try:
-        expanded, nth = croniter.expand(text, hash_id=seed.encode() if seed else None, second_at_beginning=True)
+        expanded, nth = croniter.expand(
+            text, hash_id=seed.encode() if seed else None, second_at_beginning=True
+        )
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise ScheduleError(f"{cron!r} is not a cron expression: {_culprit(fields, str(error))}") from error
+        raise ScheduleError(
+            f"{cron!r} is not a cron expression: {_culprit(fields, str(error))}"
+        ) from error
     return expanded, nth
 
 
@@ -493,7 +544,9 @@ def _culprit(fields: list[str], reason: str) -> str:
 def _hint(place: int, field: str) -> str:
     names = {4: list(calendar.month_abbr)[1:], 5: list(calendar.day_abbr)}.get(place, [])
     words = re.findall(r"[A-Za-z]{2,}", field)
-    close = [match for word in words for match in difflib.get_close_matches(word[:3].title(), names, 1)]
+    close = [
+        match for word in words for match in difflib.get_close_matches(word[:3].title(), names, 1)
+    ]
     ranges = ("0-59", "0-59", "0-23", "1-31", "1-12 or jan-dec", "0-7 or sun-sat", "1970-2099")
     return (
         f": did you mean {close[0].lower()}?"
@@ -515,7 +568,9 @@ def _is_wild(field: str) -> bool:
     return field.startswith(("*", "?"))
 
 
-def _after(first: tuple[int, ...], second: tuple[int, ...], a: int, b: int) -> tuple[int, int] | None:
+def _after(
+    first: tuple[int, ...], second: tuple[int, ...], a: int, b: int
+) -> tuple[int, int] | None:
     """The first pair of values that is not before (a, b)."""
     place = bisect_left(first, a)
     if place == len(first):
@@ -529,7 +584,9 @@ def _after(first: tuple[int, ...], second: tuple[int, ...], a: int, b: int) -> t
 
 
 def _nearest_weekday(day: int, length: int, first: int) -> int:
-    """The Monday-to-Friday day nearest to `day` in a month of `length` days that begins on week day `first` (0 = Monday)."""
+    """The Monday-to-Friday day nearest to `day` in a month of `length` days that begins on week day
+    `first` (0 = Monday).
+    """
     weekday = (first + day - 1) % 7
     if weekday == 5:
         return day - 1 if day > 1 else day + 2
@@ -547,7 +604,11 @@ def _zone(name: str) -> zoneinfo.ZoneInfo:
         return zoneinfo.ZoneInfo(name)
     except (ValueError, OSError, KeyError, TypeError) as error:
         close = difflib.get_close_matches(str(name), zoneinfo.available_timezones() - NO_ZONES, 1)
-        hint = f"did you mean {close[0]!r}?" if close else "write an IANA name, as 'Europe/Berlin' or 'UTC'"
+        hint = (
+            f"did you mean {close[0]!r}?"
+            if close
+            else "write an IANA name, as 'Europe/Berlin' or 'UTC'"
+        )
         raise ScheduleError(f"{name!r} is not a time zone: {hint}") from error
 
 
@@ -557,6 +618,9 @@ def _warnings(cron: str, fields: list[str]) -> tuple[str, ...]:
         return ()
     if re.search(r"(?<![#/\d])[1-7](?!\d)", fields[5]):
         return (
-            "week days are numbered as in crontab (0 and 7 are Sunday), not as in the original (1 = Sunday): names, as in MON-FRI, are the same in both",
+            (
+                "week days are numbered as in crontab (0 and 7 are Sunday), not as in the original"
+                " (1 = Sunday): names, as in MON-FRI, are the same in both"
+            ),
         )
     return ()

@@ -1,8 +1,9 @@
 """Settings: the environment and a `.env` file, read once by one function into one frozen value.
 
-The real environment wins over `.env`.  An empty value counts as unset.  Every bad value is reported in one pass, one
-line each; DATABASE_URL is shown without its password.  Nothing here is done at import, and psycopg, which takes long to
-import, is asked only when there is a DATABASE_URL to check.
+The real environment wins over `.env`.  An empty value counts as unset.  Every bad value is reported
+in one pass, one line each; DATABASE_URL is shown without its password.  Nothing here is done at
+import, and psycopg, which takes long to import, is asked only when there is a DATABASE_URL to
+check.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from kronii.durations import format_duration, parse_duration
 from kronii.errors import ConfigError, Hint
 
 #: What a job's process finds in its environment (CONTRACT: "What a job's process sees").
-JOB_VARIABLES = frozenset({"KRONII_JOB", "KRONII_SCHEDULED_FOR", "KRONII_RUN_ID", "KRONII_ATTEMPT", "KRONII_NODE"})
+JOB_VARIABLES = frozenset(
+    {"KRONII_JOB", "KRONII_SCHEDULED_FOR", "KRONII_RUN_ID", "KRONII_ATTEMPT", "KRONII_NODE"}
+)
 
 #: Set for Kronii's own tests; never worth a warning.
 _TEST_PREFIX = "KRONII_TEST_"
@@ -44,7 +47,8 @@ def _host_name() -> str:
 class Settings:
     """Everything that the environment decides."""
 
-    #: libpq URL or keyword string; None where it is not set.  Holds a password: show it only through `masked`.
+    #: libpq URL or keyword string; None where it is not set.  Holds a password: show it only
+    #: through `masked`.
     database_url: str | None = field(default=None, repr=False)
     #: Runs at the same time on this instance, 1 to 1000.
     worker_count: int = 5
@@ -80,7 +84,8 @@ class Settings:
             directory: the working directory; a relative KRONII_JOBS_FILE starts there.
 
         Raises:
-            ConfigError: one line for each bad value, with the variable, the value and what is allowed.
+            ConfigError: one line for each bad value, with the variable, the value and what is
+                allowed.
         """
         values = _merged(environ, read_dotenv(directory / ".env"))
         fields, problems = _parsed(values)
@@ -112,11 +117,15 @@ def _dotenv_text(path: Path) -> str:
     except FileNotFoundError:
         return ""
     except OSError as error:
-        if not os.access(path.parent, os.X_OK):  # `sudo -u kronii …` from somebody's home: nobody meant a file there
+        if not os.access(
+            path.parent, os.X_OK
+        ):  # `sudo -u kronii …` from somebody's home: nobody meant a file there
             return ""
         raise ConfigError(f"{path} can't be read: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8 (byte {error.start + 1}): save it as UTF-8 text") from None
+        raise ConfigError(
+            f"{path} is not UTF-8 (byte {error.start + 1}): save it as UTF-8 text"
+        ) from None
 
 
 def _refuse_broken_lines(path: Path, text: str) -> None:
@@ -124,7 +133,9 @@ def _refuse_broken_lines(path: Path, text: str) -> None:
 
     lines = [binding.original.line for binding in parse_stream(StringIO(text)) if binding.error]
     if lines:
-        raise ConfigError("\n".join(f"{path}:{line}: not a line of the form NAME=value" for line in lines))
+        raise ConfigError(
+            "\n".join(f"{path}:{line}: not a line of the form NAME=value" for line in lines)
+        )
 
 
 @dataclass(frozen=True)
@@ -148,7 +159,8 @@ class _Variable:
     field: str
     #: What a value may be, for the message about one that is not.
     allowed: str
-    #: Returns the field's value; raises ValueError for a text that is not allowed, `Hint` where a word more helps.
+    #: Returns the field's value; raises ValueError for a text that is not allowed, `Hint` where a
+    #: word more helps.
     parse: Callable[[str], Any]
 
 
@@ -162,14 +174,18 @@ def _parsed(values: Mapping[str, _Value]) -> tuple[dict[str, Any], list[str]]:
         try:
             fields[variable.field] = variable.parse(value.text)
         except ValueError as error:
-            problems.append(_problem(name, value, variable, str(error) if isinstance(error, Hint) else ""))
+            problems.append(
+                _problem(name, value, variable, str(error) if isinstance(error, Hint) else "")
+            )
     return fields, problems
 
 
 def _problem(name: str, value: _Value, variable: _Variable, hint: str) -> str:
     shown = repr(masked(value.text) if name == "DATABASE_URL" else value.text)
     shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
-    return f"{name}={shown}{value.source}: must be {variable.allowed}" + (f"; {hint}" if hint else "")
+    return f"{name}={shown}{value.source}: must be {variable.allowed}" + (
+        f"; {hint}" if hint else ""
+    )
 
 
 def _unknown(values: Iterable[str]) -> Iterator[str]:
@@ -215,7 +231,9 @@ def _choice(*words: str) -> Callable[[str], str]:
         word = text.strip().lower()
         if word not in words:
             raise (
-                Hint(f"did you mean {near[0]}?") if (near := difflib.get_close_matches(word, words, 1)) else ValueError
+                Hint(f"did you mean {near[0]}?")
+                if (near := difflib.get_close_matches(word, words, 1))
+                else ValueError
             )
         return word
 
@@ -260,7 +278,8 @@ def _whole_number(field: str, low: int, high: int) -> _Variable:
 
 def _length_of_time(field: str, low: float, high: float) -> _Variable:
     allowed = (
-        f"a duration with its unit from {format_duration(low)} to {format_duration(high)}, such as 30s, 5m or 1h30m"
+        f"a duration with its unit from {format_duration(low)} to {format_duration(high)}, such as"
+        " 30s, 5m or 1h30m"
     )
     return _Variable(field, allowed, _duration(low, high))
 
@@ -269,19 +288,22 @@ def _one_of(field: str, words: tuple[str, ...]) -> _Variable:
     return _Variable(field, f"one of {', '.join(words)}", _choice(*words))
 
 
-#: Every variable that Kronii reads, in the order of its reports.  The bounds of durations are wide: they stop slips (a
-#: unit forgotten or mistaken), not decisions.
+#: Every variable that Kronii reads, in the order of its reports.  The bounds of durations are wide:
+#: they stop slips (a unit forgotten or mistaken), not decisions.
 VARIABLES = {
     "DATABASE_URL": _Variable(
         "database_url",
-        "a PostgreSQL URL (postgresql://user:password@host:5432/database) or keywords (host=… dbname=… user=…)",
+        "a PostgreSQL URL (postgresql://user:password@host:5432/database) or keywords (host=…"
+        " dbname=… user=…)",
         parse_address,
     ),
     "WORKER_COUNT": _whole_number("worker_count", 1, 1000),
     "METRICS_PORT": _whole_number("metrics_port", 0, 65535),
     "KRONII_METRICS_HOST": _Variable("metrics_host", "a host name or IP address alone", _host),
     "KRONII_JOBS_FILE": _Variable("jobs_file", "the path of a file", _path),
-    "KRONII_NODE": _Variable("node", f"1 to {NODE_LENGTH} printable characters without spaces", _node),
+    "KRONII_NODE": _Variable(
+        "node", f"1 to {NODE_LENGTH} printable characters without spaces", _node
+    ),
     "KRONII_DRAIN_TIMEOUT": _length_of_time("drain_timeout", 0, _DAY),
     "KRONII_LEASE": _length_of_time("lease", 2, 3600),
     "KRONII_HISTORY": _length_of_time("history", 1, 3650 * _DAY),

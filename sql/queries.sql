@@ -36,14 +36,14 @@ RETURNING (SELECT count(*) FROM ended)
 -- True if somebody's lease is from before a failover: a claim that was not replicated may still be running there.
 SELECT EXISTS (SELECT FROM nodes WHERE timeline NOT IN ('', %(timeline)s) AND died_at IS NULL)
 
--- name: retake
+-- name: reacquire
 -- The locks of runs that go on, taken by the new session.
 SELECT run FROM unnest(%(runs)s::bigint[], %(keys)s::bigint[]) AS wanted (run, key) WHERE pg_try_advisory_lock(key)
 
 -- name: unlock
 SELECT count(*) FROM unnest(%(keys)s::bigint[]) AS freed (key) WHERE pg_advisory_unlock(key)
 
--- name: disown
+-- name: release
 -- Claims of ours whose answer never reached us: nothing was started, so they are free again.
 WITH unknown AS (
     SELECT id, run_id FROM jobs
@@ -70,21 +70,21 @@ WITH backlog AS MATERIALIZED (
       FROM (SELECT FROM jobs
              WHERE active
                AND due <= statement_timestamp() AT TIME ZONE 'UTC' - INTERVAL '1 s'
-               AND owner IS NULL AND digest IS NOT NULL AND version <= %(version)s AND id <> ALL (%(passed)s::uuid[])
+               AND owner IS NULL AND digest IS NOT NULL AND version <= %(version)s AND id <> ALL (%(deferred)s::uuid[])
              LIMIT %(seats)s - %(fresh)s) AS its
 ), fresh AS MATERIALIZED (
     SELECT id, lock_key, due, run_id AS previous FROM jobs
      WHERE active
        AND due > statement_timestamp() AT TIME ZONE 'UTC' - INTERVAL '1 s'
        AND due <= statement_timestamp() AT TIME ZONE 'UTC'
-       AND owner IS NULL AND digest IS NOT NULL AND version <= %(version)s AND id <> ALL (%(passed)s::uuid[])
+       AND owner IS NULL AND digest IS NOT NULL AND version <= %(version)s AND id <> ALL (%(deferred)s::uuid[])
        AND (SELECT died_at IS NULL FROM nodes WHERE id = %(id)s)  -- who was taken for dead claims nothing
      ORDER BY due LIMIT %(seats)s - (SELECT ticks FROM backlog) FOR UPDATE SKIP LOCKED
 ), overdue AS MATERIALIZED (
     SELECT id, lock_key, due, run_id AS previous FROM jobs
      WHERE active
        AND due <= statement_timestamp() AT TIME ZONE 'UTC' - INTERVAL '1 s'
-       AND owner IS NULL AND digest IS NOT NULL AND version <= %(version)s AND id <> ALL (%(passed)s::uuid[])
+       AND owner IS NULL AND digest IS NOT NULL AND version <= %(version)s AND id <> ALL (%(deferred)s::uuid[])
        AND (SELECT died_at IS NULL FROM nodes WHERE id = %(id)s)  -- who was taken for dead claims nothing
      ORDER BY due LIMIT %(seats)s - (SELECT count(*) FROM fresh) FOR UPDATE SKIP LOCKED
 ), tried AS MATERIALIZED (
@@ -114,7 +114,7 @@ SELECT id::text, lock_key, run_id, scheduled_for, attempt, trigger, failures, mi
  UNION ALL
 SELECT id::text, lock_key, NULL, NULL, NULL, NULL, NULL, NULL FROM tried WHERE NOT locked
 
--- name: horizon
+-- name: upcoming
 -- What the loop must know to sleep well.
 SELECT statement_timestamp() AT TIME ZONE 'UTC',
        (SELECT min(due) FROM jobs WHERE active AND due > statement_timestamp() AT TIME ZONE 'UTC'),
@@ -122,7 +122,7 @@ SELECT statement_timestamp() AT TIME ZONE 'UTC',
        (SELECT min(ready_at) FROM nodes WHERE lease_until > statement_timestamp() AT TIME ZONE 'UTC'),
        (SELECT last_value FROM jobs_version)
 
--- name: bury
+-- name: recover
 -- Rows of instances whose lease is over, or whose row is gone, and whose lock is free: their runs are lost, their ticks due again.
 -- A lock that is held means that the holder is connected: its row is left alone.
 -- A timeout that was marked before its run returned is no outcome yet: the claim still stands, and the tick is run again.
@@ -211,22 +211,22 @@ RETURNING r.id
 WITH ended AS MATERIALIZED (
     SELECT * FROM unnest(
         %(ids)s::uuid[], %(runs)s::bigint[], %(owners)s::uuid[], %(triggers)s::text[], %(outcomes)s::text[], %(codes)s::int[], %(errors)s::text[],
-        %(outputs)s::text[], %(ages)s::float8[], %(ticks)s::timestamp[], %(nexts)s::timestamp[], %(delays)s::float8[], %(overs)s::boolean[],
+        %(outputs)s::text[], %(ages)s::float8[], %(ticks)s::timestamp[], %(nexts)s::timestamp[], %(delays)s::float8[], %(settled)s::boolean[],
         %(shown)s::timestamp[], %(missed)s::int[])
-      AS e (id, run_id, owner, trigger, outcome, exit_code, error, output, age, tick, next_run, delay, over, scheduled_for, missed)
+      AS e (id, run_id, owner, trigger, outcome, exit_code, error, output, age, tick, next_run, delay, settled, scheduled_for, missed)
 ), closed AS (
     UPDATE jobs AS j
        SET owner = NULL,
            last_outcome = e.outcome,
-           manual_at = CASE WHEN e.trigger = 'manual' AND e.over THEN NULL ELSE j.manual_at END,
+           manual_at = CASE WHEN e.trigger = 'manual' AND e.settled THEN NULL ELSE j.manual_at END,
            status = CASE WHEN j.retired_at IS NOT NULL THEN 'retired' WHEN j.paused_at IS NOT NULL OR NOT j.enabled THEN 'paused'
                          WHEN e.outcome = 'success' THEN 'success' WHEN e.outcome IN ('interrupted', 'skipped') THEN 'pending' ELSE 'failed' END,
-           next_run = CASE WHEN e.over AND e.trigger <> 'manual' AND j.next_run = e.tick THEN e.next_run ELSE j.next_run END,
-           attempt = CASE WHEN e.over AND e.trigger <> 'manual' THEN 0 ELSE j.attempt END,
-           failures = CASE WHEN e.trigger = 'manual' THEN j.failures WHEN e.over THEN 0
+           next_run = CASE WHEN e.settled AND e.trigger <> 'manual' AND j.next_run = e.tick THEN e.next_run ELSE j.next_run END,
+           attempt = CASE WHEN e.settled AND e.trigger <> 'manual' THEN 0 ELSE j.attempt END,
+           failures = CASE WHEN e.trigger = 'manual' THEN j.failures WHEN e.settled THEN 0
                            WHEN e.delay IS NOT NULL AND j.next_run = e.tick THEN j.failures + 1 ELSE j.failures END,
            deaths = CASE WHEN e.outcome = 'interrupted' THEN j.deaths ELSE 0 END,
-           missed = CASE WHEN e.over AND e.trigger <> 'manual' THEN 0 ELSE j.missed END,
+           missed = CASE WHEN e.settled AND e.trigger <> 'manual' THEN 0 ELSE j.missed END,
            retry_at = CASE WHEN e.trigger = 'manual' THEN j.retry_at
                            WHEN j.next_run = e.tick THEN statement_timestamp() AT TIME ZONE 'UTC' + e.delay * INTERVAL '1 s' END
       FROM ended AS e
@@ -253,7 +253,7 @@ SELECT run_id FROM closed
 -- Which of these runs have an outcome already: an answer that was lost on its way looks like a refused finish.
 SELECT id FROM runs WHERE id = ANY (%(runs)s::bigint[]) AND outcome NOT IN ('running', 'lost')
 
--- name: mark
+-- name: announce
 -- A run that goes on though its outcome is known (past its timeout, or at the end of its instance): its claim and its lock stay.
 UPDATE runs AS r
    SET outcome = %(outcome)s, finished_at = statement_timestamp() AT TIME ZONE 'UTC', error = m.error

@@ -1,6 +1,8 @@
-"""A real PostgreSQL for the tests: one server a session, a fresh database for each test (cloned in 20 ms), no sleeps.
+"""A real PostgreSQL for the tests: one server a session, a fresh database for each test (cloned in
+20 ms), no sleeps.
 
-KRONII_TEST_DATABASE_URL names another server (and a role that may create databases); without it a private one is used.
+KRONII_TEST_DATABASE_URL names another server (and a role that may create databases); without it a
+private one is used.
 """
 
 from __future__ import annotations
@@ -22,8 +24,14 @@ from kronii.database import migrations
 
 T = TypeVar("T")
 
-#: Settings of the tests' server: nothing has to survive a crash of the machine, and many instances run at once.
-SETTINGS = {"fsync": "off", "synchronous_commit": "on", "full_page_writes": "off", "max_connections": "300"}
+#: Settings of the tests' server: nothing has to survive a crash of the machine, and many instances
+#: run at once.
+SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "on",
+    "full_page_writes": "off",
+    "max_connections": "300",
+}
 
 
 class WaitFor(Protocol):
@@ -34,7 +42,9 @@ class WaitFor(Protocol):
 
 @pytest.fixture(scope="session")
 def wait_for() -> WaitFor:
-    """`wait_for(lambda: ..., timeout=10)`: the first true value; after `timeout` seconds the test fails."""
+    """`wait_for(lambda: ..., timeout=10)`: the first true value; after `timeout` seconds the test
+    fails.
+    """
 
     def wait(fact: Callable[[], T], timeout: float = 10.0, every: float = 0.02) -> T:
         deadline = time.monotonic() + timeout
@@ -107,6 +117,13 @@ def _database(server_url: str, template: str) -> Iterator[str]:
 
 
 def _create(name: str, template: str, version: int) -> sql.Composed:
-    """Copying files is the fastest way; before PostgreSQL 15 it was the only one and had no name."""
+    """Copying files is the fastest way; before PostgreSQL 15 it was the only one and had no
+    name.
+    """
     strategy = sql.SQL(" STRATEGY file_copy" if version >= 150000 else "")
-    return sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)) + strategy
+    return (
+        sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+            sql.Identifier(name), sql.Identifier(template)
+        )
+        + strategy
+    )

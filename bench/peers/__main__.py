@@ -1,4 +1,6 @@
-"""`python -m bench.peers [NAME…]`: make the environments, run each peer at each rate, print a table, write JSON."""
+"""`python -m bench.peers [NAME…]`: make the environments, run each peer at each rate, print a
+table, write JSON.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,8 @@ PEERS = {
     "celery_redbeat": ("celery==5.7.0", "celery-redbeat==2.4.2", "redis==8.1.0", "packaging==26.4"),
 }
 RATES = (10, 100, 500)
-#: Those whose schedules are intervals from the last start, not seconds of the clock: what they drift counts as lost.
+#: Those whose schedules are intervals from the last start, not seconds of the clock: what they
+#: drift counts as lost.
 INTERVALS = {"celery_redbeat"}
 #: Seconds before the measured window: to set the jobs up, and to come to rest.
 SETTLE = 8.0
@@ -60,10 +63,15 @@ def main(words: list[str]) -> int:
     parser.add_argument("names", nargs="*", help=f"of: kronii, {', '.join(PEERS)}; default all")
     parser.add_argument("--rates", type=int, nargs="+", default=RATES, help="jobs due every second")
     parser.add_argument("--seconds", type=int, default=20, help="of a measured window")
-    parser.add_argument("--cache", type=Path, default=ROOT / ".kronii-peers", help="where the environments are made")
+    parser.add_argument(
+        "--cache", type=Path, default=ROOT / ".kronii-peers", help="where the environments are made"
+    )
     asked = parser.parse_args(words)
     found = []
-    print(f"{'peer':<16} {'jobs/s':>7} {'p50 ms':>9} {'p99 ms':>9} {'due':>8} {'lost':>8} {'doubled':>8}")
+    print(
+        f"{'peer':<16} {'jobs/s':>7} {'p50 ms':>9} {'p99 ms':>9} {'due':>8} {'lost':>8}"
+        f" {'doubled':>8}"
+    )
     with server() as place:
         for name in asked.names or ["kronii", *PEERS]:
             python = None if name == "kronii" else environment(name, asked.cache)
@@ -76,10 +84,14 @@ def main(words: list[str]) -> int:
                     )
                 found.append(seen)
                 print(
-                    f"{name:<16} {rate:>7} {seen.p50:>9.1f} {seen.p99:>9.1f} {seen.due:>8} {seen.lost:>8} {seen.doubled:>8}",
+                    f"{name:<16} {rate:>7} {seen.p50:>9.1f} {seen.p99:>9.1f} {seen.due:>8}"
+                    f" {seen.lost:>8} {seen.doubled:>8}",
                     flush=True,
                 )
-    print(f"written to {table.write({'peers': [asdict(seen) for seen in found]}, {'versions': PEERS})}")
+    print(
+        "written to"
+        f" {table.write({'peers': [asdict(seen) for seen in found]}, {'versions': PEERS})}"
+    )
     return 0
 
 
@@ -89,7 +101,15 @@ def environment(name: str, cache: Path) -> Path:
     python, made = folder / "bin" / "python", folder / "made"
     if not made.exists() or made.read_text("utf-8") != wanted:
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        pip = [python, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", *PEERS[name]]
+        pip = [
+            python,
+            "-m",
+            "pip",
+            "--quiet",
+            "--disable-pip-version-check",
+            "install",
+            *PEERS[name],
+        ]
         installed = subprocess.run(pip, capture_output=True, text=True)
         if installed.returncode:
             raise SystemExit(f"{name} could not be installed: {installed.stderr[-2000:]}")
@@ -103,9 +123,15 @@ def peer(name: str, python: Path, database: Database, jobs: int, seconds: int) -
         words = [_url(database.url), str(jobs), str(SETTLE + seconds + 3 + jobs / 50), folder]
         kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         ran = subprocess.run(
-            [python, "-m", f"bench.peers.{name}", *words], cwd=ROOT, env=kept, capture_output=True, text=True
+            [python, "-m", f"bench.peers.{name}", *words],
+            cwd=ROOT,
+            env=kept,
+            capture_output=True,
+            text=True,
         )
-        lines = [line for path in Path(folder).iterdir() for line in path.read_text("ascii").splitlines()]
+        lines = [
+            line for path in Path(folder).iterdir() for line in path.read_text("ascii").splitlines()
+        ]
     if not lines:
         print(f"{name} at {jobs}: nothing ran: {ran.stderr.strip()[-500:]}", file=sys.stderr)
         return Seen(name, jobs, jobs * seconds, jobs * seconds)
@@ -129,7 +155,8 @@ def _url(conninfo: str) -> str:
 def read(name: str, jobs: int, seconds: int, lines: Sequence[str]) -> Seen:
     """What the stamps say of the window's ticks.
 
-    Where a peer does not tell a job its tick, the last full second before the start is taken for it.
+    Where a peer does not tell a job its tick, the last full second before the start is taken for
+    it.
     """
     starts = sorted(_start(line) for line in lines)
     if name in INTERVALS:
@@ -150,17 +177,31 @@ def read(name: str, jobs: int, seconds: int, lines: Sequence[str]) -> Seen:
     )
 
 
-def _by_intervals(name: str, jobs: int, seconds: int, starts: Sequence[tuple[int, float, float]]) -> Seen:
-    """A second after the last start is the next one due, and runs closer than half a second are one tick's."""
+def _by_intervals(
+    name: str, jobs: int, seconds: int, starts: Sequence[tuple[int, float, float]]
+) -> Seen:
+    """A second after the last start is the next one due, and runs closer than half a second are one
+    tick's.
+    """
     begin = min(start for _, _, start in starts) + SETTLE
     gaps = []
     for job in {job for job, _, _ in starts}:
         own = sorted(start for other, _, start in starts if other == job)
-        gaps += [later - earlier for earlier, later in itertools.pairwise(own) if begin <= later < begin + seconds]
+        gaps += [
+            later - earlier
+            for earlier, later in itertools.pairwise(own)
+            if begin <= later < begin + seconds
+        ]
     late = sorted(1000 * max(0.0, gap - 1) for gap in gaps if gap >= 0.5) or [float("nan")]
     due, doubled = jobs * seconds, sum(gap < 0.5 for gap in gaps)
     return Seen(
-        name, jobs, due, max(0, due - len(gaps) + doubled), doubled, late[len(late) // 2], late[int(len(late) * 0.99)]
+        name,
+        jobs,
+        due,
+        max(0, due - len(gaps) + doubled),
+        doubled,
+        late[len(late) // 2],
+        late[int(len(late) * 0.99)],
     )
 
 
@@ -175,9 +216,19 @@ def kronii(database: Database, jobs: int, seconds: int) -> Seen:
     with fleet(database) as instances:
         instances.register(Jobs(jobs, {"python": "bench.work:stamp"}))
         seen = window.every_second(instances, 1, int(SETTLE), seconds)
-        late = sorted(1000 * (start - tick) for tick, start in instances.stamps if seen.begin <= tick < seen.end)
+        late = sorted(
+            1000 * (start - tick)
+            for tick, start in instances.stamps
+            if seen.begin <= tick < seen.end
+        )
     return Seen(
-        "kronii", jobs, seen.due, seen.lost, seen.doubled + seen.bad, late[len(late) // 2], late[int(len(late) * 0.99)]
+        "kronii",
+        jobs,
+        seen.due,
+        seen.lost,
+        seen.doubled + seen.bad,
+        late[len(late) // 2],
+        late[int(len(late) * 0.99)],
     )
 
 

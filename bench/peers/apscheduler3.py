@@ -1,4 +1,6 @@
-"""APScheduler 3: a background scheduler, the SQLAlchemy store, a thread pool; no tick folded into another or given up as late."""
+"""APScheduler 3: a background scheduler, the SQLAlchemy store, a thread pool; no tick folded into
+another or given up as late.
+"""
 
 from __future__ import annotations
 
@@ -22,16 +24,22 @@ def main() -> None:
     """Run for the time that was asked for."""
     url, jobs, seconds = arguments()
     scheduler = BackgroundScheduler(
-        jobstores={"default": SQLAlchemyJobStore(url=url.replace("postgresql:", "postgresql+psycopg:"))},
+        jobstores={
+            "default": SQLAlchemyJobStore(url=url.replace("postgresql:", "postgresql+psycopg:"))
+        },
         executors={"default": ThreadPoolExecutor(64)},
         job_defaults={"coalesce": False, "max_instances": 10, "misfire_grace_time": 3600},
         timezone=datetime.UTC,
     )
-    scheduler.add_listener(lambda e: stamp(int(e.job_id), e.scheduled_run_time.timestamp()), EVENT_JOB_EXECUTED)
+    scheduler.add_listener(
+        lambda e: stamp(int(e.job_id), e.scheduled_run_time.timestamp()), EVENT_JOB_EXECUTED
+    )
     scheduler.start(paused=True)
     for job in range(jobs):
         scheduler.add_job(
-            "bench.peers.apscheduler3:nothing", CronTrigger(second="*", timezone=datetime.UTC), id=str(job)
+            "bench.peers.apscheduler3:nothing",
+            CronTrigger(second="*", timezone=datetime.UTC),
+            id=str(job),
         )
     scheduler.resume()
     time.sleep(seconds)

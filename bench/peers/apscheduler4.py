@@ -1,4 +1,6 @@
-"""APScheduler 4 (alpha): an asynchronous scheduler, the PostgreSQL store and event broker on asyncpg."""
+"""APScheduler 4 (alpha): an asynchronous scheduler, the PostgreSQL store and event broker on
+asyncpg.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ async def main() -> None:
     url, jobs, seconds = stamps.arguments()
     engine = create_async_engine(url.replace("postgresql:", "postgresql+asyncpg:"), pool_size=20)
     broker = AsyncpgEventBroker.from_async_sqla_engine(engine)
-    async with AsyncScheduler(SQLAlchemyDataStore(engine), broker, max_concurrent_jobs=100) as scheduler:
+    async with AsyncScheduler(
+        SQLAlchemyDataStore(engine), broker, max_concurrent_jobs=100
+    ) as scheduler:
         await scheduler.configure_task("stamp", func=stamp, max_running_jobs=10_000)
         for job in range(jobs):
             await scheduler.add_schedule("stamp", CronTrigger(second="*"), id=str(job), args=[job])

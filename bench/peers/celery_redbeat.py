@@ -15,12 +15,18 @@ from bench.peers import stamps
 
 app = Celery("bench", broker=os.environ.get("BENCH_REDIS"))
 app.conf.update(
-    task_ignore_result=True, beat_scheduler="redbeat.RedBeatScheduler", redbeat_redis_url=os.environ.get("BENCH_REDIS"), beat_max_loop_interval=1,
-    worker_prefetch_multiplier=64, broker_connection_retry_on_startup=True, timezone="UTC",
+    task_ignore_result=True,
+    beat_scheduler="redbeat.RedBeatScheduler",
+    redbeat_redis_url=os.environ.get("BENCH_REDIS"),
+    beat_max_loop_interval=1,
+    worker_prefetch_multiplier=64,
+    broker_connection_retry_on_startup=True,
+    timezone="UTC",
     beat_schedule={
-        f"job-{job}": {"task": "stamp", "schedule": 1.0, "args": (job,)} for job in range(int(os.environ.get("BENCH_JOBS", "0")))
+        f"job-{job}": {"task": "stamp", "schedule": 1.0, "args": (job,)}
+        for job in range(int(os.environ.get("BENCH_JOBS", "0")))
     },
-)  # fmt: skip
+)
 
 
 @app.task(name="stamp")
@@ -34,7 +40,11 @@ def main() -> None:
     _, jobs, seconds = stamps.arguments()
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    environment = {**os.environ, "BENCH_REDIS": f"redis://127.0.0.1:{port}/0", "BENCH_JOBS": str(jobs)}
+    environment = {
+        **os.environ,
+        "BENCH_REDIS": f"redis://127.0.0.1:{port}/0",
+        "BENCH_JOBS": str(jobs),
+    }
     celery = [sys.executable, "-m", "celery", "--app", "bench.peers.celery_redbeat"]
     with tempfile.TemporaryDirectory() as folder:
         commands = [
@@ -45,7 +55,9 @@ def main() -> None:
         started = []
         try:
             for command in commands:
-                started.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL))
+                started.append(
+                    subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+                )
                 time.sleep(1)
             time.sleep(seconds)
         finally:

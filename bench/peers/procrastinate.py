@@ -27,7 +27,9 @@ async def main() -> None:
     async with app.open_async():
         await app.schema_manager.apply_schema_async()
         worker = asyncio.create_task(
-            app.run_worker_async(concurrency=100, install_signal_handlers=False, delete_jobs="successful")
+            app.run_worker_async(
+                concurrency=100, install_signal_handlers=False, delete_jobs="successful"
+            )
         )
         await asyncio.wait([worker], timeout=seconds)
         if worker.done():

@@ -1,4 +1,6 @@
-"""What a peer's job does: note the job, its tick as far as the peer tells it, and the moment; a line each, in the process's own file."""
+"""What a peer's job does: note the job, its tick as far as the peer tells it, and the moment; a
+line each, in the process's own file.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ def stamp(job: int, tick: float | None = None) -> None:
 def _mine() -> TextIO:
     global _file
     if _file is None:
-        _file = open(Path(os.environ["BENCH_STAMPS"], str(os.getpid())), "a", buffering=1, encoding="ascii")  # noqa: SIM115
+        _file = open(  # noqa: SIM115
+            Path(os.environ["BENCH_STAMPS"], str(os.getpid())), "a", buffering=1, encoding="ascii"
+        )
     return _file
 
 

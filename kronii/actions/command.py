@@ -1,9 +1,10 @@
 """Commands: a process group of its own, bounded output, and an end that leaves nothing behind.
 
-The worker waits for two things at once, without polling: what the job writes, and the end of its main process (a
-pidfd).  It never waits for the end of the pipe, which grandchildren may hold for ever.  A process is signalled only
-between its start and its reaping, so that a signal never meets another's process id; what is left of its group when it
-ends is killed while its zombie still holds the group's number.
+The worker waits for two things at once, without polling: what the job writes, and the end of its
+main process (a pidfd).  It never waits for the end of the pipe, which grandchildren may hold for
+ever.  A process is signalled only between its start and its reaping, so that a signal never meets
+another's process id; what is left of its group when it ends is killed while its zombie still holds
+the group's number.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from kronii.durations import format_duration
 from kronii.model import Command, Outcome, Result
 from kronii.processes import members
 
-#: Seconds that killed processes may take to be gone (one in the kernel's hands, waiting for a dead disk, may take for ever).
+#: Seconds that killed processes may take to be gone (one in the kernel's hands, waiting for a dead
+#: disk, may take for ever).
 DYING = 5.0
 #: Bytes asked of the pipe at once.
 CHUNK = 64 * 1024
@@ -53,16 +55,22 @@ class _NotStarted(Exception):
 def _start(run: Run, command: Command, host: Host, writer: int) -> subprocess.Popen[bytes]:
     """Start it with `writer`, which is closed here, as its output.
 
-    What `subprocess` would do for each start is done beforehand where it can be: an encoded environment, an open
-    /dev/null.  The interpreter's lock is held all the while, so this bounds the starts of all workers together.
+    What `subprocess` would do for each start is done beforehand where it can be: an encoded
+    environment, an open /dev/null.  The interpreter's lock is held all the while, so this bounds
+    the starts of all workers together.
     """
     definition = run.claim.definition
     own = {**dict(definition.env), **identity(run.claim, host.node), "KRONII_INSTANCE": host.mark}
     try:
         return subprocess.Popen(
-            command.argv, stdin=_nothing(), stdout=writer, stderr=writer, cwd=definition.cwd,
-            env={**host.encoded, **encoded(own)}, start_new_session=True,
-        )  # fmt: skip
+            command.argv,
+            stdin=_nothing(),
+            stdout=writer,
+            stderr=writer,
+            cwd=definition.cwd,
+            env={**host.encoded, **encoded(own)},
+            start_new_session=True,
+        )
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise _NotStarted(_reason(error, command, definition.cwd)) from error
     finally:
@@ -80,7 +88,9 @@ def _wait(run: Run, process: subprocess.Popen[bytes], reader: int) -> str | None
     tail = Tail()
     pidfd = os.pidfd_open(process.pid)
     try:
-        run.attach(lambda: _signal(process, signal.SIGTERM), lambda: _signal(process, signal.SIGKILL))
+        run.attach(
+            lambda: _signal(process, signal.SIGTERM), lambda: _signal(process, signal.SIGKILL)
+        )
         _collect(reader, pidfd, tail)
     finally:
         os.close(pidfd)
@@ -99,7 +109,9 @@ def _collect(fd: int, pidfd: int, tail: Tail) -> None:
         exited = pidfd in ready
         if fd in ready and not closed and (closed := _read(fd, tail)):
             poll.unregister(fd)
-    for _ in range(OUTPUT // CHUNK + 1):  # a pipe holds no more; what is written after the exit is not the job's
+    for _ in range(
+        OUTPUT // CHUNK + 1
+    ):  # a pipe holds no more; what is written after the exit is not the job's
         if closed or _read(fd, tail):
             return
 
@@ -122,7 +134,9 @@ def _signal(process: subprocess.Popen[bytes], number: int) -> None:
 
 
 def _reap(run: Run, process: subprocess.Popen[bytes], host: Host) -> None:
-    """End what is left of the group, then let its number go: off the board first, for it may be another's at once."""
+    """End what is left of the group, then let its number go: off the board first, for it may be
+    another's at once.
+    """
     run.detach()
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
@@ -132,7 +146,9 @@ def _reap(run: Run, process: subprocess.Popen[bytes], host: Host) -> None:
 
 
 def _wait_for_the_dying(group: int) -> None:
-    """What was left of the group has been killed, and may take a moment to go: the job's next run must not meet it."""
+    """What was left of the group has been killed, and may take a moment to go: the job's next run
+    must not meet it.
+    """
     give_up = time.monotonic() + DYING
     while _exists(group) and members([group]) and time.monotonic() < give_up:
         time.sleep(0.002)  # the kernel tells a process's end to its parent alone
@@ -153,7 +169,9 @@ def _result(run: Run, status: int, output: str | None) -> Result:
     if status == 0:
         return Result(Outcome.SUCCESS, 0, None, output)
     code, how = (
-        (status, f"exit status {status}") if status > 0 else (128 - status, f"killed by {_signal_name(-status)}")
+        (status, f"exit status {status}")
+        if status > 0
+        else (128 - status, f"killed by {_signal_name(-status)}")
     )
     if run.reason is None:
         return Result(Outcome.FAILED, code, how, output)
@@ -183,6 +201,8 @@ def _reason(error: Exception, command: Command, cwd: str | None) -> str:
     if isinstance(error, PermissionError):
         return f"not started: permission denied for {program} (is it executable?)"
     if isinstance(error, OSError) and error.errno == 8:  # ENOEXEC
-        return f"not started: {program} is no program: a script begins with a line such as #!/bin/sh"
+        return (
+            f"not started: {program} is no program: a script begins with a line such as #!/bin/sh"
+        )
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return f"not started: {program}: {reason}"

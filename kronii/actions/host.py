@@ -35,7 +35,8 @@ class Host:
     #: The instance's environment, less what is private to it.
     environment: Mapping[str, str]
     groups: Groups
-    #: Opens a session for an sql job; takes the statement timeout in seconds and raises KroniiError.
+    #: Opens a session for an sql job; takes the statement timeout in seconds and raises
+    #: KroniiError.
     connect: Callable[[float], psycopg.Connection[Any]]
 
     @cached_property
@@ -50,7 +51,9 @@ def encoded(environment: Mapping[str, str]) -> dict[bytes, bytes]:
 
 
 def rfc3339(moment: datetime) -> str:
-    """A naive UTC time as jobs see it: `2026-11-23T08:00:30Z`; a run by hand has the milliseconds, too."""
+    """A naive UTC time as jobs see it: `2026-11-23T08:00:30Z`; a run by hand has the milliseconds,
+    too.
+    """
     return moment.isoformat() + "Z"
 
 

@@ -1,6 +1,8 @@
-"""HTTP: a request whose status decides.  The standard library's client, with proxies from the environment as curl has them.
+"""HTTP: a request whose status decides.  The standard library's client, with proxies from the
+environment as curl has them.
 
-A run's time is bounded from outside: when it is over, the connection is cut, however slowly the other side trickles.
+A run's time is bounded from outside: when it is over, the connection is cut, however slowly the
+other side trickles.
 """
 
 from __future__ import annotations
@@ -51,7 +53,8 @@ def _answer(line: _Line, request: urllib.request.Request, deadline: float) -> An
 class _Line:
     """The sockets of one request, so that another thread can cut them.
 
-    They are held as duplicates: http.client lets go of its own once the headers are there, and TLS takes it over.
+    They are held as duplicates: http.client lets go of its own once the headers are there, and TLS
+    takes it over.
     """
 
     def __init__(self) -> None:
@@ -62,9 +65,14 @@ class _Line:
         """An opener for http and https alone: a redirect to a file is refused."""
         opener = urllib.request.OpenerDirector()
         handlers = [
-            urllib.request.ProxyHandler(), urllib.request.HTTPDefaultErrorHandler(), urllib.request.HTTPRedirectHandler(),
-            urllib.request.HTTPErrorProcessor(), urllib.request.UnknownHandler(), _Plain(self), _Secure(self),
-        ]  # fmt: skip
+            urllib.request.ProxyHandler(),
+            urllib.request.HTTPDefaultErrorHandler(),
+            urllib.request.HTTPRedirectHandler(),
+            urllib.request.HTTPErrorProcessor(),
+            urllib.request.UnknownHandler(),
+            _Plain(self),
+            _Secure(self),
+        ]
         for handler in handlers:
             opener.add_handler(handler)
         return opener
@@ -106,7 +114,9 @@ class _Plain(urllib.request.HTTPHandler):
         self._line = line
 
     def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(lambda *a, **k: self._line.note(http.client.HTTPConnection(*a, **k)), req)
+        return self.do_open(
+            lambda *a, **k: self._line.note(http.client.HTTPConnection(*a, **k)), req
+        )
 
 
 class _Secure(urllib.request.HTTPSHandler):
@@ -115,13 +125,18 @@ class _Secure(urllib.request.HTTPSHandler):
         self._line = line
 
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(lambda *a, **k: self._line.note(http.client.HTTPSConnection(*a, **k)), req)
+        return self.do_open(
+            lambda *a, **k: self._line.note(http.client.HTTPSConnection(*a, **k)), req
+        )
 
 
 def _request(run: Run, action: Http, host: Host) -> urllib.request.Request:
     url, credentials = _without_userinfo(action.url)
     headers = {"User-Agent": f"kronii/{__version__}", **credentials}
-    headers |= {name.title().replace("_", "-"): value for name, value in identity(run.claim, host.node).items()}
+    headers |= {
+        name.title().replace("_", "-"): value
+        for name, value in identity(run.claim, host.node).items()
+    }
     headers |= {name.title(): value for name, value in action.headers}
     body = None if action.body is None else action.body.encode()
     return urllib.request.Request(url, body, headers, method=action.method)  # noqa: S310 - the opener has http(s) only
@@ -142,7 +157,9 @@ def _read(answer: Any) -> str | None:
     while left > 0 and (data := answer.read(min(65536, left))):
         tail.add(data)
         left -= len(data)
-    missing = getattr(answer.fp if isinstance(answer, urllib.error.HTTPError) else answer, "length", None)
+    missing = getattr(
+        answer.fp if isinstance(answer, urllib.error.HTTPError) else answer, "length", None
+    )
     if left > 0 and missing:  # http.client says nothing of it where it is read in parts
         raise http.client.IncompleteRead(b"", missing)
     return tail.text()
@@ -153,8 +170,14 @@ def _result(run: Run, action: Http, status: int, reason: str, output: str | None
         return Result(run.reason, error=ending(run), output=output)
     if any(expected in (str(status), f"{status // 100}xx") for expected in action.expect):
         return Result(Outcome.SUCCESS, output=output)
-    said = "".join(sign for sign in str(reason) if sign.isprintable())  # a server may send anything, NUL too
-    return Result(Outcome.FAILED, error=f"status {status} {said}, expected {' or '.join(action.expect)}", output=output)
+    said = "".join(
+        sign for sign in str(reason) if sign.isprintable()
+    )  # a server may send anything, NUL too
+    return Result(
+        Outcome.FAILED,
+        error=f"status {status} {said}, expected {' or '.join(action.expect)}",
+        output=output,
+    )
 
 
 def _failed(run: Run, error: Exception) -> Result:

@@ -1,7 +1,8 @@
 """What jobs write: the end of it is kept with the run.
 
-A command writes into a pipe.  A function writes to `sys.stdout` and `sys.stderr`, which all threads share; so these are
-replaced by streams that look who writes: a worker's thread into its run, everybody else where the stream went before.
+A command writes into a pipe.  A function writes to `sys.stdout` and `sys.stderr`, which all threads
+share; so these are replaced by streams that look who writes: a worker's thread into its run,
+everybody else where the stream went before.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ def captured() -> Iterator[Tail]:
 
 
 class Shared:
-    """A text stream that gives a thread whose prints are captured what it writes; otherwise the stream behind it."""
+    """A text stream that gives a thread whose prints are captured what it writes; otherwise the
+    stream behind it.
+    """
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream

@@ -1,7 +1,7 @@
 """Functions: called in the worker's thread, with a context if they take one.
 
-A thread can't be ended from outside.  Past its timeout a function is told by its context's stop event; its lock is
-kept until it really returns.
+A thread can't be ended from outside.  Past its timeout a function is told by its context's stop
+event; its lock is kept until it really returns.
 """
 
 from __future__ import annotations
@@ -49,7 +49,11 @@ def run_python(run: Run, call: PythonCall, host: Host) -> Result:
     with captured() as output:
         result = _called(run, call, host)
     printed = output.text()
-    return replace(result, output=as_text(f"{printed}{result.output or ''}".encode())) if printed else result
+    return (
+        replace(result, output=as_text(f"{printed}{result.output or ''}".encode()))
+        if printed
+        else result
+    )
 
 
 def _called(run: Run, call: PythonCall, host: Host) -> Result:
@@ -60,11 +64,17 @@ def _called(run: Run, call: PythonCall, host: Host) -> Result:
             asyncio.run(value)
     except SystemExit as error:
         return _exited(run, error)
-    except BaseException as error:  # whatever a function raises, KeyboardInterrupt too, is its own failure
+    except (
+        BaseException
+    ) as error:  # whatever a function raises, KeyboardInterrupt too, is its own failure
         return _failed(run, error)
-    if time.monotonic() >= run.deadline:  # as when the whole process was stopped: nobody has noticed yet
+    if (
+        time.monotonic() >= run.deadline
+    ):  # as when the whole process was stopped: nobody has noticed yet
         run.end(Outcome.TIMEOUT)
-    return SUCCESS if run.reason is None else Result(run.reason, error=f"{ending(run)}, and returned")
+    return (
+        SUCCESS if run.reason is None else Result(run.reason, error=f"{ending(run)}, and returned")
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -83,13 +93,20 @@ def _takes_context(function: Callable[..., Any]) -> bool:
     except (TypeError, ValueError):  # a builtin that does not say
         return False
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return bool(positional) and (positional[0].default is inspect.Parameter.empty or positional[0].name == "context")
+    return bool(positional) and (
+        positional[0].default is inspect.Parameter.empty or positional[0].name == "context"
+    )
 
 
 def _context(run: Run, host: Host) -> Context:
     claim = run.claim
     return Context(
-        claim.definition.name, claim.scheduled_for.replace(tzinfo=UTC), claim.run_id, claim.attempt, host.node, run.stop
+        claim.definition.name,
+        claim.scheduled_for.replace(tzinfo=UTC),
+        claim.run_id,
+        claim.attempt,
+        host.node,
+        run.stop,
     )
 
 
@@ -98,7 +115,9 @@ def _exited(run: Run, error: SystemExit) -> Result:
         return Result(run.reason, error=ending(run))
     if error.code in (None, 0):
         return SUCCESS
-    code = int(error.code) if isinstance(error.code, int) and abs(error.code) < 2**31 else 1  # what the column holds
+    code = (
+        int(error.code) if isinstance(error.code, int) and abs(error.code) < 2**31 else 1
+    )  # what the column holds
     return Result(Outcome.FAILED, code, _one_line(f"SystemExit: {error.code}"))
 
 

@@ -1,8 +1,9 @@
 """A run in flight: the claim, and the one way to end it from outside.
 
-The worker thread that executes a run waits without polling.  Whoever wants the run to end calls `end` (a request: TERM
-to the process group, the stop event, a cancel) and, when the grace is over, `kill`.  The first reason given stays: a
-run that is ended because of its timeout is a `timeout`, however the instance fares afterwards.
+The worker thread that executes a run waits without polling.  Whoever wants the run to end calls
+`end` (a request: TERM to the process group, the stop event, a cancel) and, when the grace is over,
+`kill`.  The first reason given stays: a run that is ended because of its timeout is a `timeout`,
+however the instance fares afterwards.
 """
 
 from __future__ import annotations
@@ -37,10 +38,12 @@ class Run:
         self.reason: Outcome | None = None
         #: True once the grace after `end` is over.
         self.killed = False
-        #: Monotonic seconds at which the run began, and at which it has to be ended with outcome `timeout`.
+        #: Monotonic seconds at which the run began, and at which it has to be ended with outcome
+        #: `timeout`.
         self.started = time.monotonic()
         self.deadline = self.started + claim.definition.timeout
-        #: Monotonic seconds at which it is killed whatever else is the matter; set by whoever ends it in a hurry.
+        #: Monotonic seconds at which it is killed whatever else is the matter; set by whoever ends
+        #: it in a hurry.
         self.kill_at = float("inf")
         self._lock = threading.Lock()
         self._over = False
@@ -59,7 +62,9 @@ class Run:
             return self._stop
 
     def attach(self, end: Callable[[], None], kill: Callable[[], None]) -> None:
-        """Say how this run is ended; called at once if that was asked before.  Neither callable may block."""
+        """Say how this run is ended; called at once if that was asked before.  Neither callable may
+        block.
+        """
         with self._lock:
             self._end, self._kill = end, kill
             ending, killing = self.reason is not None, self.killed
@@ -69,15 +74,19 @@ class Run:
             kill()
 
     def detach(self) -> None:
-        """The work is over: from here on `end` and `kill` reach nothing (a process id may soon be another's)."""
+        """The work is over: from here on `end` and `kill` reach nothing (a process id may soon be
+        another's).
+        """
         with self._lock:
             self._end = self._kill = None
 
     def end(self, reason: Outcome, noted: Callable[[], None] | None = None) -> bool:
-        """Ask the run to end; return False if it had been asked before, or is over.  The first reason stays.
+        """Ask the run to end; return False if it had been asked before, or is over.  The first
+        reason stays.
 
         Args:
-            noted: called before the run is told, and before its result is let out: what it notes is there in time.
+            noted: called before the run is told, and before its result is let out: what it notes is
+                there in time.
         """
         with self._lock:
             if self.reason is not None or self._over:

@@ -1,7 +1,7 @@
 """SQL: one statement (or several) in DATABASE_URL's database, in a session of its own.
 
-The session takes an advisory lock of its own first: should a broken instance's statement still run on the server, its
-successor waits for it to end rather than run beside it.
+The session takes an advisory lock of its own first: should a broken instance's statement still run
+on the server, its successor waits for it to end rather than run beside it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def _connected(run: Run, host: Host) -> psycopg.Connection[object]:
 
 
 def _execute(run: Run, action: Sql, connection: psycopg.Connection[object], output: Tail) -> Result:
-    connection.add_notice_handler(lambda n: output.add(f"{n.severity}: {n.message_primary}\n".encode()))
+    connection.add_notice_handler(
+        lambda n: output.add(f"{n.severity}: {n.message_primary}\n".encode())
+    )
     run.attach(lambda: _cancel(connection), lambda: cut(connection))
     try:
         connection.execute(f"SELECT pg_advisory_lock({statement_key(run.claim.lock_key)})")
@@ -79,12 +81,16 @@ def statement_key(lock_key: int) -> int:
 
 
 def _cancel(connection: psycopg.Connection[object]) -> None:
-    """Cancelling needs a connection of its own, which may take its time: whoever asks does not wait."""
+    """Cancelling needs a connection of its own, which may take its time: whoever asks does not
+    wait.
+    """
     threading.Thread(target=_cancel_quietly, args=(connection,), name="cancel", daemon=True).start()
 
 
 def _cancel_quietly(connection: psycopg.Connection[object]) -> None:
-    with contextlib.suppress(psycopg.Error):  # the session ended first, or the server is away: `kill` follows
+    with contextlib.suppress(
+        psycopg.Error
+    ):  # the session ended first, or the server is away: `kill` follows
         connection.cancel_safe(timeout=CANCEL)
 
 
@@ -97,5 +103,7 @@ def _failed(run: Run, error: Exception, output: Tail) -> Result:
     if run.reason is not None:
         return Result(run.reason, error=f"{ending(run)} ({reason})", output=output.text())
     if state == "57014" and time.monotonic() >= run.deadline - 0.5:
-        return Result(Outcome.TIMEOUT, error=f"canceled by its timeout ({reason})", output=output.text())
+        return Result(
+            Outcome.TIMEOUT, error=f"canceled by its timeout ({reason})", output=output.text()
+        )
     return Result(Outcome.FAILED, error=reason, output=output.text())

@@ -1,8 +1,10 @@
-"""Every tick once: recomputes what was owed from the schedules, and compares it with what the history says.
+"""Every tick once: recomputes what was owed from the schedules, and compares it with what the
+history says.
 
-A job's ticks are owed from the moment at which its schedule came into force (`jobs.scheduled_since`: registered,
-changed, resumed), up to `next_run`, which never moves on before a tick has its outcome.  What waits at `next_run` is
-not lost, but it is named as overdue when it has waited for longer than LATE.
+A job's ticks are owed from the moment at which its schedule came into force
+(`jobs.scheduled_since`: registered, changed, resumed), up to `next_run`, which never moves on
+before a tick has its outcome.  What waits at `next_run` is not lost, but it is named as overdue
+when it has waited for longer than LATE.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Any
 
 from kronii.commands.reading import raw_rows
 from kronii.database.connections import Connection
-from kronii.database.errors import border
+from kronii.database.errors import database_errors
 from kronii.schedule import schedule
 
 #: A tick that waits for longer than this many seconds is overdue.
@@ -68,13 +70,15 @@ def audit(connection: Connection, since: float) -> Audit:
     Raises:
         DatabaseUnavailable, DatabaseError: it can't be read.
     """
-    with border(), connection.transaction():
+    with database_errors(), connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         now, start = _now(connection), _now(connection) - timedelta(seconds=since)
         jobs = list(raw_rows(connection, "audited_jobs", {}))
         runs: dict[str, list[Ran]] = defaultdict(list)
         for row in raw_rows(connection, "audited_runs", {"start": start}):
-            runs[row["job_id"]].append(Ran(row["id"], row["tick"], row["attempt"], row["outcome"], row["missed"]))
+            runs[row["job_id"]].append(
+                Ran(row["id"], row["tick"], row["attempt"], row["outcome"], row["missed"])
+            )
     ticks, problems = 0, []
     for job in jobs:
         owed = _owed(job, start, now, runs[job["id"]])
@@ -95,7 +99,9 @@ def settled(job: str, owed: Sequence[datetime], runs: Iterable[Ran]) -> Iterator
         final = [run for run in of_tick if run.outcome in SETTLED]
         if not final and place not in covered:
             yield Problem(job, tick, "no outcome", ids)
-        elif len({run.attempt for run in final}) < len(final) or any(run.outcome == "success" for run in final[:-1]):
+        elif len({run.attempt for run in final}) < len(final) or any(
+            run.outcome == "success" for run in final[:-1]
+        ):
             yield Problem(job, tick, "more than one outcome", ids)
 
 
@@ -109,17 +115,27 @@ def _covered(owed: Sequence[datetime], by_tick: Mapping[datetime, Sequence[Ran]]
     return covered
 
 
-def _owed(job: Mapping[str, Any], start: datetime, now: datetime, runs: Sequence[Ran]) -> list[datetime]:
+def _owed(
+    job: Mapping[str, Any], start: datetime, now: datetime, runs: Sequence[Ran]
+) -> list[datetime]:
     """The job's ticks from `start` on that must have an outcome."""
     first = job["scheduled_since"] or min((run.tick for run in runs), default=now)
     until = min(job["next_run"] or now, now) - timedelta(microseconds=1)
-    return list(schedule(job["cron"], job["timezone"], job["name"]).between(max(start, first), until))
+    return list(
+        schedule(job["cron"], job["timezone"], job["name"]).between(max(start, first), until)
+    )
 
 
 def _overdue(job: Mapping[str, Any], now: datetime) -> Iterator[Problem]:
     """What waits at `next_run`, unless it runs or waits for its retry."""
     late, due = now - timedelta(seconds=LATE), job["due"]
-    if job["active"] and not job["running"] and due is not None and due < late and job["next_run"] is not None:
+    if (
+        job["active"]
+        and not job["running"]
+        and due is not None
+        and due < late
+        and job["next_run"] is not None
+    ):
         timing = schedule(job["cron"], job["timezone"], job["name"])
         count = timing.latest(job["next_run"], late)[1]
         yield Problem(job["name"], job["next_run"], "overdue", (), count)

@@ -1,6 +1,7 @@
 """`kronii COMMAND`.
 
-One function a command.  What a command needs is imported when it runs, so that `--help` answers at once.
+One function a command.  What a command needs is imported when it runs, so that `--help` answers at
+once.
 """
 
 from __future__ import annotations
@@ -19,7 +20,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from kronii import __version__
-from kronii.errors import ConfigError, DurationError, KroniiError, NotFound, ScheduleError, UsageError
+from kronii.errors import (
+    ConfigError,
+    DurationError,
+    KroniiError,
+    NotFound,
+    ScheduleError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from kronii.database.connections import Connection
@@ -28,8 +36,8 @@ if TYPE_CHECKING:
 
 EPILOG = """\
 settings come from the environment and from .env in the working directory; the README lists them.
-exit status: 0 done; 1 failed or problems found; 2 usage; 3 no such job or run; 69 database unreachable;
-75 already running; 78 configuration."""
+exit status: 0 done; 1 failed or problems found; 2 usage; 3 no such job or run;
+69 database unreachable; 75 already running; 78 configuration."""
 
 #: A time with a part of a second.
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]+Z")
@@ -86,7 +94,8 @@ _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
 
 
 def _open_streams() -> None:
-    """Have all three streams, whatever the caller closed: otherwise a socket becomes descriptor 1 or 2.
+    """Have all three streams, whatever the caller closed: otherwise a socket becomes descriptor 1
+    or 2.
 
     What a stream's encoding lacks is escaped.
     """
@@ -94,7 +103,9 @@ def _open_streams() -> None:
         try:
             os.fstat(fd)
         except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest free number, which is `fd`
+            os.set_inheritable(
+                os.open(os.devnull, os.O_RDWR), True
+            )  # it gets the lowest free number, which is `fd`
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(fd, mode, encoding="utf-8", closefd=False))
     for stream in (sys.stdout, sys.stderr):
@@ -125,15 +136,27 @@ def build_parser() -> argparse.ArgumentParser:
     _add(commands, "run", run, "runs an instance until TERM or INT; HUP reloads the jobs file")
     _add_validate(commands)
     _add_next(commands)
-    listing = _add(commands, "list", list_jobs, "jobs with schedule, next tick, last run and outcome", reads=True)
-    listing.add_argument("--retired", action="store_true", help="also jobs that are gone from the file")
+    listing = _add(
+        commands,
+        "list",
+        list_jobs,
+        "jobs with schedule, next tick, last run and outcome",
+        reads=True,
+    )
+    listing.add_argument(
+        "--retired", action="store_true", help="also jobs that are gone from the file"
+    )
     _add_history(commands)
     logs = _add(commands, "logs", logs_of_run, "prints what a run wrote", reads=True)
-    logs.add_argument("run", metavar="RUN", type=int, help="the run's id, as `kronii history` shows it")
+    logs.add_argument(
+        "run", metavar="RUN", type=int, help="the run's id, as `kronii history` shows it"
+    )
     _add_operations(commands)
     migrate = _add(commands, "migrate", migrate_schema, "creates or upgrades the schema")
     migrate.add_argument(
-        "--check", action="store_true", help="only say whether there is something to do (exit status 1 if so)"
+        "--check",
+        action="store_true",
+        help="only say whether there is something to do (exit status 1 if so)",
     )
     return parser
 
@@ -144,24 +167,44 @@ def _add(
     parser: argparse.ArgumentParser = commands.add_parser(name, help=help, description=help)
     parser.set_defaults(function=function)
     if reads:
-        parser.add_argument("--json", action="store_true", help="one JSON document on stdout, times in UTC")
+        parser.add_argument(
+            "--json", action="store_true", help="one JSON document on stdout, times in UTC"
+        )
     return parser
 
 
 def _add_validate(commands: Any) -> None:
     parser = _add(
-        commands, "validate", validate, "shows all problems and warnings of a jobs file; needs no database", reads=True
+        commands,
+        "validate",
+        validate,
+        "shows all problems and warnings of a jobs file; needs no database",
+        reads=True,
     )
-    parser.add_argument("file", metavar="FILE", nargs="?", type=Path, help="default: KRONII_JOBS_FILE, or jobs.yaml")
+    parser.add_argument(
+        "file", metavar="FILE", nargs="?", type=Path, help="default: KRONII_JOBS_FILE, or jobs.yaml"
+    )
 
 
 def _add_next(commands: Any) -> None:
-    parser = _add(commands, "next", next_ticks, "coming ticks of a job or an expression", reads=True)
-    parser.add_argument("what", metavar="JOB|EXPRESSION", help="a job's name, or a cron expression in quotes")
-    parser.add_argument("-n", metavar="N", type=_count, default=5, dest="count", help="how many (default 5)")
-    parser.add_argument("--timezone", metavar="TZ", help="an IANA name (default: the job's, or UTC)")
+    parser = _add(
+        commands, "next", next_ticks, "coming ticks of a job or an expression", reads=True
+    )
     parser.add_argument(
-        "--from", metavar="TIME", type=_time, dest="start", help="ISO 8601; without an offset, in the time zone above"
+        "what", metavar="JOB|EXPRESSION", help="a job's name, or a cron expression in quotes"
+    )
+    parser.add_argument(
+        "-n", metavar="N", type=_count, default=5, dest="count", help="how many (default 5)"
+    )
+    parser.add_argument(
+        "--timezone", metavar="TZ", help="an IANA name (default: the job's, or UTC)"
+    )
+    parser.add_argument(
+        "--from",
+        metavar="TIME",
+        type=_time,
+        dest="start",
+        help="ISO 8601; without an offset, in the time zone above",
     )
 
 
@@ -170,20 +213,36 @@ def _add_history(commands: Any) -> None:
     parser.add_argument("job", metavar="JOB", nargs="?")
     parser.add_argument("--outcome", metavar="O", choices=OUTCOMES, help=", ".join(OUTCOMES))
     parser.add_argument("--since", metavar="DURATION", type=_duration, help="as 30m, 12h or 1d")
-    parser.add_argument("--limit", metavar="N", type=_count, default=50, help="how many at the most (default 50)")
+    parser.add_argument(
+        "--limit", metavar="N", type=_count, default=50, help="how many at the most (default 50)"
+    )
 
 
 def _add_operations(commands: Any) -> None:
-    parser = _add(commands, "trigger", trigger_job, "one run of a job now; its schedule is not concerned")
+    parser = _add(
+        commands, "trigger", trigger_job, "one run of a job now; its schedule is not concerned"
+    )
     parser.add_argument("job", metavar="JOB")
-    parser.add_argument("--wait", action="store_true", help="wait for the outcome; exit status 1 if it is a bad one")
+    parser.add_argument(
+        "--wait", action="store_true", help="wait for the outcome; exit status 1 if it is a bad one"
+    )
     parser = _add(commands, "pause", pause_jobs, "lets jobs not start any more, on all instances")
     parser.add_argument("jobs", metavar="JOB", nargs="+")
     parser = _add(commands, "resume", resume_jobs, "lets paused jobs go on from now")
     parser.add_argument("jobs", metavar="JOB", nargs="+")
-    parser = _add(commands, "audit", audit_ticks, "names each tick that has no outcome or more than one", reads=True)
+    parser = _add(
+        commands,
+        "audit",
+        audit_ticks,
+        "names each tick that has no outcome or more than one",
+        reads=True,
+    )
     parser.add_argument(
-        "--since", metavar="DURATION", type=_duration, default=86400.0, help="as 30m, 12h or 1d (default)"
+        "--since",
+        metavar="DURATION",
+        type=_duration,
+        default=86400.0,
+        help="as 30m, 12h or 1d (default)",
     )
     _add(
         commands,
@@ -193,7 +252,11 @@ def _add_operations(commands: Any) -> None:
         reads=True,
     )
     _add(
-        commands, "nodes", nodes, "live instances, their workers and running jobs, and who holds which lock", reads=True
+        commands,
+        "nodes",
+        nodes,
+        "live instances, their workers and running jobs, and who holds which lock",
+        reads=True,
     )
 
 
@@ -216,10 +279,12 @@ def _time(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time: write it as 2026-11-23T08:00:00Z") from error
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a time: write it as 2026-11-23T08:00:00Z"
+        ) from error
 
 
-# -- commands ----------------------------------------------------------------------------------------------------------
+# -- commands --------------------------------------------------------------------------------------
 
 
 def run(options: argparse.Namespace) -> int:
@@ -233,14 +298,18 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _import_from_here() -> None:
-    """Python jobs are imported from the working directory first, as under `python -m`, however Kronii was started."""
+    """Python jobs are imported from the working directory first, as under `python -m`, however
+    Kronii was started.
+    """
     here = os.getcwd()
     if sys.path[:1] not in ([here], [""]):
         sys.path.insert(0, here)
 
 
 def _heed_signals() -> None:
-    """Until the service has handlers of its own nothing runs here: a stop is an exit, and a reload has come already."""
+    """Until the service has handlers of its own nothing runs here: a stop is an exit, and a reload
+    has come already.
+    """
     signal.signal(signal.SIGTERM, _exit_well)
     signal.signal(signal.SIGINT, _exit_well)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -267,7 +336,11 @@ def validate(options: argparse.Namespace) -> int:
 
 def _verdict(path: Path, report: Any) -> str:
     counts = f"{_plural(len(report.errors), 'error')}, {_plural(len(report.warnings), 'warning')}"
-    return f"{path}: {counts}" if report.errors else f"{path}: {_plural(len(report.definitions), 'job')}, {counts}"
+    return (
+        f"{path}: {counts}"
+        if report.errors
+        else f"{path}: {_plural(len(report.definitions), 'job')}, {counts}"
+    )
 
 
 def _plural(count: int, noun: str) -> str:
@@ -280,7 +353,9 @@ def next_ticks(options: argparse.Namespace) -> int:
     try:
         ticks = _ticks(schedule, _utc(options.start, schedule), options.count)
     except OverflowError as error:
-        raise UsageError("--from is too near to an end of the calendar, the years 1 and 9999") from error
+        raise UsageError(
+            "--from is too near to an end of the calendar, the years 1 and 9999"
+        ) from error
     changes = {_iso(tick): change for tick in ticks if (change := schedule.clock_change(tick))}
     if options.json:
         _print_json(
@@ -293,7 +368,9 @@ def next_ticks(options: argparse.Namespace) -> int:
         )
         return 0
     for tick in ticks:
-        print("  ".join(filter(None, [_local(tick, schedule), _iso(tick), changes.get(_iso(tick))])))
+        print(
+            "  ".join(filter(None, [_local(tick, schedule), _iso(tick), changes.get(_iso(tick))]))
+        )
     if not ticks:
         print("no further tick", file=sys.stderr)
     return 0
@@ -322,7 +399,10 @@ def _job(name: str) -> Any:
     for job in definitions.load(path).definitions:
         if job.name == name:
             return job
-    raise NotFound(f"there is no job {name!r} in {path}; an expression needs its fields, as in '0/30 * * * * *'")
+    raise NotFound(
+        f"there is no job {name!r} in {path}; an expression needs its fields, as in '0/30 * * *"
+        " * *'"
+    )
 
 
 def _utc(start: datetime | None, schedule: Schedule) -> datetime:
@@ -346,7 +426,8 @@ def _ticks(schedule: Schedule, after: datetime, count: int) -> list[datetime]:
 def _local(tick: datetime, schedule: Schedule) -> str:
     from zoneinfo import ZoneInfo
 
-    return f"{tick.replace(tzinfo=UTC).astimezone(ZoneInfo(schedule.timezone)):%a %Y-%m-%d %H:%M:%S %Z}"
+    local = tick.replace(tzinfo=UTC).astimezone(ZoneInfo(schedule.timezone))
+    return f"{local:%a %Y-%m-%d %H:%M:%S %Z}"
 
 
 def _iso(moment: datetime) -> str:
@@ -368,7 +449,9 @@ def history(options: argparse.Namespace) -> int:
     from kronii.commands import reading
 
     with _reader() as connection:
-        runs = reading.list_runs(connection, options.job, options.outcome, options.since, options.limit)
+        runs = reading.list_runs(
+            connection, options.job, options.outcome, options.since, options.limit
+        )
     columns = (
         "id",
         "job",
@@ -447,7 +530,20 @@ def nodes(options: argparse.Namespace) -> int:
     for node in found:
         node["running"] = ", ".join(node["running"])
         node["locks"] = sum(lock["node"] == node["name"] for lock in locks)
-    _print_table(found, ("name", "host", "pid", "workers", "alive", "started_at", "lease_until", "locks", "running"))
+    _print_table(
+        found,
+        (
+            "name",
+            "host",
+            "pid",
+            "workers",
+            "alive",
+            "started_at",
+            "lease_until",
+            "locks",
+            "running",
+        ),
+    )
     return 0
 
 
@@ -458,25 +554,49 @@ def audit_ticks(options: argparse.Namespace) -> int:
     with _reader() as connection:
         found = audit.audit(connection, options.since)
     problems = [
-        {"job": p.job, "scheduled_for": _iso(p.tick), "problem": p.what, "runs": list(p.runs), "more": p.more}
+        {
+            "job": p.job,
+            "scheduled_for": _iso(p.tick),
+            "problem": p.what,
+            "runs": list(p.runs),
+            "more": p.more,
+        }
         for p in found.problems
     ]
     if options.json:
-        _print_json({"since": _iso(found.since), "jobs": found.jobs, "ticks": found.ticks, "problems": problems})
+        _print_json(
+            {
+                "since": _iso(found.since),
+                "jobs": found.jobs,
+                "ticks": found.ticks,
+                "problems": problems,
+            }
+        )
         return int(bool(problems))
     for problem in found.problems:
-        print(f"{_iso(problem.tick)}  {problem.job}: {problem.what}{f', {problem.more} ticks' if problem.more else ''}")
-    print(f"{_plural(found.ticks, 'tick')} of {_plural(found.jobs, 'job')}, {_plural(len(problems), 'problem')}")
+        print(
+            f"{_iso(problem.tick)}  {problem.job}:"
+            f" {problem.what}{f', {problem.more} ticks' if problem.more else ''}"
+        )
+    print(
+        f"{_plural(found.ticks, 'tick')} of {_plural(found.jobs, 'job')},"
+        f" {_plural(len(problems), 'problem')}"
+    )
     return int(bool(problems))
 
 
 def doctor(options: argparse.Namespace) -> int:
-    """`kronii doctor`: 0 without problems (warnings are none); otherwise the exit status of the first."""
+    """`kronii doctor`: 0 without problems (warnings are none); otherwise the exit status of the
+    first.
+    """
     from kronii.commands.doctor import Grade, examine
 
     checks = list(examine(_settings()))
     if options.json:
-        found = [{"check": check.name, "grade": check.grade.value, "says": check.says} for check in checks]
+        found = [
+            {"check": check.name, "grade": check.grade.value, "says": check.says}
+            for check in checks
+        ]
         _print_json({"checks": found})
     else:
         for check in checks:
@@ -491,7 +611,9 @@ def migrate_schema(options: argparse.Namespace) -> int:
 
     with connect(_database_url(_settings()), "kronii migrate", {}, 10.0) as connection:
         if options.check:
-            return _say_pending(migrations.version(connection), migrations.latest(), migrations.check)
+            return _say_pending(
+                migrations.version(connection), migrations.latest(), migrations.check
+            )
         applied = migrations.migrate(connection)
     print(
         f"schema upgraded to version {max(applied)}"
@@ -511,7 +633,7 @@ def _say_pending(found: int, latest: int, check: Callable[[int], None]) -> int:
     return int(found != latest)
 
 
-# -- shared ------------------------------------------------------------------------------------------------------------
+# -- shared ----------------------------------------------------------------------------------------
 
 
 def _settings() -> Settings:
@@ -527,7 +649,8 @@ def _settings() -> Settings:
 def _database_url(settings: Settings) -> str:
     if settings.database_url is None:
         raise ConfigError(
-            "DATABASE_URL is not set: give the address of the PostgreSQL database, as in postgresql://user@host/database"
+            "DATABASE_URL is not set: give the address of the PostgreSQL database, as in"
+            " postgresql://user@host/database"
         )
     return settings.database_url
 
@@ -538,7 +661,9 @@ def _reader() -> Connection:
     return reading.reader(_database_url(_settings()))
 
 
-def _show(options: argparse.Namespace, name: str, rows: list[dict[str, Any]], columns: Sequence[str]) -> int:
+def _show(
+    options: argparse.Namespace, name: str, rows: list[dict[str, Any]], columns: Sequence[str]
+) -> int:
     if options.json:
         _print_json({name: rows})
     else:
@@ -554,14 +679,23 @@ def _print_json(document: dict[str, Any]) -> None:
 
 def _print_table(rows: list[dict[str, Any]], columns: Sequence[str]) -> None:
     cells = [[_cell(row[column]) for column in columns] for row in rows]
-    widths = [max(len(column), *(len(line[place]) for line in cells), 0) for place, column in enumerate(columns)]
+    widths = [
+        max(len(column), *(len(line[place]) for line in cells), 0)
+        for place, column in enumerate(columns)
+    ]
     for line in ([column.upper() for column in columns], *cells):
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        )
 
 
 def _cell(value: Any) -> str:
     """One cell: times to the second, texts on one line and without what a terminal obeys."""
-    value = {None: "", True: "yes", False: "no"}[value] if value is None or isinstance(value, bool) else value
+    value = (
+        {None: "", True: "yes", False: "no"}[value]
+        if value is None or isinstance(value, bool)
+        else value
+    )
     text = " ".join(str(value).split())
     text = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
     return f"{text[:19]}Z" if _MOMENT.fullmatch(text) else text

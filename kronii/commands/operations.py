@@ -1,6 +1,7 @@
 """What an operator does to jobs from outside: pause, resume, trigger; and who is there.
 
-Each is one statement on the tables; every instance hears of it by a notification, and none needs to be asked.
+Each is one statement on the tables; every instance hears of it by a notification, and none needs to
+be asked.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 from kronii.commands.reading import raw_rows, rows
 from kronii.database.connections import Connection
-from kronii.database.errors import border
+from kronii.database.errors import database_errors
 from kronii.database.queries import queries
 from kronii.errors import AlreadyRunning, NotFound
 from kronii.schedule import Schedule, schedule
@@ -33,7 +34,8 @@ class Triggered:
 
 
 def pause(connection: Connection, names: Sequence[str], reason: str = REASON) -> list[str]:
-    """Let these jobs not start any more, on any instance; returns their names.  Runs in progress go on.
+    """Let these jobs not start any more, on any instance; returns their names.  Runs in progress go
+    on.
 
     Raises:
         NotFound: one of them does not exist; nothing was paused then.
@@ -51,7 +53,9 @@ def resume(connection: Connection, names: Sequence[str]) -> list[str]:
     """
     found = [job for job in _standing(connection, names) if job["paused"]]
     nexts = [_schedule(job).next(job["now"]) if job["enabled"] else None for job in found]
-    resumed = _named(connection, "resume", {"names": [job["name"] for job in found], "nexts": nexts})
+    resumed = _named(
+        connection, "resume", {"names": [job["name"] for job in found], "nexts": nexts}
+    )
     return [row[0] for row in resumed]
 
 
@@ -73,7 +77,11 @@ def outcome(connection: Connection, triggered: Triggered) -> tuple[int, str, str
     """Wait for the run that was asked for to end; returns its id, outcome and error."""
     while True:
         found = rows(connection, "triggered", {"id": triggered.job_id, "tick": triggered.tick})
-        if found and found[0]["outcome"] not in ("running", "interrupted", "lost"):  # these two are run again
+        if found and found[0]["outcome"] not in (
+            "running",
+            "interrupted",
+            "lost",
+        ):  # these two are run again
             return found[0]["id"], found[0]["outcome"], found[0]["error"]
         time.sleep(LOOK)
 
@@ -97,7 +105,7 @@ def _schedule(job: dict[str, Any]) -> Schedule:
 
 def _named(connection: Connection, name: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
     """Run a statement that changes jobs, and wake the instances."""
-    with border(), connection.transaction():
+    with database_errors(), connection.transaction():
         changed = connection.execute(queries()[name], values).fetchall()
         if changed:
             connection.execute("SELECT pg_notify('kronii', 'jobs')")

@@ -11,7 +11,7 @@ from typing import Any
 
 from kronii.database import migrations
 from kronii.database.connections import Connection, connect
-from kronii.database.errors import border
+from kronii.database.errors import database_errors
 from kronii.database.queries import queries
 from kronii.errors import ConfigError, NotFound
 
@@ -39,20 +39,25 @@ def reader(url: str) -> Connection:
 
 
 def list_jobs(connection: Connection, retired: bool = False) -> list[dict[str, Any]]:
-    """Jobs by name, each with its schedule, next tick, last run and outcome; `retired` ones too if asked for."""
+    """Jobs by name, each with its schedule, next tick, last run and outcome; `retired` ones too if
+    asked for.
+    """
     return rows(connection, "list_jobs", {"retired": retired})
 
 
 def list_runs(
     connection: Connection, job: str | None, outcome: str | None, since: float | None, limit: int
 ) -> list[dict[str, Any]]:
-    """Runs, newest first: of one job or all, with one outcome or any, started in the last `since` seconds or ever.
+    """Runs, newest first: of one job or all, with one outcome or any, started in the last `since`
+    seconds or ever.
 
     Raises:
         NotFound: there is no such job.
     """
     job_id = None if job is None else _job_id(connection, job)
-    return rows(connection, "list_runs", {"job": job_id, "outcome": outcome, "since": since, "limit": limit})
+    return rows(
+        connection, "list_runs", {"job": job_id, "outcome": outcome, "since": since, "limit": limit}
+    )
 
 
 def run_output(connection: Connection, run: int) -> str:
@@ -72,12 +77,15 @@ def _job_id(connection: Connection, name: str) -> str:
 
 def rows(connection: Connection, name: str, values: dict[str, Any]) -> list[dict[str, Any]]:
     """What a named statement returns: a dictionary a row, times as they are published."""
-    return [{column: _published(value) for column, value in row.items()} for row in raw_rows(connection, name, values)]
+    return [
+        {column: _published(value) for column, value in row.items()}
+        for row in raw_rows(connection, name, values)
+    ]
 
 
 def raw_rows(connection: Connection, name: str, values: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The same with times as the tables hold them: naive, in UTC."""
-    with border():
+    with database_errors():
         cursor = connection.execute(queries()[name], values)
         columns = [column.name for column in cursor.description or ()]
         found = cursor.fetchall()

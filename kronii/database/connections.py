@@ -1,9 +1,9 @@
 """Sessions with PostgreSQL, and the one border at which the driver's errors become Kronii's.
 
-Every session is set up alike (PROTOCOL: "Session settings"): UTC, read committed, durable commits, bounded statements,
-and time limits on both ends of the network, so that a cut cable is noticed by us and frees the locks on the server.
-The settings are read back, because a pooler may drop them silently; and a pooler in transaction mode, under which a
-session lock means nothing, is refused.
+Every session is set up alike (PROTOCOL: "Session settings"): UTC, read committed, durable commits,
+bounded statements, and time limits on both ends of the network, so that a cut cable is noticed by
+us and frees the locks on the server. The settings are read back, because a pooler may drop them
+silently; and a pooler in transaction mode, under which a session lock means nothing, is refused.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from kronii.address import masked
-from kronii.database.errors import border
+from kronii.database.errors import database_errors
 from kronii.errors import ConfigError, DatabaseUnavailable
 
 Connection = psycopg.Connection[Any]
@@ -29,14 +29,16 @@ Connection = psycopg.Connection[Any]
 HANDSHAKE = 5.0
 
 
-#: Who waits for an answer, and until which monotonic second: a stopped backend sends none, and no limit of the server or
-#: the network notices.
+#: Who waits for an answer, and until which monotonic second: a stopped backend sends none, and no
+#: limit of the server or the network notices.
 _waits: dict[object, tuple[Connection, float]] = {}
 
 
 @contextlib.contextmanager
-def patience(connection: Connection, seconds: float) -> Iterator[None]:
-    """Wait for the server in this block for `seconds` at the most, if a thread calls `cut_overdue` now and then."""
+def answer_within(connection: Connection, seconds: float) -> Iterator[None]:
+    """Wait for the server in this block for `seconds` at the most, if a thread calls `cut_overdue`
+    now and then.
+    """
     waiter = object()
     _waits[waiter] = connection, time.monotonic() + seconds
     try:
@@ -59,15 +61,22 @@ def let_go() -> None:
 
 
 def cut_overdue(now: float) -> None:
-    """End the network of every session that has kept its thread waiting beyond monotonic second `now`; any thread."""
+    """End the network of every session that has kept its thread waiting beyond monotonic second
+    `now`; any thread.
+    """
     for connection, until in list(_waits.values()):
         if now > until:
             cut(connection)
 
 
 def cut(connection: psycopg.Connection[Any]) -> None:
-    """End a session's network from our side, from any thread; the server ends the statement when it notices."""
-    with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as end:
+    """End a session's network from our side, from any thread; the server ends the statement when it
+    notices.
+    """
+    with (
+        contextlib.suppress(OSError, psycopg.Error),
+        socket.socket(fileno=os.dup(connection.fileno())) as end,
+    ):
         end.shutdown(socket.SHUT_RDWR)
 
 
@@ -87,14 +96,18 @@ def connect(url: str, application: str, settings: Mapping[str, str], network: fl
     """
     try:
         connection = psycopg.connect(
-            url, autocommit=True, application_name=application, **_client_limits(network), **primary(url)
+            url,
+            autocommit=True,
+            application_name=application,
+            **_client_limits(network),
+            **primary(url),
         )
     except psycopg.ProgrammingError as error:
         raise ConfigError(f"DATABASE_URL={masked(url)} is not valid: {error}") from error
     except psycopg.Error as error:
         raise DatabaseUnavailable(_reason(error)) from error
     try:
-        with patience(connection, HANDSHAKE + network):
+        with answer_within(connection, HANDSHAKE + network):
             prepare(connection, settings, network)
     except BaseException:
         connection.close()
@@ -103,36 +116,50 @@ def connect(url: str, application: str, settings: Mapping[str, str], network: fl
 
 
 def primary(url: str) -> dict[str, Any]:
-    """Of several hosts the one that can be written to; of a single one `prepare` says what is wrong with it."""
+    """Of several hosts the one that can be written to; of a single one `prepare` says what is wrong
+    with it.
+    """
     parts = conninfo_to_dict(url)
     several = any("," in str(parts.get(name) or "") for name in ("host", "hostaddr"))
-    return {"target_session_attrs": "read-write"} if several and not parts.get("target_session_attrs") else {}
+    return (
+        {"target_session_attrs": "read-write"}
+        if several and not parts.get("target_session_attrs")
+        else {}
+    )
 
 
 def prepare(connection: Connection, settings: Mapping[str, str], network: float) -> None:
-    """Put the session's settings in force and refuse a pooler in transaction mode; raises as `connect` does."""
+    """Put the session's settings in force and refuse a pooler in transaction mode; raises as
+    `connect` does.
+    """
     _sessions.add(connection)
     wanted = {**COMMON, **_server_limits(network, connection.info.server_version), **settings}
-    with border():
+    with database_errors():
         rows = connection.execute(
-            "SELECT set_config(name, value, false), pg_backend_pid(), pg_is_in_recovery() OR current_setting('transaction_read_only')::bool"
-            " FROM unnest(%s::text[], %s::text[]) AS wanted (name, value)",
+            "SELECT set_config(name, value, false), pg_backend_pid(), pg_is_in_recovery() OR"
+            " current_setting('transaction_read_only')::bool FROM unnest(%s::text[], %s::text[]) AS"
+            " wanted (name, value)",
             [list(wanted), list(wanted.values())],
         ).fetchall()
         pid = connection.execute("SELECT pg_backend_pid()").fetchone()
     if rows[0][2]:
-        raise DatabaseUnavailable("the server is read-only: a standby, or default_transaction_read_only is set")
+        raise DatabaseUnavailable(
+            "the server is read-only: a standby, or default_transaction_read_only is set"
+        )
     encoding = connection.info.parameter_status("server_encoding")
     if encoding not in ENCODINGS:
-        raise ConfigError(f"the database's encoding is {encoding}, which can't hold what jobs write: make it with UTF8")
+        raise ConfigError(
+            f"the database's encoding is {encoding}, which can't hold what jobs write: make it with"
+            " UTF8"
+        )
     if not pid or {pid[0], rows[0][1]} != {connection.info.backend_pid}:
         raise ConfigError(POOLED)
 
 
 #: Shown when session locks can't work.
 POOLED = (
-    "DATABASE_URL leads through a connection pooler (such as PgBouncer), where a session lock means nothing:"
-    " give the address of PostgreSQL itself"
+    "DATABASE_URL leads through a connection pooler (such as PgBouncer), where a session lock means"
+    " nothing: give the address of PostgreSQL itself"
 )
 
 #: Encodings of a database that can hold any text: SQL_ASCII takes bytes as they are.
@@ -150,13 +177,16 @@ COMMON = {
     "standard_conforming_strings": "on",
 }
 
-#: For sessions that run the same prepared statements again and again.  Their plans walk indexes whatever the parameters
-#: are, and are made once: a planner that knows how many rows come reads all of `jobs` to finish 500 of them.
+#: For sessions that run the same prepared statements again and again.  Their plans walk indexes
+#: whatever the parameters are, and are made once: a planner that knows how many rows come reads all
+#: of `jobs` to finish 500 of them.
 PLANS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
 
 
 def _server_limits(network: float, version: int) -> dict[str, str]:
-    """The server's end: a dead client is noticed after `network` seconds, idle or with an answer under way."""
+    """The server's end: a dead client is noticed after `network` seconds, idle or with an answer
+    under way.
+    """
     probe = max(1, round(network / 3))
     limits = {
         "tcp_keepalives_idle": str(probe),
@@ -185,6 +215,8 @@ def _client_limits(network: float) -> dict[str, Any]:
 
 
 def _reason(error: psycopg.Error) -> str:
-    """One line that says why no session could be had; libpq repeats itself for each address it tried."""
+    """One line that says why no session could be had; libpq repeats itself for each address it
+    tried.
+    """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__

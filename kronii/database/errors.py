@@ -9,18 +9,24 @@ import psycopg
 
 from kronii.errors import DatabaseError, DatabaseUnavailable
 
-#: SQLSTATE classes and codes after which trying again may help: connection, resources, operator intervention, read-only
-#: server, serialization and deadlock, lock not available (PostgreSQL manual, appendix A).
+#: SQLSTATE classes and codes after which trying again may help: connection, resources, operator
+#: intervention, read-only server, serialization and deadlock, lock not available (PostgreSQL
+#: manual, appendix A).
 TRANSIENT = ("08", "53", "57", "58", "25006", "40", "55P03", "XX000")
 
+
 @contextlib.contextmanager
-def border() -> Iterator[None]:
-    """Turn the driver's errors into `DatabaseUnavailable` (trying again may help) or `DatabaseError` (it won't)."""
+def database_errors() -> Iterator[None]:
+    """Turn the driver's errors into `DatabaseUnavailable` (trying again may help) or
+    `DatabaseError` (it won't).
+    """
     try:
         yield
     except psycopg.Error as error:
         raise converted(error) from error
-    except UnicodeEncodeError as error:  # half a surrogate pair, which no text of the database can hold
+    except (
+        UnicodeEncodeError
+    ) as error:  # half a surrogate pair, which no text of the database can hold
         raise DatabaseError(str(error)) from error
 
 
@@ -32,5 +38,3 @@ def converted(error: psycopg.Error) -> DatabaseError | DatabaseUnavailable:
     if lost or state.startswith(TRANSIENT):
         return DatabaseUnavailable(text)
     return DatabaseError(f"{text} (SQLSTATE {state or 'none'})")
-
-

@@ -1,7 +1,8 @@
 """The schema: numbered files in `sql/`, applied in order under one lock, each exactly once.
 
-`sql/NNNN_what.sql` is migration NNNN.  All that are missing are applied in one transaction, so that ten instances that
-start at once agree: the first does the work, the others wait for its lock and find nothing to do.
+`sql/NNNN_what.sql` is migration NNNN.  All that are missing are applied in one transaction, so that
+ten instances that start at once agree: the first does the work, the others wait for its lock and
+find nothing to do.
 """
 
 from __future__ import annotations
@@ -14,16 +15,20 @@ from pathlib import Path
 import psycopg
 
 from kronii.database.connections import Connection
-from kronii.database.errors import border
+from kronii.database.errors import database_errors
 from kronii.database.queries import sql_directory
 from kronii.errors import ConfigError, DatabaseError
 
-#: Key of the transaction lock under which migrations and registrations happen ("kronii" as bytes, as a bigint).
+#: Key of the transaction lock under which migrations and registrations happen ("kronii" as bytes,
+#: as a bigint).
 LOCK = int.from_bytes(b"kronii", "big")
-#: What to do about a refusal, by SQLSTATE: missing rights, and tables or other things that somebody else named alike.
+#: What to do about a refusal, by SQLSTATE: missing rights, and tables or other things that somebody
+#: else named alike.
 REMEDIES = {
     "42501": ": run `kronii migrate` as a role that may",
-    **dict.fromkeys(("42P07", "42710"), ": give Kronii a database, or by the search_path a schema, of its own"),
+    **dict.fromkeys(
+        ("42P07", "42710"), ": give Kronii a database, or by the search_path a schema, of its own"
+    ),
 }
 
 
@@ -39,8 +44,10 @@ def latest() -> int:
 
 
 def version(connection: Connection) -> int:
-    """The schema's version in the database; 0 if there is none.  Reads only, takes no lock that anyone waits for."""
-    with border():
+    """The schema's version in the database; 0 if there is none.  Reads only, takes no lock that
+    anyone waits for.
+    """
+    with database_errors():
         exists = connection.execute("SELECT to_regclass('kronii_schema') IS NOT NULL").fetchone()
         if not exists or not exists[0]:
             return 0
@@ -58,11 +65,12 @@ def migrate(connection: Connection) -> list[int]:
     check(version(connection))
     if version(connection) == latest():
         return []
-    with _final(), border(), connection.transaction():
+    with _final(), database_errors(), connection.transaction():
         connection.execute("SET LOCAL statement_timeout = 0")
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
         connection.execute(
-            "CREATE TABLE IF NOT EXISTS kronii_schema (version INTEGER PRIMARY KEY, applied_at TIMESTAMPTZ NOT NULL DEFAULT now())"
+            "CREATE TABLE IF NOT EXISTS kronii_schema (version INTEGER PRIMARY KEY, applied_at"
+            " TIMESTAMPTZ NOT NULL DEFAULT now())"
         )
         return _apply(connection)
 
@@ -74,14 +82,17 @@ def _final() -> Iterator[None]:
         yield
     except DatabaseError as error:
         state = error.__cause__.sqlstate if isinstance(error.__cause__, psycopg.Error) else None
-        raise ConfigError(f"the schema can't be created or upgraded: {error}{REMEDIES.get(state or '', '')}") from error
+        raise ConfigError(
+            f"the schema can't be created or upgraded: {error}{REMEDIES.get(state or '', '')}"
+        ) from error
 
 
 def check(found: int) -> None:
     """Refuse a schema that a newer Kronii made; raises ConfigError."""
     if found > latest():
         raise ConfigError(
-            f"the database's schema has version {found}, but this Kronii knows versions up to {latest()}: upgrade this instance"
+            f"the database's schema has version {found}, but this Kronii knows versions up to"
+            f" {latest()}: upgrade this instance"
         )
 
 

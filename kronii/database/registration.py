@@ -1,8 +1,8 @@
 """Making the table agree with the file: at start and at reload, never in between.
 
-What is unchanged is not touched: two instances with the same file write nothing, and a job keeps its `next_run`.  Of
-instances with different files (a rolling deploy) the one that registered last decides; the others notice by the rows'
-`version` and leave those jobs alone.
+What is unchanged is not touched: two instances with the same file write nothing, and a job keeps
+its `next_run`.  Of instances with different files (a rolling deploy) the one that registered last
+decides; the others notice by the rows' `version` and leave those jobs alone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import cached_property
 
 from kronii.database import migrations
 from kronii.database.connections import Connection
-from kronii.database.errors import border
+from kronii.database.errors import database_errors
 from kronii.database.queries import queries
 from kronii.model import Definition
 
@@ -23,27 +23,31 @@ ANALYZE_FROM = 500
 
 
 @dataclass(frozen=True)
-class Holdings:
-    """The jobs that this instance may run: what its file says, as far as the table says the same."""
+class RunnableJobs:
+    """The jobs that this instance may run: what its file says, as far as the table says the
+    same.
+    """
 
     #: By job id.
     jobs: Mapping[str, Definition]
     #: The registration up to which this has been compared with the table.
     version: int
     #: Jobs whose definition in force is another instance's.
-    foreign: frozenset[str] = frozenset()
+    superseded: frozenset[str] = frozenset()
 
     @cached_property
     def claimable(self) -> bool:
-        """False if every job here is another instance's: asking for their ticks would be in vain."""
-        return not self.foreign.issuperset(self.jobs)
+        """False if every job here is another instance's: asking for their ticks would be in
+        vain.
+        """
+        return not self.superseded.issuperset(self.jobs)
 
 
 @dataclass(frozen=True)
 class Registered:
     """What a registration did, for the log."""
 
-    holdings: Holdings
+    runnable: RunnableJobs
     new: int = 0
     changed: int = 0
     retired: int = 0
@@ -68,36 +72,43 @@ def register(connection: Connection, definitions: Iterable[Definition]) -> Regis
         DatabaseUnavailable: nothing was registered.
     """
     wanted = {definition.name: definition for definition in definitions}
-    with border(), connection.transaction():
+    with database_errors(), connection.transaction():
         _begin(connection)
         rows = {row.name: row for row in _rows(connection)}
-        changed = [job for name, job in wanted.items() if name not in rows or _differs(job, rows[name])]
+        changed = [
+            job for name, job in wanted.items() if name not in rows or _differs(job, rows[name])
+        ]
         retired = [row.id for name, row in rows.items() if name not in wanted and not row.retired]
         version = _version(connection, write=bool(changed or retired))
         new = _write(connection, changed, retired, rows, version)
         ids = _ids(connection) if new else {name: row.id for name, row in rows.items()}
     if len(changed) >= ANALYZE_FROM:
-        with border():
+        with database_errors():
             connection.execute("ANALYZE jobs")
-    holdings = Holdings({ids[name]: job for name, job in wanted.items()}, version)
-    return Registered(holdings, new, len(changed) - new, len(retired))
+    runnable = RunnableJobs({ids[name]: job for name, job in wanted.items()}, version)
+    return Registered(runnable, new, len(changed) - new, len(retired))
 
 
-def refresh(connection: Connection, holdings: Holdings) -> Holdings:
+def refresh(connection: Connection, runnable: RunnableJobs) -> RunnableJobs:
     """Compare with what others have registered since; reads only.
 
-    A number that was given to a registration which then failed is on no row; while nobody registers, it is seen here
-    that there is nothing behind it.
+    A number that was given to a registration which then failed is on no row; while nobody
+    registers, it is seen here that there is nothing behind it.
     """
-    with border(), connection.transaction():
+    with database_errors(), connection.transaction():
         row = connection.execute(
-            "SELECT last_value FROM jobs_version WHERE pg_try_advisory_xact_lock_shared(%s)", [migrations.LOCK]
+            "SELECT last_value FROM jobs_version WHERE pg_try_advisory_xact_lock_shared(%s)",
+            [migrations.LOCK],
         ).fetchone()
-        rows = connection.execute(queries()["changes"], {"version": holdings.version}).fetchall()
-    version = max([holdings.version, row[0] if row else 0, *(row[3] for row in rows)])
-    held = {id for id, _, digest, _ in rows if id in holdings.jobs and holdings.jobs[id].digest == digest}
-    foreign = (holdings.foreign | {row[0] for row in rows}) - held
-    return Holdings(holdings.jobs, version, frozenset(foreign))
+        rows = connection.execute(queries()["changes"], {"version": runnable.version}).fetchall()
+    version = max([runnable.version, row[0] if row else 0, *(row[3] for row in rows)])
+    held = {
+        id
+        for id, _, digest, _ in rows
+        if id in runnable.jobs and runnable.jobs[id].digest == digest
+    }
+    superseded = (runnable.superseded | {row[0] for row in rows}) - held
+    return RunnableJobs(runnable.jobs, version, frozenset(superseded))
 
 
 def _begin(connection: Connection) -> None:
@@ -120,11 +131,17 @@ def _version(connection: Connection, write: bool) -> int:
 
 
 def _ids(connection: Connection) -> dict[str, str]:
-    return dict(connection.execute("SELECT name, id::text FROM jobs WHERE retired_at IS NULL").fetchall())
+    return dict(
+        connection.execute("SELECT name, id::text FROM jobs WHERE retired_at IS NULL").fetchall()
+    )
 
 
 def _write(
-    connection: Connection, changed: list[Definition], retired: list[str], rows: Mapping[str, _Row], version: int
+    connection: Connection,
+    changed: list[Definition],
+    retired: list[str],
+    rows: Mapping[str, _Row],
+    version: int,
 ) -> int:
     """Write the differences and return how many jobs are new."""
     new = 0
@@ -153,9 +170,17 @@ def _incoming(job: Definition, row: _Row | None, now: datetime) -> tuple[object,
     rescheduled = row is None or _rescheduled(job, row)
     next_run = job.schedule.next(now) if rescheduled and job.enabled else None
     return (
-        job.name, job.schedule.cron, job.schedule.timezone, job.catch_up.value, job.description, job.offset, job.enabled,
-        job.digest, next_run, rescheduled,
-    )  # fmt: skip
+        job.name,
+        job.schedule.cron,
+        job.schedule.timezone,
+        job.catch_up.value,
+        job.description,
+        job.offset,
+        job.enabled,
+        job.digest,
+        next_run,
+        rescheduled,
+    )
 
 
 def _rescheduled(job: Definition, row: _Row) -> bool:

@@ -8,7 +8,16 @@ from typing import Any
 from kronii.definitions.mappings import keys_schema, read_keys, table, values_of
 from kronii.definitions.modules import Modules
 from kronii.definitions.problems import Report
-from kronii.definitions.rules import Rule, checked, choice, converted, either, integer, list_of, text
+from kronii.definitions.rules import (
+    Rule,
+    checked,
+    choice,
+    converted,
+    either,
+    integer,
+    list_of,
+    text,
+)
 from kronii.definitions.tree import Node
 from kronii.model import Command, Http, PythonCall, Sql
 
@@ -20,7 +29,8 @@ _DOTTED = rf"{_IDENTIFIER}(\.{_IDENTIFIER})*"
 _TARGET = rf"^{_DOTTED}:{_DOTTED}$"
 #: A token of RFC 9110, section 5.6.2.
 _HEADER_NAME = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
-#: Printable Latin-1: what HTTP's header lines carry, and no line end, which would smuggle in another header.
+#: Printable Latin-1: what HTTP's header lines carry, and no line end, which would smuggle in
+#: another header.
 _HEADER_VALUE = r"^[\t -~\u00a0-\u00ff]*$"
 _URL = r"^https?://[^\s/?#]+[^\s]*$"
 
@@ -66,12 +76,17 @@ def _check_url(report: Report, node: Node, url: str) -> str | None:
         report.error(node.start, "url has no valid host and port")
         return None
     if not url.isascii() or not url.isprintable():
-        report.error(node.start, "url holds characters that a URL can't: write them as %XX, a host's as xn--…")
+        report.error(
+            node.start,
+            "url holds characters that a URL can't: write them as %XX, a host's as xn--…",
+        )
         return None
     return url
 
 
-def _check_headers(report: Report, node: Node, headers: dict[str, str]) -> tuple[tuple[str, str], ...] | None:
+def _check_headers(
+    report: Report, node: Node, headers: dict[str, str]
+) -> tuple[tuple[str, str], ...] | None:
     names = [name.lower() for name in headers]
     if len(set(names)) < len(names):
         report.error(node.start, "headers name one header twice: upper and lower case are the same")
@@ -91,23 +106,31 @@ def _read_status(report: Report, node: Node, what: str) -> str | None:
 _STATUS = Rule(_read_status, {"anyOf": [_NUMBER.schema, _CLASS.schema]})
 
 HTTP_KEYS = {
-    "url": checked(text(_URL, "a URL with http:// or https:// and a host", secret=True), _check_url).about_it(
-        "Where the request goes: http or https.", required=True
+    "url": (
+        checked(
+            text(_URL, "a URL with http:// or https:// and a host", secret=True), _check_url
+        ).about_it("Where the request goes: http or https.", required=True)
     ),
     "method": choice(METHODS).about_it("The request's method.", "GET"),
-    "headers": checked(
-        table(
-            _HEADER_NAME,
-            "a header's name",
-            text(_HEADER_VALUE, "one line of Latin-1 characters", secret=True),
-            "a header's value",
-            {},
-        ),
-        _check_headers,
-    ).about_it("Headers of the request, by name."),
+    "headers": (
+        checked(
+            table(
+                _HEADER_NAME,
+                "a header's name",
+                text(_HEADER_VALUE, "one line of Latin-1 characters", secret=True),
+                "a header's value",
+                {},
+            ),
+            _check_headers,
+        ).about_it("Headers of the request, by name.")
+    ),
     "body": text(secret=True).about_it("The request's body, sent as UTF-8."),
-    "expect": either(converted(_STATUS, lambda one: (one,)), list_of(_STATUS, "an item of expect")).about_it(
-        "Statuses that are a success: a number, a class such as 2xx, or a list of them.", "2xx"
+    "expect": (
+        either(
+            converted(_STATUS, lambda one: (one,)), list_of(_STATUS, "an item of expect")
+        ).about_it(
+            "Statuses that are a success: a number, a class such as 2xx, or a list of them.", "2xx"
+        )
     ),
 }
 
@@ -120,12 +143,22 @@ def _read_http(report: Report, node: Node, what: str) -> Http | None:
 
 
 def action_rules(modules: Modules) -> dict[str, Rule]:
-    """Return the rules of the four keys that say what a job does; `modules` answers for `python`."""
+    """Return the rules of the four keys that say what a job does; `modules` answers for
+    `python`.
+    """
     return {
-        "command": _command().about_it("A program: a list is run as it is, a string by /bin/sh -c."),
-        "python": _python(modules).about_it("package.module:function, called in a worker thread."),
-        "sql": converted(text(says="a statement", blank=False), Sql).about_it(
-            "A statement, run in DATABASE_URL's database."
+        "command": (
+            _command().about_it("A program: a list is run as it is, a string by /bin/sh -c.")
         ),
-        "http": Rule(_read_http, keys_schema(HTTP_KEYS)).about_it("A request whose status decides the outcome."),
+        "python": _python(modules).about_it("package.module:function, called in a worker thread."),
+        "sql": (
+            converted(text(says="a statement", blank=False), Sql).about_it(
+                "A statement, run in DATABASE_URL's database."
+            )
+        ),
+        "http": (
+            Rule(_read_http, keys_schema(HTTP_KEYS)).about_it(
+                "A request whose status decides the outcome."
+            )
+        ),
     }

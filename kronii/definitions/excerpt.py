@@ -1,8 +1,8 @@
 """The file's text as a report shows it: one line, a caret beneath, and no secret.
 
-Values of `env`, `headers`, `body` and `url`, and of keys that Kronii doesn't know, may be secrets.  Once the file is
-parsed their spans are known exactly (`Source.hide`).  In a file that can't be parsed they are guessed from indentation,
-and in doubt a value is hidden.
+Values of `env`, `headers`, `body` and `url`, and of keys that Kronii doesn't know, may be secrets.
+Once the file is parsed their spans are known exactly (`Source.hide`).  In a file that can't be
+parsed they are guessed from indentation, and in doubt a value is hidden.
 """
 
 from __future__ import annotations
@@ -20,23 +20,49 @@ Place = tuple[int, int]
 
 #: Keys whose values a report may show.
 SHOWN_KEYS = frozenset(
-    {"jobs", "defaults", "http", "name", "cron", "command", "python", "sql", "timezone", "timeout", "retries"}
-    | {"attempts", "delay", "max_delay", "catch_up", "splay", "cwd", "enabled", "description", "method", "expect"}
+    {
+        "jobs",
+        "defaults",
+        "http",
+        "name",
+        "cron",
+        "command",
+        "python",
+        "sql",
+        "timezone",
+        "timeout",
+        "retries",
+    }
+    | {
+        "attempts",
+        "delay",
+        "max_delay",
+        "catch_up",
+        "splay",
+        "cwd",
+        "enabled",
+        "description",
+        "method",
+        "expect",
+    }
 )
 
 #: What stands in place of a secret.
 MASK = "***"
 
-#: Display columns of an excerpt, and how many of them stand before the caret in a line that is longer.
+#: Display columns of an excerpt, and how many of them stand before the caret in a line that is
+#: longer.
 _WIDTH = 110
 _BEFORE = 60
 
-#: Characters on either side of the caret that are looked at: more than an excerpt shows, little of a very long line.
+#: Characters on either side of the caret that are looked at: more than an excerpt shows, little of
+#: a very long line.
 _REACH = 300
 
 #: What YAML 1.1 takes for the end of a line.
 _LINE_END = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
-# Possessive, and from the beginning of a word only: a word of a megabyte must not be gone through from each of its signs.
+# Possessive, and from the beginning of a word only: a word of a megabyte must not be gone through
+# from each of its signs.
 _KEY = re.compile(r"""^[\s-]*+["']?([\w.-]++)["']?\s*+:(?=\s|$)\s*""")
 _ANY_KEY = re.compile(r"""(?<![^\s"'{}\[\],:])([^\s"'{}\[\],:]++)["']?\s*+:(?=\s|$)\s*""")
 _SECRET_KEY = re.compile(r"""\b(?:env\w*|headers?|body|url)["']?\s*:\s*""")
@@ -67,7 +93,9 @@ class Source:
             self._hidden[number].append((first, last))
 
     def excerpt(self, place: Place) -> str:
-        """Return the line of `place` and a caret beneath it, or nothing where there is no such line."""
+        """Return the line of `place` and a caret beneath it, or nothing where there is no such
+        line.
+        """
         number, column = place
         if number >= len(self.lines) or not self.lines[number].strip():
             return ""
@@ -75,7 +103,9 @@ class Source:
         return f"    {_printable(shown)}\n    {_blank(shown[:caret])}^"
 
     def _masked(self, number: int, column: int) -> tuple[str, int]:
-        """Return the line around the column with its secrets masked, and the column's new place in it."""
+        """Return the line around the column with its secrets masked, and the column's new place in
+        it.
+        """
         start, end = max(0, column - _REACH), self._end(number, column)
         line, shown, done, caret = self.lines[number], "", start, -1
         for first, last in self._spans(number, start, end):
@@ -85,15 +115,21 @@ class Source:
         return shown + line[done:end], caret if caret >= 0 else len(shown) + column - done
 
     def _end(self, number: int, column: int) -> int:
-        """Return where to stop: before a comment too, for a value that was commented out may be a secret."""
+        """Return where to stop: before a comment too, for a value that was commented out may be a
+        secret.
+        """
         part = self.lines[number][column : column + _REACH]
         comment = re.search(r"\s#", part)
         return column + (comment.start() if comment else len(part))
 
     def _spans(self, number: int, start: int, end: int) -> Iterator[tuple[int, int]]:
-        """Yield the parts of a line's part that are hidden, in order, none overlapping, blanks around them shown."""
+        """Yield the parts of a line's part that are hidden, in order, none overlapping, blanks
+        around them shown.
+        """
         line, done = self.lines[number], start
-        for first, last in self._near(number, start) if self.parsed else _guessed(self.lines, number):
+        for first, last in (
+            self._near(number, start) if self.parsed else _guessed(self.lines, number)
+        ):
             if first >= end:
                 return
             part = line[max(first, done) : end if last < 0 else min(last, end)]
@@ -103,7 +139,9 @@ class Source:
                 yield begin, done
 
     def _near(self, number: int, start: int) -> Iterator[tuple[int, int]]:
-        """Yield what is hidden from `start` on, without going through all of a very long line for each problem."""
+        """Yield what is hidden from `start` on, without going through all of a very long line for
+        each problem.
+        """
         hidden = self._hidden.get(number, [])
         if number not in self._sorted:
             self._sorted.add(number)
@@ -125,12 +163,19 @@ def _printable(text: str) -> str:
 
 
 def _blank(text: str) -> str:
-    """Return blanks as wide on a terminal as `text`: a tab stays one, a wide character counts twice."""
-    return "".join("\t" if c == "\t" else "  " if unicodedata.east_asian_width(c) in "WF" else " " for c in text)
+    """Return blanks as wide on a terminal as `text`: a tab stays one, a wide character counts
+    twice.
+    """
+    return "".join(
+        "\t" if c == "\t" else "  " if unicodedata.east_asian_width(c) in "WF" else " "
+        for c in text
+    )
 
 
 def _guessed(lines: list[str], number: int) -> list[tuple[int, int]]:
-    """Return what to hide of a line in a file that can't be parsed: all but the value of a harmless key."""
+    """Return what to hide of a line in a file that can't be parsed: all but the value of a harmless
+    key.
+    """
     line = lines[number]
     key = _KEY.match(line)
     if key is None or key[1] not in SHOWN_KEYS or _within_secret(lines, number):
@@ -140,7 +185,9 @@ def _guessed(lines: list[str], number: int) -> list[tuple[int, int]]:
 
 
 def _within_secret(lines: list[str], number: int) -> bool:
-    """Whether a line seems to belong to a secret: by a key above it, indented less or still open."""
+    """Whether a line seems to belong to a secret: by a key above it, indented less or still
+    open.
+    """
     limit = _indent(lines[number])
     for line in reversed(lines[max(0, number - 1000) : number]):
         secret = _SECRET_KEY.search(line)

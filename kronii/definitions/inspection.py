@@ -1,4 +1,6 @@
-"""What holds for every node, wherever it stands: no tags, no key twice; and which values may be secrets."""
+"""What holds for every node, wherever it stands: no tags, no key twice; and which values may be
+secrets.
+"""
 
 from __future__ import annotations
 
@@ -44,11 +46,16 @@ def _refuse_tag(node: Node, report: Report) -> None:
     """Report a tag, and drop it: what stands beneath it is judged as if it were not there."""
     known = _PLAIN_TAGS[type(node)]
     if node.tag not in known:
-        report.error(node.start, f"tags such as {shown('!' + node.tag.lstrip('!'))} are refused: write a plain value")
+        report.error(
+            node.start,
+            f"tags such as {shown('!' + node.tag.lstrip('!'))} are refused: write a plain value",
+        )
         node.tag = "str" if "str" in known else min(known)
 
 
-def _children(node: Node, hidden: bool, source: Source, report: Report) -> Iterator[tuple[Node, bool]]:
+def _children(
+    node: Node, hidden: bool, source: Source, report: Report
+) -> Iterator[tuple[Node, bool]]:
     if isinstance(node, Sequence):
         yield from ((item, hidden) for item in node.items)
     elif isinstance(node, Mapping):
@@ -79,4 +86,7 @@ def _refuse_duplicates(node: Mapping, report: Report) -> None:
     for key, _ in node.pairs:
         if isinstance(key, Scalar) and first.setdefault(key.text, key) is not key:
             name = f" {shown(key.text)}" if is_word(key.text) else ""
-            report.error(key.start, f"duplicate key{name}: it is set on line {first[key.text].start[0] + 1} already")
+            report.error(
+                key.start,
+                f"duplicate key{name}: it is set on line {first[key.text].start[0] + 1} already",
+            )

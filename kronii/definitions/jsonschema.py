@@ -22,7 +22,9 @@ def schema() -> Schema:
         "title": "Kronii's jobs.yaml",
         "type": "object",
         "properties": {
-            "defaults": defaults | {"description": "What holds for every job that does not say otherwise."},
+            "defaults": (
+                defaults | {"description": "What holds for every job that does not say otherwise."}
+            ),
             "jobs": {"type": "array", "items": job, "minItems": 1, "description": "The jobs."},
         },
         "patternProperties": {"^x-": {"description": "Anything, for anchors."}},

@@ -47,10 +47,12 @@ class Checked(Loaded):
 
 
 def load(path: Path, shown: str = "") -> Loaded:
-    """Return what a file defines, which the report calls `shown` (default: its path).  Nothing in it is executed.
+    """Return what a file defines, which the report calls `shown` (default: its path).  Nothing in
+    it is executed.
 
     Raises:
-        DefinitionsError: the file can't be read, or anything in it is wrong; the message is the whole report.
+        DefinitionsError: the file can't be read, or anything in it is wrong; the message is the
+            whole report.
     """
     return load_text(read_text(path), shown or str(path))
 
@@ -87,7 +89,9 @@ def check_text(text: str, filename: str) -> Checked:
 
 @contextlib.contextmanager
 def _no_collection() -> Iterator[None]:
-    """Hold the garbage collector off: a tree has no cycles, and looking for them takes half the time of a large file."""
+    """Hold the garbage collector off: a tree has no cycles, and looking for them takes half the
+    time of a large file.
+    """
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -122,7 +126,8 @@ class _File:
             if name not in ("defaults", "jobs") and not name.startswith("x-"):
                 hint = did_you_mean(name, ("defaults", "jobs"))
                 self._report.error(
-                    key.start, f"unknown key {shown(name)}{hint or ': known are defaults, jobs and x-…'}"
+                    key.start,
+                    f"unknown key {shown(name)}{hint or ': known are defaults, jobs and x-…'}",
                 )
 
     def _defaults(self, top: dict[str, tuple[Node, Node]]) -> dict[str, Any]:
@@ -132,7 +137,9 @@ class _File:
         found = read_keys(self._report, top["defaults"][1], "defaults", rules) or {}
         return self._values(found)
 
-    def _jobs(self, root: Node, top: dict[str, tuple[Node, Node]], defaults: dict[str, Any]) -> tuple[Definition, ...]:
+    def _jobs(
+        self, root: Node, top: dict[str, tuple[Node, Node]], defaults: dict[str, Any]
+    ) -> tuple[Definition, ...]:
         if "jobs" not in top:
             self._report.error(root.start, "the file defines no jobs: list them under jobs:")
             return ()
@@ -162,7 +169,8 @@ class _File:
         for name in actions[1:]:
             line = found[actions[0]].key.start[0] + 1
             self._report.error(
-                found[name].key.start, f"{name}, but {actions[0]} on line {line} is the job's action: keep one"
+                found[name].key.start,
+                f"{name}, but {actions[0]} on line {line} is the job's action: keep one",
             )
         values = values_of(found)
         made = [values.pop(name) for name in actions if name in values]
@@ -173,7 +181,9 @@ class _File:
             return
         if entry.value in self._names:
             line = self._names[entry.value].start[0] + 1
-            self._report.error(entry.node.start, f"duplicate name {shown(entry.value)}: line {line} has it already")
+            self._report.error(
+                entry.node.start, f"duplicate name {shown(entry.value)}: line {line} has it already"
+            )
         self._names.setdefault(entry.value, entry.node)
 
     def _schedule(self, entry: Entry | None, values: dict[str, Any]) -> Schedule | None:
@@ -191,7 +201,8 @@ class _File:
     def _warn_no_action(self, node: Node, found: dict[str, Entry]) -> None:
         place = found["name"].node.start if "name" in found else node.start
         self._report.warning(
-            place, "the job has no command, python, sql or http: its ticks are recorded and do nothing"
+            place,
+            "the job has no command, python, sql or http: its ticks are recorded and do nothing",
         )
 
 
@@ -202,5 +213,7 @@ def _merged(defaults: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
 
 
 def _definition(values: dict[str, Any], timing: Schedule) -> Definition:
-    rest = {name: value for name, value in values.items() if name not in ("cron", "timezone", "env")}
+    rest = {
+        name: value for name, value in values.items() if name not in ("cron", "timezone", "env")
+    }
     return Definition(schedule=timing, env=tuple(values.get("env", {}).items()), **rest)

@@ -1,4 +1,6 @@
-"""Mappings: known keys each with a rule, or keys of the user's own; merge keys (`<<`) as YAML 1.1 means them."""
+"""Mappings: known keys each with a rule, or keys of the user's own; merge keys (`<<`) as YAML 1.1
+means them.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +17,49 @@ from kronii.definitions.tree import Mapping, Node, Scalar, Sequence
 
 #: What people write who come from elsewhere, and what it is called here.
 _SYNONYMS = {
-    "schedule": "cron", "expression": "cron", "crontab": "cron", "spec": "cron", "when": "cron",
-    "tz": "timezone", "time_zone": "timezone", "cmd": "command", "run": "command", "shell": "command",
-    "script": "command", "exec": "command", "args": "command", "function": "python", "callable": "python",
-    "query": "sql", "statement": "sql", "request": "http", "webhook": "http",
-    "environment": "env", "envs": "env", "workdir": "cwd", "working_dir": "cwd", "working_directory": "cwd",
-    "directory": "cwd", "retry": "retries", "max_retries": "retries", "jitter": "splay", "misfire": "catch_up",
-    "catchup": "catch_up", "disabled": "enabled", "active": "enabled", "id": "name", "title": "description",
-    "comment": "description", "max_attempts": "attempts", "backoff": "delay", "data": "body", "status": "expect",
-    "job": "jobs", "tasks": "jobs", "default": "defaults",
-}  # fmt: skip
+    "schedule": "cron",
+    "expression": "cron",
+    "crontab": "cron",
+    "spec": "cron",
+    "when": "cron",
+    "tz": "timezone",
+    "time_zone": "timezone",
+    "cmd": "command",
+    "run": "command",
+    "shell": "command",
+    "script": "command",
+    "exec": "command",
+    "args": "command",
+    "function": "python",
+    "callable": "python",
+    "query": "sql",
+    "statement": "sql",
+    "request": "http",
+    "webhook": "http",
+    "environment": "env",
+    "envs": "env",
+    "workdir": "cwd",
+    "working_dir": "cwd",
+    "working_directory": "cwd",
+    "directory": "cwd",
+    "retry": "retries",
+    "max_retries": "retries",
+    "jitter": "splay",
+    "misfire": "catch_up",
+    "catchup": "catch_up",
+    "disabled": "enabled",
+    "active": "enabled",
+    "id": "name",
+    "title": "description",
+    "comment": "description",
+    "max_attempts": "attempts",
+    "backoff": "delay",
+    "data": "body",
+    "status": "expect",
+    "job": "jobs",
+    "tasks": "jobs",
+    "default": "defaults",
+}
 
 
 @dataclass(frozen=True)
@@ -62,8 +97,12 @@ def _bases(report: Report, value: Node) -> Iterator[Mapping]:
             report.error(base.start, f"<< merges a mapping or a list of them, not {kind(base)}")
 
 
-def read_keys(report: Report, node: Node, what: str, rules: Table[str, Rule]) -> dict[str, Entry] | None:
-    """Read a mapping with known keys; report unknown and missing ones.  None: it is no mapping at all."""
+def read_keys(
+    report: Report, node: Node, what: str, rules: Table[str, Rule]
+) -> dict[str, Entry] | None:
+    """Read a mapping with known keys; report unknown and missing ones.  None: it is no mapping at
+    all.
+    """
     if not isinstance(node, Mapping):
         report.error(node.start, f"{what} must be a mapping, not {kind(node)}")
         return None
@@ -83,7 +122,11 @@ def _unknown(name: str, rules: Table[str, Rule]) -> str:
     if not is_word(name):
         return f"this is not a key: known are {', '.join(rules)}"
     synonym = _SYNONYMS.get(name.lower().replace("-", "_"))
-    hint = f": did you mean {synonym!r}?" if synonym in rules else did_you_mean(name.replace("-", "_"), rules)
+    hint = (
+        f": did you mean {synonym!r}?"
+        if synonym in rules
+        else did_you_mean(name.replace("-", "_"), rules)
+    )
     return f"unknown key {shown(name)}{hint or ': known are ' + ', '.join(rules)}"
 
 
@@ -95,16 +138,25 @@ def values_of(found: Table[str, Entry]) -> dict[str, Any]:
 def keys_schema(rules: Table[str, Rule]) -> Schema:
     """Return the schema of a mapping with these keys."""
     required = [name for name, rule in rules.items() if rule.required]
-    schema: Schema = {"type": "object", "properties": {name: rule.describe() for name, rule in rules.items()}}
+    schema: Schema = {
+        "type": "object",
+        "properties": {name: rule.describe() for name, rule in rules.items()},
+    }
     return schema | {"additionalProperties": False} | ({"required": required} if required else {})
 
 
-def table(name_pattern: str, says: str, value: Rule, what_value: str, reserved: Table[str, str]) -> Rule:
-    """A mapping with names of the user's own, as a dict; `reserved` names are refused, each with its reason."""
+def table(
+    name_pattern: str, says: str, value: Rule, what_value: str, reserved: Table[str, str]
+) -> Rule:
+    """A mapping with names of the user's own, as a dict; `reserved` names are refused, each with
+    its reason.
+    """
 
     def read(report: Report, node: Node, what: str) -> dict[str, Any] | None:
         if not isinstance(node, Mapping):
-            report.error(node.start, f"{what} must be a mapping of names to values, not {kind(node)}")
+            report.error(
+                node.start, f"{what} must be a mapping of names to values, not {kind(node)}"
+            )
             return None
         found = {}
         for name, (key, child) in entries(report, node).items():
@@ -114,12 +166,20 @@ def table(name_pattern: str, says: str, value: Rule, what_value: str, reserved: 
                 found[name] = read_value
         return found
 
-    names: Schema = {"pattern": name_pattern} | ({"not": {"enum": list(reserved)}} if reserved else {})
-    return Rule(read, {"type": "object", "propertyNames": names, "additionalProperties": value.schema})
+    names: Schema = {"pattern": name_pattern} | (
+        {"not": {"enum": list(reserved)}} if reserved else {}
+    )
+    return Rule(
+        read, {"type": "object", "propertyNames": names, "additionalProperties": value.schema}
+    )
 
 
-def _check_name(report: Report, key: Node, name: str, pattern: str, says: str, reserved: Table[str, str]) -> bool:
-    """Whether a name is right.  A wrong one is not repeated: `{TOKEN=secret}` is a name with a secret in it."""
+def _check_name(
+    report: Report, key: Node, name: str, pattern: str, says: str, reserved: Table[str, str]
+) -> bool:
+    """Whether a name is right.  A wrong one is not repeated: `{TOKEN=secret}` is a name with a
+    secret in it.
+    """
     if key.tag not in ("str", "value"):
         report.error(key.start, f"YAML reads this name as {kind(key)}: quote it")
     elif not re.fullmatch(pattern, name):

@@ -1,7 +1,8 @@
 """Whether a Python module can be found, without importing it or any of its parents.
 
-`importlib.util.find_spec("a.b")` imports `a`, and a definition must never execute anything by being loaded.  So every
-part of the name is looked up by itself, the next one on the path that the last one's specification names.
+`importlib.util.find_spec("a.b")` imports `a`, and a definition must never execute anything by being
+loaded.  So every part of the name is looked up by itself, the next one on the path that the last
+one's specification names.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ class Modules:
         self._answers: dict[str, str] = {}
 
     def why_missing(self, name: str) -> str:
-        """Return why a module can't be found, with a near name if there is one, or nothing if it can."""
+        """Return why a module can't be found, with a near name if there is one, or nothing if it
+        can.
+        """
         if name not in self._answers:
             self._answers[name] = "" if name in sys.modules else self._why_missing(name.split("."))
         return self._answers[name]
@@ -43,14 +46,21 @@ class Modules:
         for index, part in enumerate(parts):
             spec = self._top(part) if path is None else PathFinder.find_spec(part, path)
             if spec is None:
-                return f"there is no module {'.'.join(parts[: index + 1])!r}{self._near(part, path)}"
+                return (
+                    f"there is no module {'.'.join(parts[: index + 1])!r}{self._near(part, path)}"
+                )
             path = list(spec.submodule_search_locations or ())
             if not path and index + 1 < len(parts):
-                return f"{'.'.join(parts[: index + 1])!r} is a module, not a package: it holds no {parts[index + 1]!r}"
+                return (
+                    f"{'.'.join(parts[: index + 1])!r} is a module, not a package: it holds no"
+                    f" {parts[index + 1]!r}"
+                )
         return ""
 
     def _top(self, name: str) -> ModuleSpec | None:
-        """Look up a top-level module as an import would: built-in and frozen ones, the path, editable installations."""
+        """Look up a top-level module as an import would: built-in and frozen ones, the path,
+        editable installations.
+        """
         for finder in sys.meta_path:
             spec = finder.find_spec(name, None)
             if spec is not None:
@@ -58,5 +68,9 @@ class Modules:
         return PathFinder.find_spec(name, self.path)
 
     def _near(self, part: str, path: Sequence[str] | None) -> str:
-        known = {module.name for module in pkgutil.iter_modules(self.path if path is None else path)}
-        return did_you_mean(part, known | (set(sys.builtin_module_names) if path is None else set()))
+        known = {
+            module.name for module in pkgutil.iter_modules(self.path if path is None else path)
+        }
+        return did_you_mean(
+            part, known | (set(sys.builtin_module_names) if path is None else set())
+        )

@@ -46,7 +46,9 @@ class Problem:
 
 
 class DefinitionsError(ConfigError):
-    """A file of definitions is wrong; `str()` is the complete report, every problem in the order of the file."""
+    """A file of definitions is wrong; `str()` is the complete report, every problem in the order of
+    the file.
+    """
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         #: The errors, in the order of the file.
@@ -55,7 +57,9 @@ class DefinitionsError(ConfigError):
 
 
 class Report:
-    """Collects the problems of one file.  Whoever finds one says so here and goes on: nothing is raised."""
+    """Collects the problems of one file.  Whoever finds one says so here and goes on: nothing is
+    raised.
+    """
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -76,7 +80,14 @@ class Report:
 
     def _problem(self, place: Place, message: str, severity: Severity) -> Problem:
         line, column = place
-        return Problem(line + 1, column + 1, message, severity, self.source.filename, self.source.excerpt(place))
+        return Problem(
+            line + 1,
+            column + 1,
+            message,
+            severity,
+            self.source.filename,
+            self.source.excerpt(place),
+        )
 
 
 def _cut(message: str) -> str:
@@ -89,7 +100,9 @@ def shown(text: str) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `: did you mean 'x'?` for the known word nearest to `word`, or nothing where none is near."""
+    """Return `: did you mean 'x'?` for the known word nearest to `word`, or nothing where none is
+    near.
+    """
     words = list(known)
     exact = [other for other in words if other.lower() == word.lower()]
     near = exact or difflib.get_close_matches(word[:100], words, 1, 0.65)

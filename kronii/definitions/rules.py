@@ -1,7 +1,8 @@
-"""Rules: what a value may be, as a reader for the loader and as a JSON Schema for editors, made together.
+"""Rules: what a value may be, as a reader for the loader and as a JSON Schema for editors, made
+together.
 
-A rule's reader takes the report, the node and what to call it; it returns the value, or None after reporting why there
-is none.  Nothing that may be a secret is repeated in a message.
+A rule's reader takes the report, the node and what to call it; it returns the value, or None after
+reporting why there is none.  Nothing that may be a secret is repeated in a message.
 """
 
 from __future__ import annotations
@@ -23,15 +24,20 @@ from kronii.errors import DurationError
 Schema = dict[str, Any]
 Read = Callable[[Report, Node, str], Any]
 
-#: What a plain value has to be resolved to for being a text: a lone `=` and `<<` are texts where they are no keys.
+#: What a plain value has to be resolved to for being a text: a lone `=` and `<<` are texts where
+#: they are no keys.
 _TEXTS = frozenset({"str", "value", "merge"})
 
 #: Seconds of the longest duration: ten years, far within what timers can wait.
 LONGEST = 3650 * 86400.0
 
-_DURATION = "^(?=.)" + "".join(rf"([0-9]+(\.[0-9]+)?{unit})?" for unit in ("d", "h", "m", "s", "ms")) + "$"
+_DURATION = (
+    "^(?=.)" + "".join(rf"([0-9]+(\.[0-9]+)?{unit})?" for unit in ("d", "h", "m", "s", "ms")) + "$"
+)
 _ZERO = r"^(0+(\.0+)?(ms|[dhms]))+$"
-_WORDY = re.compile(r"([0-9]+)\s*(d|h|m|s|ms)(?:ay|our|in|inute|ec|econd|illisecond|r|illi)?s?", re.I)
+_WORDY = re.compile(
+    r"([0-9]+)\s*(d|h|m|s|ms)(?:ay|our|in|inute|ec|econd|illisecond|r|illi)?s?", re.I
+)
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -83,7 +89,9 @@ def text(pattern: str = "", says: str = "", *, secret: bool = False, blank: bool
 
 
 def read_text(report: Report, node: Node, what: str, *, secret: bool = False) -> str | None:
-    """Return a node's text, or None after a report: it is no text to YAML, or holds what no text may."""
+    """Return a node's text, or None after a report: it is no text to YAML, or holds what no text
+    may.
+    """
     if not isinstance(node, Scalar) or node.tag not in _TEXTS:
         report.error(node.start, _not_text(node, what, secret))
         return None
@@ -107,7 +115,11 @@ def _not_text(node: Node, what: str, secret: bool) -> str:
 def kind(node: Node) -> str:
     """Return what YAML takes a node for, without its value."""
     if isinstance(node, Scalar):
-        return "nothing (a key without a value)" if node.tag == "null" else _KINDS.get(node.tag, "a text")
+        return (
+            "nothing (a key without a value)"
+            if node.tag == "null"
+            else _KINDS.get(node.tag, "a text")
+        )
     return "a list" if isinstance(node, Sequence) else "a mapping"
 
 
@@ -120,15 +132,21 @@ def taken(node: Node) -> str:
 
 
 def _made(node: Scalar) -> str:
-    """Return the value that YAML 1.1 constructs; a text under a wrong tag (`!!int x`) makes the constructor fail."""
+    """Return the value that YAML 1.1 constructs; a text under a wrong tag (`!!int x`) makes the
+    constructor fail.
+    """
     try:
-        value = SafeConstructor().construct_object(ScalarNode(f"tag:yaml.org,2002:{node.tag}", node.text))
+        value = SafeConstructor().construct_object(
+            ScalarNode(f"tag:yaml.org,2002:{node.tag}", node.text)
+        )
         written = str(value)  # fails for a number of thousands of digits, as `1:1:1:…` may be one
     except (YAMLError, ValueError, LookupError, ArithmeticError, AttributeError, TypeError):
         return kind(node)
     if isinstance(value, bool):
         return "true" if value else "false"
-    return {"timestamp": f"the date {written}", "str": "a text"}.get(node.tag, f"the number {written}")
+    return {"timestamp": f"the date {written}", "str": "a text"}.get(
+        node.tag, f"the number {written}"
+    )
 
 
 def integer(low: int, high: int) -> Rule:
@@ -225,7 +243,9 @@ def choice(words: type[StrEnum] | Iterable[str]) -> Rule:
         if value is None or value in members:
             return members.get(value or "")
         hint = did_you_mean(value, members)
-        report.error(node.start, f"{what} must be one of {', '.join(members)}, not {shown(value)}{hint}")
+        report.error(
+            node.start, f"{what} must be one of {', '.join(members)}, not {shown(value)}{hint}"
+        )
         return None
 
     return Rule(read, {"enum": list(members)})
@@ -248,7 +268,9 @@ def list_of(item: Rule, what_item: str) -> Rule:
 
 
 def either(scalar: Rule, sequence: Rule | None = None, mapping: Rule | None = None) -> Rule:
-    """A rule for each kind of node that may stand here; what is none of them is judged by the first."""
+    """A rule for each kind of node that may stand here; what is none of them is judged by the
+    first.
+    """
 
     def read(report: Report, node: Node, what: str) -> Any:
         chosen = {Sequence: sequence, Mapping: mapping}.get(type(node)) or scalar
@@ -268,7 +290,9 @@ def converted(rule: Rule, make: Callable[[Any], Any]) -> Rule:
 
 
 def checked(rule: Rule, check: Callable[[Report, Node, Any], Any]) -> Rule:
-    """A rule whose value has to pass a check, which returns the value, or None after reporting what is wrong."""
+    """A rule whose value has to pass a check, which returns the value, or None after reporting what
+    is wrong.
+    """
 
     def read(report: Report, node: Node, what: str) -> Any:
         value = rule.read(report, node, what)

@@ -1,4 +1,6 @@
-"""From a file to YAML's tree of nodes, each with its place; nothing is constructed, so nothing is executed."""
+"""From a file to YAML's tree of nodes, each with its place; nothing is constructed, so nothing is
+executed.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ SIZE_LIMIT = 64 * 1024 * 1024
 LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 #: What YAML 1.1 does not allow in a file (its "printable" characters are the rest).
-_NOT_ALLOWED = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|\ufeff")
+_NOT_ALLOWED = re.compile(
+    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|\ufeff"
+)
 _CRON_STAR = re.compile(r"""\bcron["']?\s*:\s+(\*)""")
 
 
@@ -32,9 +36,13 @@ def read_text(path: Path) -> str:
         with path.open("rb") as file:
             content = file.read(SIZE_LIMIT + 1)
     except (OSError, ValueError) as error:
-        raise _unreadable(path, f"can't be read: {getattr(error, 'strerror', None) or error}") from None
+        raise _unreadable(
+            path, f"can't be read: {getattr(error, 'strerror', None) or error}"
+        ) from None
     if len(content) > SIZE_LIMIT:
-        raise _unreadable(path, f"is larger than {SIZE_LIMIT // 1024**2} MiB, which no file of jobs is")
+        raise _unreadable(
+            path, f"is larger than {SIZE_LIMIT // 1024**2} MiB, which no file of jobs is"
+        )
     return _decoded(path, content)
 
 
@@ -45,7 +53,9 @@ def _decoded(path: Path, content: bytes) -> str:
         good = content[: error.start].decode("utf-8-sig").splitlines(keepends=True) or [""]
         at_start = good[-1].endswith(("\n", "\r"))
         line, column = (len(good) + 1, 1) if at_start else (len(good), len(good[-1]) + 1)
-        raise DefinitionsError([_file_problem(path, line, column, "is not UTF-8: save it as UTF-8 text")]) from None
+        raise DefinitionsError(
+            [_file_problem(path, line, column, "is not UTF-8: save it as UTF-8 text")]
+        ) from None
 
 
 def _unreadable(path: Path, why: str) -> DefinitionsError:
@@ -57,7 +67,9 @@ def _file_problem(path: Path, line: int, column: int, why: str) -> Problem:
 
 
 def parse(source: Source, report: Report) -> Node | None:
-    """Return the root of the one document in the source, or None after a report of why there is none."""
+    """Return the root of the one document in the source, or None after a report of why there is
+    none.
+    """
     odd = _NOT_ALLOWED.search(source.text)
     if odd:
         report.error(place_of(source.text, odd.start()), _odd_character(odd[0]))
@@ -69,7 +81,10 @@ def parse(source: Source, report: Report) -> Node | None:
     except yaml.YAMLError:
         report.error((0, 0), "the file holds what YAML does not allow")
     except Refused as error:
-        report.error(error.place, QUOTE_STAR if _cron_star_in(source, error.place[0]) == error.place else str(error))
+        report.error(
+            error.place,
+            QUOTE_STAR if _cron_star_in(source, error.place[0]) == error.place else str(error),
+        )
     else:
         if root is None:
             report.error((0, 0), "the file is empty: it must define at least one job under jobs:")
@@ -85,23 +100,37 @@ def place_of(text: str, index: int) -> Place:
 
 def _odd_character(character: str) -> str:
     code = f"U+{ord(character):04X}"
-    return f"the character {code} is not allowed in YAML: remove it, or write it as an escape in double quotes"
+    return (
+        f"the character {code} is not allowed in YAML: remove it, or write it as an escape in"
+        " double quotes"
+    )
 
 
 def _syntax_problem(source: Source, error: yaml.MarkedYAMLError) -> tuple[Place, str]:
-    """Return the place and the sentence for a syntax error: where its cause is known, the cause and the cure."""
+    """Return the place and the sentence for a syntax error: where its cause is known, the cause and
+    the cure.
+    """
     mark = error.problem_mark or error.context_mark
     place = (mark.line, mark.column) if mark else (0, 0)
     star = _cron_star(source, error)
     if star is not None:
         return star, QUOTE_STAR
-    if error.context_mark and "quoted scalar" in str(error.context) and "end of stream" in str(error.problem):
-        return (error.context_mark.line, error.context_mark.column), "this quotation mark is never closed"
+    if (
+        error.context_mark
+        and "quoted scalar" in str(error.context)
+        and "end of stream" in str(error.problem)
+    ):
+        return (
+            error.context_mark.line,
+            error.context_mark.column,
+        ), "this quotation mark is never closed"
     return place, _syntax_cause(source, place, error)
 
 
 def _cron_star(source: Source, error: yaml.MarkedYAMLError) -> Place | None:
-    """Return the place of an unquoted * after cron: in a line that the error names, or the one above it."""
+    """Return the place of an unquoted * after cron: in a line that the error names, or the one
+    above it.
+    """
     marks = [mark.line for mark in (error.context_mark, error.problem_mark) if mark]
     places = [_cron_star_in(source, line) for mark in marks for line in (mark - 1, mark)]
     return min(filter(None, places), default=None)

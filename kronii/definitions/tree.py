@@ -1,8 +1,8 @@
 """YAML's nodes, each with its place, built from the parser's events.
 
-Not by `yaml.compose`: the C composer recurses and dies of a segmentation fault in a file that opens 100,000 brackets,
-and it takes seven times as long as its events.  This one bounds depth and what aliases multiply while it builds, so
-that a "YAML bomb" is refused before anything walks through it.
+Not by `yaml.compose`: the C composer recurses and dies of a segmentation fault in a file that opens
+100,000 brackets, and it takes seven times as long as its events.  This one bounds depth and what
+aliases multiply while it builds, so that a "YAML bomb" is refused before anything walks through it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ from kronii.definitions.excerpt import Place
 #: Levels of the deepest nesting that is read; a job's headers are on the fifth.
 DEPTH_LIMIT = 40
 
-#: Nodes that aliases may add to those written out: defaults of ten keys merged into 10,000 jobs, four times over.
+#: Nodes that aliases may add to those written out: defaults of ten keys merged into 10,000 jobs,
+#: four times over.
 ALIAS_LIMIT = 1_000_000
 
-QUOTE_STAR = 'YAML reads an unquoted * as an alias: quote the expression, as in cron: "*/5 * * * * *"'
+QUOTE_STAR = (
+    'YAML reads an unquoted * as an alias: quote the expression, as in cron: "*/5 * * * * *"'
+)
 
 _TAG = "tag:yaml.org,2002:"
 
@@ -42,7 +45,8 @@ class Node:
     __slots__ = ("end", "height", "size", "start", "tag")
 
     def __init__(self, tag: str, event: Any) -> None:
-        #: `str`, `int`, `float`, `bool`, `null`, `timestamp`, `merge`, `value`, `seq`, `map`, or a tag the user wrote.
+        #: `str`, `int`, `float`, `bool`, `null`, `timestamp`, `merge`, `value`, `seq`, `map`, or a
+        #: tag the user wrote.
         self.tag = tag
         mark = event.start_mark
         #: Where it begins and where it ends.
@@ -124,8 +128,8 @@ class Composer:
         """Return the document's root, None if there is no document.
 
         Raises:
-            Refused: there are two documents, or one is nested too deep, repeats itself too often or without end.
-            yaml.YAMLError: the text is not YAML.
+            Refused: there are two documents, or one is nested too deep, repeats itself too often or
+            without end. yaml.YAMLError: the text is not YAML.
         """
         steps = {
             yaml.ScalarEvent: self._scalar,
@@ -144,7 +148,9 @@ class Composer:
 
     def _document(self, event: Any) -> None:
         if self._root is not None:
-            why = "the file holds a second document: put all jobs under one jobs: and remove the ---"
+            why = (
+                "the file holds a second document: put all jobs under one jobs: and remove the ---"
+            )
             raise Refused(_place(event), why)
 
     def _scalar(self, event: Any) -> None:
@@ -155,7 +161,9 @@ class Composer:
         self._adopt(node)
 
     def _sequence(self, event: Any) -> None:
-        self._start(event, Sequence("seq" if event.tag in (None, "!") else _short(event.tag), event))
+        self._start(
+            event, Sequence("seq" if event.tag in (None, "!") else _short(event.tag), event)
+        )
 
     def _mapping(self, event: Any) -> None:
         self._start(event, Mapping("map" if event.tag in (None, "!") else _short(event.tag), event))
@@ -183,9 +191,15 @@ class Composer:
     def _alias(self, event: Any) -> None:
         node = self._anchors.get(event.anchor)
         if node is None:
-            raise Refused(_place(event), "an alias (*) without its anchor (&): to begin a text with *, quote it")
+            raise Refused(
+                _place(event),
+                "an alias (*) without its anchor (&): to begin a text with *, quote it",
+            )
         if any(node is parent for parent in self._open):
-            raise Refused(_place(event), "an alias (*) within its own anchor (&) would repeat itself without end")
+            raise Refused(
+                _place(event),
+                "an alias (*) within its own anchor (&) would repeat itself without end",
+            )
         self._added += node.size
         self._bound(event, node.height)
         self._adopt(node)
@@ -220,6 +234,7 @@ def _resolve(text: str) -> str:
     return _short(tag)
 
 
-#: The same words come again in every job; longer texts hardly do, and a cache would hold on to them.
+#: The same words come again in every job; longer texts hardly do, and a cache would hold on to
+#: them.
 _resolved_word = lru_cache(maxsize=4096)(_resolve)
 _WORD = 50

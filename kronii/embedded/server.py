@@ -1,11 +1,14 @@
-"""A PostgreSQL of one's own for `make run` and the tests: started when its first user comes, gone when the last one is.
+"""A PostgreSQL of one's own for `make run` and the tests: started when its first user comes, gone
+when the last one is.
 
-    make run ─▶ this module ── exec ─▶ kronii run        a user: holds `users` (flock, shared) until it dies
+    make run ─▶ this module ── exec ─▶ kronii run     a user: holds `users` (flock) until it dies
                      └─ starts, if there is none ─▶ keeper ─▶ postgres
 
-The state directory holds three locks, `url` (while the server is ready), `pids`, `log`, and `server/` with the data:
+The state directory holds three locks, `url` (while the server is ready), `pids`, `log`, and
+`server/` with the data:
 
-- `users` is held by every user through a descriptor that survives `exec`, but is not handed on to children.
+- `users` is held by every user through a descriptor that survives `exec`, but is not handed on to
+  children.
 - `keeper` is held by the keeper (`kronii.embedded.keeper`) while it lives.
 - `starting` lets one user at a time look whether a keeper lives, and start one.
 
@@ -36,8 +39,8 @@ from kronii.errors import ConfigError, DatabaseUnavailable
 
 #: Settings of the shared server; the rest is PostgreSQL's default, durable commits included.
 SHARED = {"max_connections": "200"}
-#: Seconds for which the shared server outlives its last user: the user's guard says its last words, and a restart is
-#: quick.
+#: Seconds for which the shared server outlives its last user: the user's guard says its last words,
+#: and a restart is quick.
 LINGER = 1.0
 #: Bytes at which the log is begun anew.
 LOG_LIMIT = 4 << 20
@@ -47,7 +50,9 @@ STOP_SIGNALS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 
 @dataclass
 class Server:
-    """A handle on the server of a state directory.  The first user starts it, all share it, it ends after the last."""
+    """A handle on the server of a state directory.  The first user starts it, all share it, it ends
+    after the last.
+    """
 
     #: The state directory; if we are root, nobody must be able to pass its parents.
     directory: Path
@@ -84,7 +89,9 @@ class Server:
         try:
             url = (self.directory / "url").read_text("utf-8")
         except FileNotFoundError:
-            raise DatabaseUnavailable(f"the embedded PostgreSQL in {self.directory} does not run") from None
+            raise DatabaseUnavailable(
+                f"the embedded PostgreSQL in {self.directory} does not run"
+            ) from None
         return url.replace(f"/{NAME}?", f"/{quote(dbname, safe='')}?", 1)
 
     def leave(self) -> None:
@@ -94,7 +101,9 @@ class Server:
             self.users = None
 
     def stop(self, mode: str = "fast") -> None:
-        """Stop the server, whoever uses it, as `pg_ctl stop --mode` fast or immediate would, and wait for its end."""
+        """Stop the server, whoever uses it, as `pg_ctl stop --mode` fast or immediate would, and
+        wait for its end.
+        """
         self._end(0, STOP_SIGNALS[mode])
 
     def kill(self) -> None:
@@ -121,7 +130,9 @@ class Server:
         self.leave()
         users = open_lock(self.directory / "users")
         self.users = users
-        _until(lambda: try_lock(users, fcntl.LOCK_SH), 2 * STOP_WITHIN, "is stopping, but does not end")
+        _until(
+            lambda: try_lock(users, fcntl.LOCK_SH), 2 * STOP_WITHIN, "is stopping, but does not end"
+        )
 
     def _is_kept(self) -> bool:
         """True while a keeper lives."""
@@ -136,25 +147,44 @@ class Server:
 
     def _is_ready(self) -> bool:
         if not self._is_kept():
-            raise DatabaseUnavailable(f"the embedded PostgreSQL ended at once: {self.directory / 'log'} says why")
+            raise DatabaseUnavailable(
+                f"the embedded PostgreSQL ended at once: {self.directory / 'log'} says why"
+            )
         return (self.directory / "url").exists()
 
     def _start_keeper(self) -> None:
-        """Start the keeper and wait until it closes its stdout: the server is ready, or the keeper has said why not."""
+        """Start the keeper and wait until it closes its stdout: the server is ready, or the keeper
+        has said why not.
+        """
         (self.directory / "url").unlink(missing_ok=True)
         words = [str(self.directory.resolve()), str(self.linger), "1" if self.ephemeral else "0"]
-        with _log(self.directory / "log") as log, subprocess.Popen(
-            [sys.executable, "-m", "kronii.embedded.keeper", *words, *(f"{name}={value}" for name, value in self.settings.items())],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True,
-            cwd=Path(__file__).resolve().parents[2],
-        ) as keeper:  # fmt: skip
+        with (
+            _log(self.directory / "log") as log,
+            subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "kronii.embedded.keeper",
+                    *words,
+                    *(f"{name}={value}" for name, value in self.settings.items()),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+                cwd=Path(__file__).resolve().parents[2],
+            ) as keeper,
+        ):
             complaint = keeper.communicate()[0].strip()
         if complaint:
             raise DatabaseUnavailable(complaint)
 
 
 @contextlib.contextmanager
-def server(directory: Path | None = None, settings: Mapping[str, str] | None = None) -> Iterator[str]:
+def server(
+    directory: Path | None = None, settings: Mapping[str, str] | None = None
+) -> Iterator[str]:
     """A private server, for as long as the block lasts.
 
     Yields its URL.  Without a directory one is made and removed.
@@ -167,14 +197,18 @@ def server(directory: Path | None = None, settings: Mapping[str, str] | None = N
         _until(lambda: not private._is_kept(), 2 * STOP_WITHIN, "does not stop")
 
 
-def private_server(directory: Path | None = None, settings: Mapping[str, str] | None = None) -> Server:
+def private_server(
+    directory: Path | None = None, settings: Mapping[str, str] | None = None
+) -> Server:
     """A server that nobody else knows of, not yet started."""
     place = directory or Path(tempfile.mkdtemp(prefix="kronii-"))
     return Server(place, settings or {}, ephemeral=directory is None)
 
 
 def shared_directory() -> Path:
-    """The state directory of the working directory: `.kronii` in it, or for root one that nobody can reach."""
+    """The state directory of the working directory: `.kronii` in it, or for root one that nobody
+    can reach.
+    """
     here = Path.cwd()
     if os.geteuid():
         return here / ".kronii"
@@ -183,7 +217,9 @@ def shared_directory() -> Path:
 
 
 def _prepare(state: Path, account: Account) -> None:
-    """Make the state directory, and in it the folder whose mode is all that keeps other users from the server."""
+    """Make the state directory, and in it the folder whose mode is all that keeps other users from
+    the server.
+    """
     _own(state, 0o711 if account.is_foreign else 0o700)
     inner = state / "server"
     if account.is_foreign:
@@ -195,15 +231,22 @@ def _prepare(state: Path, account: Account) -> None:
 
 
 def _own(directory: Path, mode: int) -> None:
-    """Make a directory, or accept one that is ours; raises ConfigError for what somebody else may have put there."""
+    """Make a directory, or accept one that is ours; raises ConfigError for what somebody else may
+    have put there.
+    """
     try:
         with contextlib.suppress(FileExistsError):
             directory.mkdir(mode)
         found = directory.lstat()
     except OSError as error:
-        raise ConfigError(f"{directory} can't be used for the embedded PostgreSQL: {error.strerror}") from error
+        raise ConfigError(
+            f"{directory} can't be used for the embedded PostgreSQL: {error.strerror}"
+        ) from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-        raise ConfigError(f"{directory} is not a directory of user id {os.geteuid()}: remove it, or set DATABASE_URL")
+        raise ConfigError(
+            f"{directory} is not a directory of user id {os.geteuid()}: remove it, or set"
+            " DATABASE_URL"
+        )
     directory.chmod(mode)
 
 
@@ -211,14 +254,20 @@ def _own(directory: Path, mode: int) -> None:
 def _held(path: Path) -> Iterator[None]:
     lock = open_lock(path)
     try:
-        _until(lambda: try_lock(lock, fcntl.LOCK_EX), START_WITHIN, "is being started by another process and not ready")
+        _until(
+            lambda: try_lock(lock, fcntl.LOCK_EX),
+            START_WITHIN,
+            "is being started by another process and not ready",
+        )
         yield
     finally:
         os.close(lock)
 
 
 def _until(done: Callable[[], bool], seconds: float, what: str) -> None:
-    """Look until `done`; raises DatabaseUnavailable after `seconds`, saying `what` is the matter."""
+    """Look until `done`; raises DatabaseUnavailable after `seconds`, saying `what` is the
+    matter.
+    """
     deadline = time.monotonic() + seconds
     while not done():
         if time.monotonic() > deadline:

@@ -6,17 +6,20 @@ import mmap
 import os
 from uuid import UUID
 
-#: 64-bit words at the head of the board: said goodbye, deadline (monotonic ns), backend pid, identity (two words),
-#: instance's pid.
+#: 64-bit words at the head of the board: said goodbye, deadline (monotonic ns), backend pid,
+#: identity (two words), instance's pid.
 GOODBYE, DEADLINE, BACKEND, IDENTITY_HIGH, IDENTITY_LOW, SLOTS = range(6)
-#: What a slot says: free, a run that is not (or not yet) a process group; a positive number is a process group.
+#: What a slot says: free, a run that is not (or not yet) a process group; a positive number is a
+#: process group.
 FREE, INSIDE = 0, -1
 _WORD = 8
 _LOW = (1 << 63) - 1
 
 
 class Board:
-    """Shared memory: a deadline, an identity, and one slot for each worker thread.  Words are written whole."""
+    """Shared memory: a deadline, an identity, and one slot for each worker thread.  Words are
+    written whole.
+    """
 
     def __init__(self, fd: int, slots: int) -> None:
         self._memory = mmap.mmap(fd, (SLOTS + slots) * _WORD)
@@ -38,13 +41,18 @@ class Board:
     def identify(self, identity: str, backend_pid: int) -> None:
         """Say under which identity and by which session the instance holds its claims."""
         number = UUID(identity).int
-        self.words[IDENTITY_HIGH], self.words[IDENTITY_LOW] = _signed(number >> 64), _signed(number & (2**64 - 1))
+        self.words[IDENTITY_HIGH], self.words[IDENTITY_LOW] = (
+            _signed(number >> 64),
+            _signed(number & (2**64 - 1)),
+        )
         self.words[BACKEND] = backend_pid
 
     @property
     def identity(self) -> str:
         """The identity last said."""
-        return str(UUID(int=((self.words[IDENTITY_HIGH] % 2**64) << 64) | self.words[IDENTITY_LOW] % 2**64))
+        return str(
+            UUID(int=((self.words[IDENTITY_HIGH] % 2**64) << 64) | self.words[IDENTITY_LOW] % 2**64)
+        )
 
     def busy(self) -> bool:
         """True while a slot is taken."""
@@ -57,5 +65,3 @@ class Board:
 
 def _signed(word: int) -> int:
     return word - 2**64 if word > _LOW else word
-
-

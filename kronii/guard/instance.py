@@ -10,7 +10,7 @@ import sys
 import threading
 
 from kronii.guard.board import DEADLINE, FREE, GOODBYE, INSIDE, SLOTS, Board
-from kronii.lease import Terms
+from kronii.lease import LeaseTimings
 
 #: The environment variable that marks every process which an instance starts.
 MARK = "KRONII_INSTANCE"
@@ -19,12 +19,12 @@ MARK = "KRONII_INSTANCE"
 class Guard:
     """The instance's side.
 
-    Keeps the helper alive and the board true.  Slots are each thread's own, so nothing is locked.
+    Keeps the guard alive and the board true.  Slots are each thread's own, so nothing is locked.
     """
 
-    def __init__(self, terms: Terms, url: str, mark: str, slots: int) -> None:
+    def __init__(self, timings: LeaseTimings, url: str, mark: str, slots: int) -> None:
         self.board, self._fd = Board.create(slots)
-        self._terms = terms
+        self._timings = timings
         self._url = url
         self._mark = mark
         self._mine = threading.local()
@@ -32,7 +32,7 @@ class Guard:
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe = -1
 
-    # -- called by worker threads -------------------------------------------------------------------------------------
+    # -- called by worker threads ------------------------------------------------------------------
 
     def enter(self) -> None:
         """A run begins in this thread."""
@@ -55,12 +55,18 @@ class Guard:
         """That process group is gone."""
         self.board.words[self._mine.slot] = INSIDE
 
-    # -- called by the main thread ------------------------------------------------------------------------------------
+    # -- called by the main thread -----------------------------------------------------------------
 
     def start(self) -> None:
-        """Start the helper, in a session of its own: signals of a terminal are not for it."""
+        """Start the guard, in a session of its own: signals of a terminal are not for it."""
         reader, self._pipe = os.pipe()
-        words = [str(reader), str(self._fd), str(self.board.slots), str(os.getpid()), str(self._terms.length)]
+        words = [
+            str(reader),
+            str(self._fd),
+            str(self.board.slots),
+            str(os.getpid()),
+            str(self._timings.length),
+        ]
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "kronii.guard", *words],
@@ -73,17 +79,17 @@ class Guard:
             os.close(reader)
 
     def _environment(self) -> dict[str, str]:
-        """The helper ends what carries the mark, so it has it under another name."""
+        """The guard ends what carries the mark, so it has it under another name."""
         own = {name: value for name, value in os.environ.items() if name != MARK}
         return {**own, "DATABASE_URL": self._url, "KRONII_GUARD_MARK": self._mark}
 
     @property
     def pid(self) -> int:
-        """The helper's process id; 0 if there is none."""
+        """The guard's process id; 0 if there is none."""
         return self._process.pid if self._process else 0
 
     def revive(self) -> bool:
-        """Start the helper anew if it has died; return True if it had."""
+        """Start the guard anew if it has died; return True if it had."""
         if self._process is None or self._process.poll() is None:
             return False
         os.close(self._pipe)
@@ -103,7 +109,8 @@ class Guard:
     def stop(self, clean: bool, seconds: float = 5.0) -> None:
         """Close the pipe.
 
-        `clean`: nothing is left to say; otherwise the helper does its work as after a crash, and is not waited for.
+        `clean`: nothing is left to say; otherwise the guard does its work as after a crash, and is
+        not waited for.
         """
         self.board.words[GOODBYE] = int(clean)
         os.close(self._pipe)
@@ -121,5 +128,3 @@ def _await(process: subprocess.Popen[bytes], seconds: float) -> None:
     finally:
         os.close(pidfd)
     process.poll()
-
-

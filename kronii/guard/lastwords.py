@@ -1,4 +1,4 @@
-"""What the helper says of a dead instance: one statement on a connection of its own."""
+"""What the guard says of a dead instance: one statement on a connection of its own."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ SESSION_ENDS_IN = 5.0
 
 
 def say(url: str, identity: str, backend_pid: int) -> bool:
-    """End the session and the lease of `identity` and notify the others; False if the database did not take it."""
+    """End the session and the lease of `identity` and notify the others; False if the database did
+    not take it.
+    """
     try:
-        with psycopg.connect(url, autocommit=True, connect_timeout=3, application_name="kronii guard") as connection:
+        with psycopg.connect(
+            url, autocommit=True, connect_timeout=3, application_name="kronii guard"
+        ) as connection:
             _end_session(connection, f"kronii {identity}"[:63], backend_pid)
             connection.execute(
-                "WITH dead AS (UPDATE nodes SET died_at = statement_timestamp() AT TIME ZONE 'UTC' WHERE id = %s RETURNING id)"
-                " SELECT pg_notify('kronii', 'dead') FROM dead",
+                "WITH dead AS (UPDATE nodes SET died_at = statement_timestamp() AT TIME ZONE 'UTC'"
+                " WHERE id = %s RETURNING id) SELECT pg_notify('kronii', 'dead') FROM dead",
                 [identity],
             )
     except psycopg.Error:
@@ -25,9 +29,17 @@ def say(url: str, identity: str, backend_pid: int) -> bool:
     return True
 
 
-def _end_session(connection: psycopg.Connection[tuple[int]], application: str, backend_pid: int) -> None:
+def _end_session(
+    connection: psycopg.Connection[tuple[int]], application: str, backend_pid: int
+) -> None:
     """The dead can't unlock: end its session and wait until the server has."""
     give_up = time.monotonic() + SESSION_ENDS_IN
-    statement = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND application_name = %s"
-    while connection.execute(statement, [backend_pid, application]).fetchall() and time.monotonic() < give_up:
+    statement = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND application_name"
+        " = %s"
+    )
+    while (
+        connection.execute(statement, [backend_pid, application]).fetchall()
+        and time.monotonic() < give_up
+    ):
         time.sleep(0.002)  # the server tells nobody when a backend has gone

@@ -11,47 +11,55 @@ import time
 
 from kronii.guard.board import BACKEND, GOODBYE, Board
 from kronii.guard.instance import MARK
-from kronii.lease import Terms
+from kronii.lease import LeaseTimings
 from kronii.processes import group_of, members, processes
 
-#: Seconds for which the helper tries to reach the database, or until the lease is over: from then on that decides.
+#: Seconds for which the guard tries to reach the database, or until the lease is over: from then on
+#: that decides.
 SPEAK_FOR = 5.0
 
+
 def main(words: list[str]) -> None:
-    """The helper: `python -m kronii.guard PIPE BOARD SLOTS PID LEASE`."""
+    """The guard: `python -m kronii.guard PIPE BOARD SLOTS PID LEASE`."""
     pipe, board_fd, slots, instance = (int(word) for word in words[:4])
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # it ends when its instance has
     url, mark = os.environ.pop("DATABASE_URL", ""), os.environ.pop("KRONII_GUARD_MARK", "")
-    board, terms = Board(board_fd, slots), Terms(float(words[4]))
+    board, timings = Board(board_fd, slots), LeaseTimings(float(words[4]))
     import psycopg  # noqa: F401  # now, not when every millisecond counts
 
-    watch(pipe, board, terms, instance)
+    watch(pipe, board, timings, instance)
     end_work(board, mark)  # after a goodbye, too: a daemon that left its job's group is still there
     if not board.words[GOODBYE] and board.deadline:
-        speak(url, board, max(board.deadline + terms.margin, time.monotonic() + SPEAK_FOR))
+        speak(url, board, max(board.deadline + timings.margin, time.monotonic() + SPEAK_FOR))
 
 
-def watch(pipe: int, board: Board, terms: Terms, instance: int) -> None:
+def watch(pipe: int, board: Board, timings: LeaseTimings, instance: int) -> None:
     """Return when the pipe closes; end an instance whose work outlasts its lease's deadline."""
     poll = select.poll()
     poll.register(pipe, select.POLLIN)
-    while not poll.poll(_patience(board, terms) * 1000):
-        if board.busy() and _overdue(board, terms):
-            print(f"kronii guard: work outlasted the lease, ending instance {instance}", file=sys.stderr, flush=True)
+    while not poll.poll(_patience(board, timings) * 1000):
+        if board.busy() and _overdue(board, timings):
+            print(
+                f"kronii guard: work outlasted the lease, ending instance {instance}",
+                file=sys.stderr,
+                flush=True,
+            )
             os.kill(instance, signal.SIGKILL)
             poll.poll(5000)
             return
 
 
-def _overdue(board: Board, terms: Terms) -> bool:
-    return board.deadline > 0 and time.monotonic() > board.deadline + terms.helper_after
+def _overdue(board: Board, timings: LeaseTimings) -> bool:
+    return board.deadline > 0 and time.monotonic() > board.deadline + timings.guard_kill_after
 
 
-def _patience(board: Board, terms: Terms) -> float:
-    """Seconds until the deadline could have passed; while it has, and nothing runs, a short while."""
-    left = board.deadline + terms.helper_after - time.monotonic()
-    return max(left + 0.001, terms.margin / 20) if board.deadline else terms.margin
+def _patience(board: Board, timings: LeaseTimings) -> float:
+    """Seconds until the deadline could have passed; while it has, and nothing runs, a short
+    while.
+    """
+    left = board.deadline + timings.guard_kill_after - time.monotonic()
+    return max(left + 0.001, timings.margin / 20) if board.deadline else timings.margin
 
 
 def end_work(board: Board, mark: str) -> None:
@@ -68,7 +76,9 @@ def end_work(board: Board, mark: str) -> None:
 
 
 def _marked(mark: str) -> list[int]:
-    """Live processes with the instance's mark in their environment: those that left their group, too."""
+    """Live processes with the instance's mark in their environment: those that left their group,
+    too.
+    """
     wanted = f"{MARK}={mark}\0".encode()
     return [pid for pid in processes() if wanted in _environment(pid) and group_of(pid)]
 
@@ -82,7 +92,9 @@ def _environment(pid: int) -> bytes:
 
 
 def speak(url: str, board: Board, give_up: float) -> None:
-    """Say in the database that this identity is dead: end its session, end its lease, wake the others."""
+    """Say in the database that this identity is dead: end its session, end its lease, wake the
+    others.
+    """
     from kronii.guard.lastwords import say
 
     wait = 0.02
@@ -91,5 +103,3 @@ def speak(url: str, board: Board, give_up: float) -> None:
             return
         time.sleep(wait)  # nothing tells when a server is back
         wait = min(wait * 2, 1.0)
-
-

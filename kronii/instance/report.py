@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from kronii.durations import format_duration
-from kronii.instance.recorder import Recorded
+from kronii.instance.recorder import CommittedRun
 from kronii.logs import Log
 from kronii.model import Outcome
 
@@ -31,17 +31,19 @@ class RunReport:
         self._said: Counter[bool] = Counter()
         self._held_back: Counter[Outcome] = Counter()
 
-    def ended(self, recorded: Recorded, now: float | None = None) -> None:
+    def ended(self, recorded: CommittedRun, now: float | None = None) -> None:
         """Say it, or count it; `now` in monotonic seconds."""
         self.all_ended([recorded], now)
 
-    def all_ended(self, batch: Sequence[Recorded], now: float | None = None) -> None:
+    def all_ended(self, batch: Sequence[CommittedRun], now: float | None = None) -> None:
         """Say it, or count it, for each of them."""
         with self._lock:
             self._turn_to(int(time.monotonic() if now is None else now))
             said = [recorded for recorded in batch if self._may_say(recorded.outcome)]
         for recorded in said:
-            (log.info if recorded.outcome in GOOD else log.warning)(_sentence(recorded), **_fields(recorded))
+            (log.info if recorded.outcome in GOOD else log.warning)(
+                _sentence(recorded), **_fields(recorded)
+            )
 
     def _may_say(self, outcome: Outcome) -> bool:
         good = outcome in GOOD
@@ -54,19 +56,24 @@ class RunReport:
     def _turn_to(self, second: int) -> None:
         if second != self._second:
             if self._held_back:
-                log.info("more runs ended", **{outcome.value: count for outcome, count in self._held_back.items()})
+                log.info(
+                    "more runs ended",
+                    **{outcome.value: count for outcome, count in self._held_back.items()},
+                )
             self._second, self._said, self._held_back = second, Counter(), Counter()
 
 
-def _sentence(recorded: Recorded) -> str:
+def _sentence(recorded: CommittedRun) -> str:
     if recorded.outcome is Outcome.LOST:
         return "run fenced: its outcome comes too late"
-    return "tick skipped" if recorded.outcome is Outcome.SKIPPED else f"run {recorded.outcome.value}"
+    return (
+        "tick skipped" if recorded.outcome is Outcome.SKIPPED else f"run {recorded.outcome.value}"
+    )
 
 
-def _fields(recorded: Recorded) -> dict[str, object]:
+def _fields(recorded: CommittedRun) -> dict[str, object]:
     ended, claim = recorded.ended, recorded.ended.claim
-    delay = ended.closing.delay
+    delay = ended.transition.delay
     return {
         "job": claim.definition.name,
         "tick": claim.scheduled_for.isoformat() + "Z",

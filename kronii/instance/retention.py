@@ -1,6 +1,7 @@
 """Retention.
 
-Finished runs older than KRONII_HISTORY are deleted, a small batch at a time, by one instance at a time.
+Finished runs older than KRONII_HISTORY are deleted, a small batch at a time, by one instance at a
+time.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from kronii.logs import Log
 
 log = Log("kronii.retention")
 
-#: Seconds between two looks for old history, and between two batches while there is any: some thirty thousand rows a
-#: second at the most, three times what a fleet at its limit writes.
+#: Seconds between two looks for old history, and between two batches while there is any: some
+#: thirty thousand rows a second at the most, three times what a fleet at its limit writes.
 LOOK, PAUSE = 60.0, 0.05
 
 

@@ -1,9 +1,10 @@
 """One instance from start to end: what is started, in which order, and stopped in the reverse one.
 
-    settings, definitions ─▶ port ─▶ helper ─▶ threads ─▶ [ ready ] ─▶ loop ... TERM ... drain ─▶ threads ─▶ helper ─▶
-    port
+    settings, definitions ─▶ port ─▶ guard ─▶ threads ─▶ [ ready ] ─▶ loop ... TERM ...
+    drain ─▶ threads ─▶ guard ─▶ port
 
-Signal handlers only set something and ring the bell; the main thread, between two steps of the loop, acts.
+Signal handlers only set something and ring the bell; the main thread, between two steps of the
+loop, acts.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from kronii.actions.run import Run
 from kronii.clock import DatabaseClock
 from kronii.database import connections, migrations
 from kronii.database.connections import PLANS, Connection, connect, prepare
-from kronii.database.registration import Holdings, Registered, register
+from kronii.database.registration import Registered, RunnableJobs, register
 from kronii.database.session import Session
 from kronii.database.store import Store
 from kronii.definitions import Loaded
@@ -44,7 +45,7 @@ from kronii.instance.sweeper import Sweeper
 from kronii.instance.timekeeper import KILL_AFTER, Timekeeper
 from kronii.instance.wakeup import Wakeup
 from kronii.instance.workers import Workers
-from kronii.lease import Lease, Terms
+from kronii.lease import Lease, LeaseTimings
 from kronii.logs import Log
 from kronii.model import Outcome
 from kronii.settings import Settings
@@ -55,16 +56,19 @@ log = Log("kronii.service")
 
 #: Seconds from TERM to KILL for runs that a second signal ends.
 HURRIED_KILL_AFTER = 2.0
-#: Sessions of the pool: the recorder's, and one for retention, reloads and what else takes its time.
+#: Sessions of the pool: the recorder's, and one for retention, reloads and what else takes its
+#: time.
 POOL = 2
-#: Seconds that the pool tries to connect, and that one of its users waits for it, before both give up: left to itself
-#: it would wait longer and longer between its tries, up to minutes after the server's return.
+#: Seconds that the pool tries to connect, and that one of its users waits for it, before both give
+#: up: left to itself it would wait longer and longer between its tries, up to minutes after the
+#: server's return.
 POOL_PATIENCE = 1.0
 #: The loop counts as turning while its last step is younger than this many seconds (/healthz).
 TURNING = 10.0
 #: Seconds between two tries of a reload while the database is away.
 RELOAD_AGAIN = 1.0
-#: Seconds for which a stopping instance tries to get its last outcomes written while the database is away.
+#: Seconds for which a stopping instance tries to get its last outcomes written while the database
+#: is away.
 LAST_WRITES = 10.0
 
 
@@ -74,8 +78,9 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         if settings.database_url is None:
             raise ConfigError(
-                "DATABASE_URL is not set: give the address of a PostgreSQL database (DATABASE_URL=postgresql://user@host/database),"
-                " or try Kronii with `make run`, which brings a server of its own"
+                "DATABASE_URL is not set: give the address of a PostgreSQL database"
+                " (DATABASE_URL=postgresql://user@host/database), or try Kronii with `make run`,"
+                " which brings a server of its own"
             )
         self.settings = settings
         self.wakeup = Wakeup()
@@ -95,26 +100,50 @@ class Service:
         mark = str(uuid.uuid4())
         self._file = settings.jobs_file.absolute()  # a python job may change the working directory
         self.loaded = self._load()
-        self.lease = Lease(Terms(settings.lease))
+        self.lease = Lease(LeaseTimings(settings.lease))
         self.clock = DatabaseClock()
         self.metrics = Metrics(settings.node)
-        self.guard = Guard(self.lease.terms, url, mark, settings.worker_count)
+        self.guard = Guard(self.lease.timings, url, mark, settings.worker_count)
         self.pool: ConnectionPool[Connection] = ConnectionPool(
-            url, min_size=1, max_size=POOL, open=False, timeout=POOL_PATIENCE, reconnect_timeout=POOL_PATIENCE, name="kronii", configure=self._prepare,
-            kwargs={"autocommit": True, "application_name": f"kronii {settings.node} pool"[:63], **connections.primary(url)}, max_idle=60.0,
-        )  # fmt: skip
+            url,
+            min_size=1,
+            max_size=POOL,
+            open=False,
+            timeout=POOL_PATIENCE,
+            reconnect_timeout=POOL_PATIENCE,
+            name="kronii",
+            configure=self._prepare,
+            kwargs={
+                "autocommit": True,
+                "application_name": f"kronii {settings.node} pool"[:63],
+                **connections.primary(url),
+            },
+            max_idle=60.0,
+        )
         self.store = Store(self.pool, settings.node)
         self.session = Session(settings, self.lease, self.clock, lambda: bool(self.workers.runs))
-        self.recorder = Recorder(self.store, self.clock, lambda batch: self.scheduler.recorded(batch))
-        host = Host(settings.node, mark, _private_environment(mark), self.guard, self._connect_for_job)
+        self.recorder = Recorder(
+            self.store, self.clock, lambda batch: self.scheduler.recorded(batch)
+        )
+        host = Host(
+            settings.node, mark, _private_environment(mark), self.guard, self._connect_for_job
+        )
         self.workers = Workers(
-            settings.worker_count, host, self.guard, self.lease,
-            lambda run, result: self.scheduler.ended(run, result), lambda: self.scheduler.seat_free(),
-        )  # fmt: skip
-        self.timekeeper = Timekeeper(lambda: self.workers.runs, self.lease, lambda run: self.scheduler.timed_out(run))
+            settings.worker_count,
+            host,
+            self.guard,
+            self.lease,
+            lambda run, result: self.scheduler.ended(run, result),
+            lambda: self.scheduler.seat_free(),
+        )
+        self.timekeeper = Timekeeper(
+            lambda: self.workers.runs, self.lease, lambda run: self.scheduler.timed_out(run)
+        )
         self.retention = Retention(self.store, settings.history)
         self.sweeper = Sweeper(self.store, self.lease)
-        self.web = Web(settings.metrics_host, settings.metrics_port, self.metrics, self._health, self._ready)
+        self.web = Web(
+            settings.metrics_host, settings.metrics_port, self.metrics, self._health, self._ready
+        )
         parts = Parts(
             self.session,
             self.workers,
@@ -130,7 +159,7 @@ class Service:
         self.scheduler = Scheduler(parts, self._register)
         self.metrics.gauges = self._gauges()
 
-    # -- the whole life -----------------------------------------------------------------------------------------------
+    # -- the whole life ----------------------------------------------------------------------------
 
     def run(self) -> int:
         """Run until a signal says stop; returns the exit status.
@@ -170,9 +199,14 @@ class Service:
         self.retention.start()
         self.sweeper.start()
         log.info(
-            "started", version=__version__, node=self.settings.node, pid=os.getpid(), workers=self.settings.worker_count,
-            jobs=len(self.loaded.definitions), metrics=self.web.url,
-        )  # fmt: skip
+            "started",
+            version=__version__,
+            node=self.settings.node,
+            pid=os.getpid(),
+            workers=self.settings.worker_count,
+            jobs=len(self.loaded.definitions),
+            metrics=self.web.url,
+        )
         systemd.ready(f"{len(self.loaded.definitions)} jobs, {self.settings.worker_count} workers")
 
     def _loop(self, until: Callable[[], bool]) -> None:
@@ -196,7 +230,9 @@ class Service:
 
     @staticmethod
     def _ignore_signals() -> None:
-        """From here on only the interpreter ends, and it would give our signals their deadly default back."""
+        """From here on only the interpreter ends, and it would give our signals their deadly
+        default back.
+        """
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
 
@@ -208,7 +244,7 @@ class Service:
         self._reload_wanted = True
         self.wakeup.ring()
 
-    # -- the end ------------------------------------------------------------------------------------------------------
+    # -- the end -----------------------------------------------------------------------------------
 
     def _drain(self) -> None:
         """Claim nothing more, let runs finish; then, or at a second signal, end them."""
@@ -229,8 +265,14 @@ class Service:
         stops = self._stops
         for run in self.workers.runs:
             if run.end(Outcome.INTERRUPTED):
-                log.warning("run interrupted: this instance stops", job=run.claim.definition.name, run=run.claim.run_id)
-        self._loop_until_idle(grace, lambda: self._stops > max(1, stops) and grace != HURRIED_KILL_AFTER)
+                log.warning(
+                    "run interrupted: this instance stops",
+                    job=run.claim.definition.name,
+                    run=run.claim.run_id,
+                )
+        self._loop_until_idle(
+            grace, lambda: self._stops > max(1, stops) and grace != HURRIED_KILL_AFTER
+        )
         for run in self.workers.runs:
             run.kill()
         self._loop_until_idle(HURRIED_KILL_AFTER, lambda: False)
@@ -254,24 +296,29 @@ class Service:
         self.sweeper.stop()
         self.retention.stop()
         self.timekeeper.stop()
-        self._mark_interrupted(left)
+        self._announce_interrupted(left)
         unwritten = self.recorder.stop(1.0)
         clean = not left and not unwritten and self._leave()
         self.session.drop()
         self.pool.close(timeout=1.0)
         if not left:
-            self.guard.stop(clean)  # otherwise the end of the process tells it: work must not outlive its lease
+            self.guard.stop(
+                clean
+            )  # otherwise the end of the process tells it: work must not outlive its lease
         self.web.stop()
         if unwritten:
-            log.warning("outcomes could not be written: their ticks are run again elsewhere", runs=unwritten)
+            log.warning(
+                "outcomes could not be written: their ticks are run again elsewhere", runs=unwritten
+            )
         return left
 
-    def _mark_interrupted(self, left: list[Run]) -> None:
+    def _announce_interrupted(self, left: list[Run]) -> None:
         """They end with the process, which is no death that should count against their jobs."""
         try:
             if left:
-                self.store.mark(
-                    Outcome.INTERRUPTED, [(run.claim.run_id, "ended with its instance, which stopped") for run in left]
+                self.store.announce(
+                    Outcome.INTERRUPTED,
+                    [(run.claim.run_id, "ended with its instance, which stopped") for run in left],
                 )
         except KroniiError as error:
             log.warning("interrupted runs could not be recorded", runs=len(left), error=str(error))
@@ -286,17 +333,23 @@ class Service:
 
     @staticmethod
     def _abandon(left: list[Run], status: int) -> None:
-        """End the process if runs are left: a python function that does not return can't be ended otherwise."""
+        """End the process if runs are left: a python function that does not return can't be ended
+        otherwise.
+        """
         if left:
             for run in left:
-                log.warning("run ended with the process", job=run.claim.definition.name, run=run.claim.run_id)
+                log.warning(
+                    "run ended with the process",
+                    job=run.claim.definition.name,
+                    run=run.claim.run_id,
+                )
             sys.stderr.flush()
             os._exit(status)
 
-    # -- the database -------------------------------------------------------------------------------------------------
+    # -- the database ------------------------------------------------------------------------------
 
     def _prepare(self, connection: Connection) -> None:
-        prepare(connection, {"statement_timeout": "30s", **PLANS}, self.lease.terms.network)
+        prepare(connection, {"statement_timeout": "30s", **PLANS}, self.lease.timings.network)
 
     def _connect_for_job(self, timeout: float) -> Connection:
         settings = {"statement_timeout": f"{max(1, round(timeout * 1000))}ms", "lock_timeout": "0"}
@@ -304,48 +357,57 @@ class Service:
             self.settings.database_url or "",
             f"kronii {self.settings.node} job"[:63],
             settings,
-            self.lease.terms.network,
+            self.lease.timings.network,
         )
 
-    def _register(self) -> Holdings:
+    def _register(self) -> RunnableJobs:
         """Bring schema and table up to date (main thread, before the first claim)."""
         with self._connect_to_register() as connection:
             applied = migrations.migrate(connection)
             if applied:
                 log.info("schema upgraded", version=max(applied))
-            holdings = self._registered(register(connection, self.loaded.definitions)).holdings
+            runnable = self._registered(register(connection, self.loaded.definitions)).runnable
         gc.collect()
-        gc.freeze()  # definitions stay: with 100,000 of them each full collection stopped every thread for 100 to 300 ms
-        return holdings
+        # definitions stay: with 100,000 of them each full collection stopped every thread for 100
+        # to 300 ms
+        gc.freeze()
+        return runnable
 
     def _load(self) -> Loaded:
         return definitions.load(self._file, str(self.settings.jobs_file))
 
     def _connect_to_register(self) -> Connection:
-        """A large file takes its time; a registrar that hangs must not keep the others waiting for ever."""
+        """A large file takes its time; a registrar that hangs must not keep the others waiting for
+        ever.
+        """
         settings = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "60s"}
         return connect(self.settings.database_url or "", "kronii register", settings, 30.0)
 
     @staticmethod
     def _registered(registered: Registered) -> Registered:
         log.info(
-            "jobs registered", jobs=len(registered.holdings.jobs), new=registered.new, changed=registered.changed,
+            "jobs registered",
+            jobs=len(registered.runnable.jobs),
+            new=registered.new,
+            changed=registered.changed,
             retired=registered.retired,
-        )  # fmt: skip
+        )
         return registered
 
-    # -- reload -------------------------------------------------------------------------------------------------------
+    # -- reload ------------------------------------------------------------------------------------
 
     def _reload(self) -> None:
         """Start a reload, or take over what one has brought."""
         if self._reloaded is not None and self._reloading is not None:
             self._reloading.join()
             self._reloading = None
-            self.scheduler.holdings, self._reloaded = self._reloaded.holdings, None
+            self.scheduler.runnable, self._reloaded = self._reloaded.runnable, None
             log.info("jobs file reloaded", jobs=len(self.loaded.definitions))
-        if self._reload_wanted and self._reloading is None and self.scheduler.holdings is not None:
+        if self._reload_wanted and self._reloading is None and self.scheduler.runnable is not None:
             self._reload_wanted = False
-            self._reloading = threading.Thread(target=self._load_and_register, name="reload", daemon=True)
+            self._reloading = threading.Thread(
+                target=self._load_and_register, name="reload", daemon=True
+            )
             self._reloading.start()
 
     def _load_and_register(self) -> None:
@@ -365,7 +427,9 @@ class Service:
             log.error("bug: the reload failed, the old definitions stay in force", exc_info=error)
             self._give_up_reload()
         finally:
-            systemd.ready(f"{len(self.loaded.definitions)} jobs, {self.settings.worker_count} workers")
+            systemd.ready(
+                f"{len(self.loaded.definitions)} jobs, {self.settings.worker_count} workers"
+            )
             self.wakeup.ring()
 
     def _give_up_reload(self) -> None:
@@ -391,15 +455,21 @@ class Service:
         return registered
 
     def _note_change(self, loaded: Loaded) -> None:
-        gone = {job.name for job in self.loaded.definitions} - {job.name for job in loaded.definitions}
+        gone = {job.name for job in self.loaded.definitions} - {
+            job.name for job in loaded.definitions
+        }
         self.metrics.forget(sorted(gone))
         self.loaded = loaded
 
-    # -- for the web's thread -----------------------------------------------------------------------------------------
+    # -- for the web's thread ----------------------------------------------------------------------
 
     def _health(self) -> tuple[bool, list[str]]:
         still = time.monotonic() - self.scheduler.turned_at
-        return (True, []) if still < TURNING else (False, [f"the scheduling loop has not turned for {still:.0f} s"])
+        return (
+            (True, [])
+            if still < TURNING
+            else (False, [f"the scheduling loop has not turned for {still:.0f} s"])
+        )
 
     def _ready(self) -> tuple[bool, list[str]]:
         reasons = [f"database away: {self.scheduler.outage}"] if self.scheduler.outage else []
@@ -409,9 +479,15 @@ class Service:
 
     def _gauges(self) -> dict[str, tuple[str, Callable[[], float]]]:
         return {
-            "workers": ("Runs that this instance can execute at the same time.", lambda: self.workers.count),
+            "workers": (
+                "Runs that this instance can execute at the same time.",
+                lambda: self.workers.count,
+            ),
             "workers_busy": ("Workers that execute a run.", lambda: len(self.workers.runs)),
-            "database_up": ("1 while the dedicated session is open.", lambda: int(self.session.connected)),
+            "database_up": (
+                "1 while the dedicated session is open.",
+                lambda: int(self.session.connected),
+            ),
             "lease_remaining_seconds": (
                 "Until the work here would be ended.",
                 lambda: self.lease.deadline - time.monotonic(),
@@ -429,7 +505,9 @@ class Service:
 
 
 def _private_environment(mark: str) -> dict[str, str]:
-    """What every job's process sees of this instance's environment; our own becomes the same, for python jobs' sake."""
+    """What every job's process sees of this instance's environment; our own becomes the same, for
+    python jobs' sake.
+    """
     for name in ("DATABASE_URL", *systemd.PRIVATE_VARIABLES):
         if name != "NOTIFY_SOCKET":  # ours to the end; `systemd` reads it
             os.environ.pop(name, None)

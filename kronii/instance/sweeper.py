@@ -1,7 +1,7 @@
 """The last of dead instances: their rows, and claims of theirs that are not due any more.
 
-Nothing waits for it (what is due was taken over by the loop), and with many jobs it reads a large table; so it has a
-thread of its own and goes through the pool.
+Nothing waits for it (what is due was taken over by the loop), and with many jobs it reads a large
+table; so it has a thread of its own and goes through the pool.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Sweeper:
     def sweep(self) -> None:
         """Remove what is left of dead instances."""
         try:
-            for node in self._store.sweep(self._lease.identity, self._lease.terms.margin):
+            for node in self._store.sweep(self._lease.identity, self._lease.timings.margin):
                 log.info("instance removed: its lease is over and nothing of it is left", node=node)
         except (DatabaseUnavailable, DatabaseError) as error:
             log.warning("rows of dead instances could not be removed", error=str(error))

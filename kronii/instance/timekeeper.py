@@ -1,8 +1,10 @@
-"""The timekeeper: one thread that ends runs whose time is over, theirs or the lease's.  It never touches the database.
+"""The timekeeper: one thread that ends runs whose time is over, theirs or the lease's.  It never
+touches the database.
 
-A run past its timeout gets TERM, and KILL ten seconds later.  When the lease's deadline passes without a renewal,
-everything is ended at once: after that a rival may start.  A session whose server has not answered for as long is cut.  Whoever runs longer than that is not ended here but by the
-helper (`kronii.guard`), with the whole instance.
+A run past its timeout gets TERM, and KILL ten seconds later.  When the lease's deadline passes
+without a renewal, everything is ended at once: after that a rival may start.  A session whose
+server has not answered for as long is cut.  Whoever runs longer than that is not ended here but by
+the guard (`kronii.guard`), with the whole instance.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ KILL_AFTER = 10.0
 class Timekeeper:
     """Watches the runs of this instance."""
 
-    def __init__(self, running: Callable[[], Iterable[Run]], lease: Lease, timed_out: Callable[[Run], None]) -> None:
+    def __init__(
+        self, running: Callable[[], Iterable[Run]], lease: Lease, timed_out: Callable[[Run], None]
+    ) -> None:
         self._running = running
         self._lease = lease
         self._timed_out = timed_out
@@ -56,12 +60,16 @@ class Timekeeper:
 
     def _run(self) -> None:
         while not self._stopping:
-            self._wake_at, self._news = float("inf"), False  # a run that comes while we look is news
+            self._wake_at, self._news = (
+                float("inf"),
+                False,
+            )  # a run that comes while we look is news
             wake_at = self.turn(time.monotonic())
             with self._condition:
                 self._wake_at = wake_at
                 self._condition.wait_for(
-                    self._called, max(0.0, min(wake_at - time.monotonic(), self._lease.terms.beat))
+                    self._called,
+                    max(0.0, min(wake_at - time.monotonic(), self._lease.timings.beat)),
                 )
 
     def _called(self) -> bool:
@@ -74,22 +82,29 @@ class Timekeeper:
         return min((self._look_safely(run, now) for run in runs), default=float("inf"))
 
     def _look_safely(self, run: Run, now: float) -> float:
-        """A run that can't be ended (no thread to cancel it with) must not keep the others from it."""
+        """A run that can't be ended (no thread to cancel it with) must not keep the others
+        from it.
+        """
         try:
             return self._look(run, now)
         except Exception as error:
-            log.error("run could not be ended", job=run.claim.definition.name, run=run.claim.run_id, exc_info=error)
+            log.error(
+                "run could not be ended",
+                job=run.claim.definition.name,
+                run=run.claim.run_id,
+                exc_info=error,
+            )
             return now + 1.0
 
     def _look(self, run: Run, now: float) -> float:
-        lease, terms = self._lease.deadline, self._lease.terms
-        if run.claim.owner != self._lease.identity or now >= lease + terms.kill_after:
+        lease, timings = self._lease.deadline, self._lease.timings
+        if run.claim.owner != self._lease.identity or now >= lease + timings.kill_after:
             run.end(Outcome.INTERRUPTED)
             run.kill()
             return float("inf")
         if now >= lease:
             run.end(Outcome.INTERRUPTED)
-            return lease + terms.kill_after
+            return lease + timings.kill_after
         if now >= run.kill_at:
             run.kill()
             return float("inf")

@@ -18,7 +18,9 @@ class Wakeup:
         self._rung = False
 
     def ring(self) -> None:
-        """Wake the waiter, now or at its next wait.  Cheap when it has been rung already; safe in a signal handler."""
+        """Wake the waiter, now or at its next wait.  Cheap when it has been rung already; safe in a
+        signal handler.
+        """
         if not self._rung:
             self._rung = True
             os.eventfd_write(self._fd, 1)
@@ -34,15 +36,18 @@ class Wakeup:
             poll.register(fd, select.POLLIN)
         ready = {found for found, _ in self._poll(poll, seconds)}
         if self._fd in ready:
-            # In this order: a ring between the two is before the return, which is all it asks for.  The other way round it
-            # would be read away while `_rung` says that it is still there, and the bell would be dumb for ever.
+            # In this order: a ring between the two is before the return, which is all it asks for.
+            # The other way round it would be read away while `_rung` says that it is still there,
+            # and the bell would be dumb for ever.
             os.eventfd_read(self._fd)
             self._rung = False
         return fd is not None and fd in ready
 
     @staticmethod
     def _poll(poll: select.poll, seconds: float) -> list[tuple[int, int]]:
-        """poll() counts in milliseconds and rounds up; a tick is to start sooner than that, so the rest is slept."""
+        """poll() counts in milliseconds and rounds up; a tick is to start sooner than that, so the
+        rest is slept.
+        """
         whole = max(0, int(seconds * 1000))
         ready = poll.poll(whole)
         if not ready and (rest := seconds - whole / 1000) > 0:

@@ -1,6 +1,7 @@
 """The workers.
 
-WORKER_COUNT threads, and a seat for each run before it is submitted, so that nothing claimed ever waits in a queue.
+WORKER_COUNT threads, and a seat for each run before it is submitted, so that nothing claimed ever
+waits in a queue.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ log = Log("kronii.workers")
 
 
 class Workers:
-    """Executes runs; hands each one's result to `ended`, then calls `seat_free`, both in the worker's thread."""
+    """Executes runs; hands each one's result to `ended`, then calls `seat_free`, both in the
+    worker's thread.
+    """
 
     def __init__(
         self,
@@ -57,13 +60,20 @@ class Workers:
         return run
 
     def _work(self, run: Run) -> None:
-        """One run, in a worker's thread; nobody looks at what the executor makes of an exception."""
+        """One run, in a worker's thread; nobody looks at what the executor makes of an
+        exception.
+        """
         try:
             self._guard.enter()
             result = self._execute(run)
-        except BaseException as error:  # a run that ended here without a result would keep its job for ever
+        except (
+            BaseException
+        ) as error:  # a run that ended here without a result would keep its job for ever
             log.error(
-                "bug: a run failed outside its job", job=run.claim.definition.name, run=run.claim.run_id, exc_info=error
+                "bug: a run failed outside its job",
+                job=run.claim.definition.name,
+                run=run.claim.run_id,
+                exc_info=error,
             )
             result = Result(Outcome.FAILED, error=f"{type(error).__name__}: {error}")
         run.close()
@@ -77,18 +87,24 @@ class Workers:
             self._seat_free()
 
     def _execute(self, run: Run) -> Result:
-        """The lease is asked after the board was told: an instance that was stopped in between starts nothing stale."""
+        """The lease is asked after the board was told: an instance that was stopped in between
+        starts nothing stale.
+        """
         if not self._may_run(run.claim):
             return Result(Outcome.INTERRUPTED, error="the lease was over before the run began")
         result = execute(run, self._host)
         if result.outcome is not Outcome.SUCCESS and not self._may_run(run.claim):
-            return Result(Outcome.INTERRUPTED, result.exit_code, "ended with the lease", result.output)
+            return Result(
+                Outcome.INTERRUPTED, result.exit_code, "ended with the lease", result.output
+            )
         return result
 
     def _may_run(self, claim: Claim) -> bool:
         return self._lease.held and claim.owner == self._lease.identity
 
     def stop(self) -> bool:
-        """Let go of the threads; False if some still run (a python function that does not return)."""
+        """Let go of the threads; False if some still run (a python function that does not
+        return).
+        """
         self._executor.shutdown(wait=False, cancel_futures=True)
         return not self._inflight

@@ -1,7 +1,8 @@
-"""Metrics: the four of the published interface, and what else an operator wants to know, under `kronii_`.
+"""Metrics: the four of the published interface, and what else an operator wants to know, under
+`kronii_`.
 
-One collector, one lock: in every scrape `scheduler_jobs_total` = running + failed + success.  Numbers per job are
-plain counts, not one metric object a job, so that a thousand jobs scrape fast.
+One collector, one lock: in every scrape `scheduler_jobs_total` = running + failed + success.
+Numbers per job are plain counts, not one metric object a job, so that a thousand jobs scrape fast.
 """
 
 from __future__ import annotations
@@ -14,7 +15,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 
 from kronii import __version__, logs
 from kronii.model import Outcome
@@ -67,7 +73,7 @@ class Metrics:
         self.registry.register(self)
         ProcessCollector(namespace="kronii", registry=self.registry)
 
-    # -- what happens -------------------------------------------------------------------------------------------------
+    # -- what happens ------------------------------------------------------------------------------
 
     def started(self, lateness: Sequence[float]) -> None:
         """Runs were started, each so many seconds after its tick."""
@@ -108,11 +114,17 @@ class Metrics:
         """Drop the series of jobs that left the file."""
         gone = set(jobs)
         with self._lock:
-            self._last_success = {job: value for job, value in self._last_success.items() if job not in gone}
-            self._last_took = {job: value for job, value in self._last_took.items() if job not in gone}
-            self._outcomes = Counter({key: count for key, count in self._outcomes.items() if key[0] not in gone})
+            self._last_success = {
+                job: value for job, value in self._last_success.items() if job not in gone
+            }
+            self._last_took = {
+                job: value for job, value in self._last_took.items() if job not in gone
+            }
+            self._outcomes = Counter(
+                {key: count for key, count in self._outcomes.items() if key[0] not in gone}
+            )
 
-    # -- what is shown ------------------------------------------------------------------------------------------------
+    # -- what is shown -----------------------------------------------------------------------------
 
     def describe(self) -> list[Metric]:
         """Nothing is known beforehand; prometheus-client asks."""
@@ -121,45 +133,76 @@ class Metrics:
     def collect(self) -> Iterable[Metric]:
         """One consistent picture."""
         with self._lock:
-            families = [*self._published(), *self._per_job(), *self._histograms(), *self._counters()]
+            families = [
+                *self._published(),
+                *self._per_job(),
+                *self._histograms(),
+                *self._counters(),
+            ]
         yield from families
-        yield from (_gauge(f"kronii_{name}", help, ask()) for name, (help, ask) in self.gauges.items())
+        yield from (
+            _gauge(f"kronii_{name}", help, ask()) for name, (help, ask) in self.gauges.items()
+        )
 
     def _published(self) -> Iterable[Metric]:
         total = self._running + self._failed + self._success
         yield CounterMetricFamily("scheduler_jobs", "Runs started by this instance.", value=total)
         yield _gauge("scheduler_jobs_running", "Runs in progress on this instance.", self._running)
-        yield _gauge("scheduler_jobs_failed", "Runs of this instance with a bad outcome.", self._failed)
-        yield _gauge("scheduler_jobs_success", "Runs of this instance that succeeded.", self._success)
+        yield _gauge(
+            "scheduler_jobs_failed", "Runs of this instance with a bad outcome.", self._failed
+        )
+        yield _gauge(
+            "scheduler_jobs_success", "Runs of this instance that succeeded.", self._success
+        )
 
     def _per_job(self) -> Iterable[Metric]:
-        runs = CounterMetricFamily("kronii_runs", "Runs by job and outcome.", labels=("job_name", "outcome"))
+        runs = CounterMetricFamily(
+            "kronii_runs", "Runs by job and outcome.", labels=("job_name", "outcome")
+        )
         for (job, outcome), count in self._outcomes.items():
             runs.add_metric((job, outcome), count)
         yield runs
         yield _by_job(
-            "kronii_job_last_success_timestamp_seconds", "When the job last succeeded here.", self._last_success
+            "kronii_job_last_success_timestamp_seconds",
+            "When the job last succeeded here.",
+            self._last_success,
         )
-        yield _by_job("kronii_job_last_run_duration_seconds", "How long the job's last run here took.", self._last_took)
+        yield _by_job(
+            "kronii_job_last_run_duration_seconds",
+            "How long the job's last run here took.",
+            self._last_took,
+        )
 
     def _histograms(self) -> Iterable[Metric]:
         for name, help, histogram in (
             ("kronii_run_seconds", "How long runs took.", self._took),
-            ("kronii_tick_lateness_seconds", "How long after its tick a run was started.", self._late),
+            (
+                "kronii_tick_lateness_seconds",
+                "How long after its tick a run was started.",
+                self._late,
+            ),
         ):
-            yield HistogramMetricFamily(name, help, buckets=histogram.buckets(), sum_value=histogram.sum)
+            yield HistogramMetricFamily(
+                name, help, buckets=histogram.buckets(), sum_value=histogram.sum
+            )
 
     def _counters(self) -> Iterable[Metric]:
         for name, help in _COUNTERS.items():
             yield CounterMetricFamily(f"kronii_{name}", help, value=self._counts[name])
-        reloads = CounterMetricFamily("kronii_reloads", "Reloads of the jobs file.", labels=("result",))
+        reloads = CounterMetricFamily(
+            "kronii_reloads", "Reloads of the jobs file.", labels=("result",)
+        )
         for well, count in self._reloads.items():
             reloads.add_metric(("success" if well else "failed",), count)
         yield reloads
         yield CounterMetricFamily(
-            "kronii_log_events_dropped", "Log events that could not be written.", value=logs.dropped()
+            "kronii_log_events_dropped",
+            "Log events that could not be written.",
+            value=logs.dropped(),
         )
-        info = GaugeMetricFamily("kronii_build_info", "What runs here; always 1.", labels=("version", "python", "node"))
+        info = GaugeMetricFamily(
+            "kronii_build_info", "What runs here; always 1.", labels=("version", "python", "node")
+        )
         info.add_metric((__version__, platform.python_version(), self.node), 1)
         yield info
 

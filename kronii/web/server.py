@@ -1,7 +1,8 @@
-"""HTTP: `/metrics`, `/healthz`, `/readyz`; on prometheus-client's server parts, in a thread of its own.
+"""HTTP: `/metrics`, `/healthz`, `/readyz`; on prometheus-client's server parts, in a thread of its
+own.
 
-The stock server answers metrics on every path, holds a thread for every idle client and looks its own name up; so:
-routes, a time limit for each socket, and a bound on threads.
+The stock server answers metrics on every path, holds a thread for every idle client and looks its
+own name up; so: routes, a time limit for each socket, and a bound on threads.
 """
 
 from __future__ import annotations
@@ -38,17 +39,22 @@ StartResponse = Callable[..., Any]
 class Web:
     """The server.  It listens from its creation, and answers from `start` on."""
 
-    def __init__(self, host: str, port: int, metrics: Metrics, healthy: Check, ready: Check) -> None:
+    def __init__(
+        self, host: str, port: int, metrics: Metrics, healthy: Check, ready: Check
+    ) -> None:
         """Listen.
 
         Raises:
-            ConfigError: the address or the port can't be had; the sentence names the variable to change.
+            ConfigError: the address or the port can't be had; the sentence names the variable to
+                change.
         """
         self._metrics = make_wsgi_app(metrics.registry)
         self._checks = {"/healthz": healthy, "/readyz": ready}
         self._server = _listen(host, port)
         self._server.set_app(self.answer)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="web", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.1,), name="web", daemon=True
+        )
 
     @property
     def port(self) -> int:
@@ -84,7 +90,11 @@ class Web:
             return _plain(start_response, method, "404 Not Found", "not found\n")
         if method not in ("GET", "HEAD"):
             return _plain(
-                start_response, method, "405 Method Not Allowed", "only GET and HEAD\n", ("Allow", "GET, HEAD")
+                start_response,
+                method,
+                "405 Method Not Allowed",
+                "only GET and HEAD\n",
+                ("Allow", "GET, HEAD"),
             )
         if path != "/metrics":
             good, reasons = self._checks[path]()
@@ -94,15 +104,21 @@ class Web:
                 "200 OK" if good else "503 Service Unavailable",
                 "\n".join(reasons or ["ok"]) + "\n",
             )
-        # a query would choose collectors by names that ours does not tell beforehand, and get nothing
-        body = self._scrape({**environ, "REQUEST_METHOD": "GET", "QUERY_STRING": ""}, start_response)
+        # a query would choose collectors by names that ours does not tell beforehand, and get
+        # nothing
+        body = self._scrape(
+            {**environ, "REQUEST_METHOD": "GET", "QUERY_STRING": ""}, start_response
+        )
         return [] if method == "HEAD" else body
 
     def _scrape(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         body: Iterable[bytes]
         try:
             body = self._metrics(environ, start_response)
-        except (ValueError, TypeError):  # prometheus-client reads `Accept: application/openmetrics-text;version=x` so
+        except (
+            ValueError,
+            TypeError,
+        ):  # prometheus-client reads `Accept: application/openmetrics-text;version=x` so
             body = self._metrics({**environ, "HTTP_ACCEPT": ""}, start_response)
         return body
 
@@ -112,7 +128,12 @@ def _plain(
 ) -> Iterable[bytes]:
     body = text.encode()
     start_response(
-        status, [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body))), *headers]
+        status,
+        [
+            ("Content-Type", "text/plain; charset=utf-8"),
+            ("Content-Length", str(len(body))),
+            *headers,
+        ],
     )
     return [] if method == "HEAD" else [body]
 
@@ -153,7 +174,10 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
     def server_bind(self) -> None:
         """As TCPServer's: the stock one asks the resolver for its own name."""
         socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+        self.server_name, self.server_port = (
+            str(self.server_address[0]),
+            int(self.server_address[1]),
+        )
         self.setup_environ()
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -174,17 +198,29 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
 
 def _listen(host: str, port: int) -> _Server:
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
         return _Server((str(address[0]), port), family)
     except socket.gaierror as error:
-        raise ConfigError(f"KRONII_METRICS_HOST={host} is not an address of this host: {error.strerror}") from error
+        raise ConfigError(
+            f"KRONII_METRICS_HOST={host} is not an address of this host: {error.strerror}"
+        ) from error
     except OSError as error:
         raise ConfigError(_refusal(host, port, error)) from error
 
 
 def _refusal(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"METRICS_PORT={port} is taken on {host}: set METRICS_PORT to another port for this instance, or to 0 for a free one"
+        return (
+            f"METRICS_PORT={port} is taken on {host}: set METRICS_PORT to another port for this"
+            " instance, or to 0 for a free one"
+        )
     if error.errno == errno.EACCES:
-        return f"METRICS_PORT={port} needs rights that this process has not: set METRICS_PORT to 1024 or above"
-    return f"METRICS_PORT={port} can't be listened on at KRONII_METRICS_HOST={host}: {error.strerror}"
+        return (
+            f"METRICS_PORT={port} needs rights that this process has not: set METRICS_PORT to 1024"
+            " or above"
+        )
+    return (
+        f"METRICS_PORT={port} can't be listened on at KRONII_METRICS_HOST={host}: {error.strerror}"
+    )

@@ -20,12 +20,16 @@ def main() -> int:
     if arguments.plan:
         for fault in faults:
             print(
-                f"{fault.at:9.3f} s  {fault.kind:18} {'on ' + str(fault.target) if fault.target >= 0 else '':6} {fault.length:6.3f} s"
+                f"{fault.at:9.3f} s  {fault.kind:18}"
+                f" {'on ' + str(fault.target) if fault.target >= 0 else '':6} {fault.length:6.3f} s"
             )
         return 0
     with Fleet(arguments.instances, arguments.lease) as fleet:
-        print(f"seed {arguments.seed}, {arguments.seconds:g} s, {len(faults)} faults, {arguments.instances} instances,"
-              f" evidence in {fleet.directory}", flush=True)  # fmt: skip
+        print(
+            f"seed {arguments.seed}, {arguments.seconds:g} s, {len(faults)} faults,"
+            f" {arguments.instances} instances, evidence in {fleet.directory}",
+            flush=True,
+        )
         history = World(fleet).run(faults, arguments.seconds)
         broken, numbers = check(history), report.figures(history)
     numbers = {"seed": arguments.seed, "seconds": arguments.seconds, **numbers}
@@ -47,7 +51,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--lease", type=float, default=3.0, help="KRONII_LEASE in seconds (3)")
     parser.add_argument("--json", type=Path, help="write the report to this file, too")
     parser.add_argument("--keep", action="store_true", help="keep the evidence of a good run, too")
-    parser.add_argument("--plan", action="store_true", help="print the schedule of faults and do nothing")
+    parser.add_argument(
+        "--plan", action="store_true", help="print the schedule of faults and do nothing"
+    )
     return parser.parse_args()
 
 

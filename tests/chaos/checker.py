@@ -1,7 +1,9 @@
-"""The checker: what must hold of a history, whatever faults it went through.  Pure functions of what was found.
+"""The checker: what must hold of a history, whatever faults it went through.  Pure functions of
+what was found.
 
-Each invariant is a function from a history to the sentences that say where it is broken; none: it holds.  Nothing here
-asks Kronii: ticks are counted from the minute's beginning, order is the order of lines in the record.
+Each invariant is a function from a history to the sentences that say where it is broken; none: it
+holds.  Nothing here asks Kronii: ticks are counted from the minute's beginning, order is the order
+of lines in the record.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ ENDING = {"success", "failed", "timeout", "skipped"}
 AFTERMATH = 3.0
 #: Faults under which an instance that starts refuses its file.
 SPOILING = {"reload_broken", "reload_empty"}
-#: What Kronii writes to the run of a claim whose answer never reached it: the run has not begun and is not counted.
+#: What Kronii writes to the run of a claim whose answer never reached it: the run has not begun and
+#: is not counted.
 NOT_BEGUN = "the connection broke before the run began"
 
 
@@ -62,7 +65,8 @@ class Exit:
     #: As subprocess has it: negative for a signal.
     code: int
     at: float
-    #: What it was asked: `kill`, `term`, `early term` (before it had said that it had started), or nothing.
+    #: What it was asked: `kill`, `term`, `early term` (before it had said that it had started), or
+    #: nothing.
     asked: str = ""
 
 
@@ -80,7 +84,9 @@ class Scrape:
 
 @dataclass(frozen=True)
 class Counted:
-    """An instance's metrics at the very end, when nothing runs: of the published four, and of `kronii_runs_total`."""
+    """An instance's metrics at the very end, when nothing runs: of the published four, and of
+    `kronii_runs_total`.
+    """
 
     success: float = 0.0
     failed: float = 0.0
@@ -116,7 +122,7 @@ Item = TypeVar("Item")
 Key = TypeVar("Key")
 
 
-# -- ticks -------------------------------------------------------------------------------------------------------------
+# -- ticks -----------------------------------------------------------------------------------------
 
 
 def ticks(period: int, first: datetime, last: datetime) -> list[datetime]:
@@ -128,7 +134,9 @@ def ticks(period: int, first: datetime, last: datetime) -> list[datetime]:
 
 
 def every_tick_has_one_outcome(history: History) -> Broken:
-    """Each tick of each job ended exactly once: by its own run, by a later one that stands for it, or as skipped."""
+    """Each tick of each job ended exactly once: by its own run, by a later one that stands for it,
+    or as skipped.
+    """
     broken = []
     by_job = _by(history.runs, lambda run: run.job)
     for job in history.jobs.values():
@@ -140,24 +148,32 @@ def every_tick_has_one_outcome(history: History) -> Broken:
                 and not _given_up(history, job, tick, covered)
             ):
                 broken.append(f"{job.name}: the tick {tick} has no outcome")
-        broken += [f"{job.name}: the tick {tick} has {count} outcomes" for tick, count in covered.items() if count > 1]
+        broken += [
+            f"{job.name}: the tick {tick} has {count} outcomes"
+            for tick, count in covered.items()
+            if count > 1
+        ]
     return broken
 
 
 def _covered(job: Job, runs: Sequence[Run]) -> Counter[datetime]:
     """How many outcomes each tick has."""
     covered: Counter[datetime] = Counter()
-    for run in _closing(job, runs):
+    for run in _transition(job, runs):
         for place in range(run.missed + 1):
             covered[run.tick - timedelta(seconds=place * job.period)] += 1
     return covered
 
 
-def _closing(job: Job, runs: Sequence[Run]) -> Iterator[Run]:
-    """Runs that ended their tick: a failure did so only if no later run of the tick was its retry."""
+def _transition(job: Job, runs: Sequence[Run]) -> Iterator[Run]:
+    """Runs that ended their tick: a failure did so only if no later run of the tick was its
+    retry.
+    """
     retried = {(run.tick, run.attempt - 1) for run in runs if run.trigger == "retry"}
     for run in runs:
-        if run.outcome in ENDING and not (run.outcome in ("failed", "timeout") and (run.tick, run.attempt) in retried):
+        if run.outcome in ENDING and not (
+            run.outcome in ("failed", "timeout") and (run.tick, run.attempt) in retried
+        ):
             yield run
 
 
@@ -166,7 +182,9 @@ def _is_excused(history: History, job: str, tick: datetime) -> bool:
 
 
 def _given_up(history: History, job: Job, tick: datetime, covered: Counter[datetime]) -> bool:
-    """True if the job left the file while it still stood at this tick: no later one has an outcome from before that."""
+    """True if the job left the file while it still stood at this tick: no later one has an outcome
+    from before that.
+    """
     for name, first, _ in history.excused:
         if name == job.name and tick < first:
             later = (
@@ -179,32 +197,47 @@ def _given_up(history: History, job: Job, tick: datetime, covered: Counter[datet
 
 
 def ticks_are_caught_up_as_said(history: History) -> Broken:
-    """`all` skips nothing and lets no run stand for another; `latest` skips nothing; `none` lets no run stand for another."""
+    """`all` skips nothing and lets no run stand for another; `latest` skips nothing; `none` lets no
+    run stand for another.
+    """
     broken = []
     for run in history.runs:
         job = history.jobs.get(run.job)
         if job is None:
             continue
         if run.outcome == "skipped" and job.catch_up != "none":
-            broken.append(f"{run.job}: the tick {run.tick} was skipped under catch_up {job.catch_up}")
+            broken.append(
+                f"{run.job}: the tick {run.tick} was skipped under catch_up {job.catch_up}"
+            )
         if run.missed and run.outcome != "skipped" and job.catch_up != "latest":
-            broken.append(f"{run.job}: run {run.id} stands for {run.missed} ticks under catch_up {job.catch_up}")
+            broken.append(
+                f"{run.job}: run {run.id} stands for {run.missed} ticks under catch_up"
+                f" {job.catch_up}"
+            )
     return broken
 
 
-# -- the record --------------------------------------------------------------------------------------------------------
+# -- the record ------------------------------------------------------------------------------------
 
 
 def no_two_runs_overlap(history: History) -> Broken:
-    """No run began while another of its job had not ended, and none found the job's own lock held."""
-    broken = [f"{line}: the processes of the run before were alive" for line in history.lines if line.what == "overlap"]
+    """No run began while another of its job had not ended, and none found the job's own lock
+    held.
+    """
+    broken = [
+        f"{line}: the processes of the run before were alive"
+        for line in history.lines
+        if line.what == "overlap"
+    ]
     for lines in _by(history.lines, lambda line: line.job).values():
         broken += _crossed(lines)
     return broken
 
 
 def _crossed(lines: Sequence[Line]) -> Broken:
-    """Begins between the begin and the end of another run; a run without an end is the job's lock's to witness."""
+    """Begins between the begin and the end of another run; a run without an end is the job's lock's
+    to witness.
+    """
     ended = {line.run for line in lines if line.what == "end"}
     broken, running = [], dict[int, Line]()
     for line in lines:
@@ -218,7 +251,9 @@ def _crossed(lines: Sequence[Line]) -> Broken:
 
 
 def no_tick_twice_without_a_fault(history: History) -> Broken:
-    """A tick whose run did not fail by itself is executed again only after a fault on its instance or the database."""
+    """A tick whose run did not fail by itself is executed again only after a fault on its instance
+    or the database.
+    """
     broken = []
     runs = {run.id: run for run in history.runs}
     begins = [line for line in history.lines if line.what == "begin" and line.tick is not None]
@@ -234,7 +269,10 @@ def _again(history: History, run: Run | None, before: Line, after: Line) -> Brok
         return []
     if outcome in ("lost", "interrupted") and explained(history, before.node, before.at, after.at):
         return []
-    return [f"{after}: the tick had been executed by {before}, outcome {outcome}, and no fault explains it"]
+    return [
+        f"{after}: the tick had been executed by {before}, outcome {outcome}, and no fault"
+        " explains it"
+    ]
 
 
 def _may_retry(history: History, run: Run) -> bool:
@@ -243,16 +281,23 @@ def _may_retry(history: History, run: Run) -> bool:
 
 
 def explained(history: History, node: str, begin: float, end: float) -> bool:
-    """True if a disturbing fault on `node` or on all was at work between two moments, or shortly before."""
+    """True if a disturbing fault on `node` or on all was at work between two moments, or shortly
+    before.
+    """
     after = history.lease + AFTERMATH
     return any(
-        fault.kind in DISTURBING and fault.node in ("*", node) and fault.begin <= end and fault.end + after >= begin
+        fault.kind in DISTURBING
+        and fault.node in ("*", node)
+        and fault.begin <= end
+        and fault.end + after >= begin
         for fault in history.faults
     )
 
 
 def runs_and_record_agree(history: History) -> Broken:
-    """Each begin belongs to a row with the same job, tick, attempt and node, and no run begins twice."""
+    """Each begin belongs to a row with the same job, tick, attempt and node, and no run begins
+    twice.
+    """
     runs = {run.id: run for run in history.runs}
     seen: set[int] = set()
     broken = []
@@ -262,8 +307,15 @@ def runs_and_record_agree(history: History) -> Broken:
         run = runs.get(line.run)
         if run is None:
             broken.append(f"{line}: there is no such run")
-        elif (run.job, run.tick, run.attempt, run.node) != (line.job, line.tick, line.attempt, line.node):
-            broken.append(f"{line}: its row says {run.job} {run.tick} attempt {run.attempt} on {run.node}")
+        elif (run.job, run.tick, run.attempt, run.node) != (
+            line.job,
+            line.tick,
+            line.attempt,
+            line.node,
+        ):
+            broken.append(
+                f"{line}: its row says {run.job} {run.tick} attempt {run.attempt} on {run.node}"
+            )
         if line.run in seen:
             broken.append(f"{line}: the run began twice")
         seen.add(line.run)
@@ -271,31 +323,42 @@ def runs_and_record_agree(history: History) -> Broken:
 
 
 def outcomes_are_true(history: History) -> Broken:
-    """A run has the outcome that its job's record shows, or `lost` or `interrupted` and a fault that explains it."""
+    """A run has the outcome that its job's record shows, or `lost` or `interrupted` and a fault
+    that explains it.
+    """
     begun = {line.run: line for line in history.lines if line.what == "begin" and line.run > 0}
     ended = {line.run: line for line in history.lines if line.what == "end" and line.run > 0}
     broken = []
     for run in history.runs:
         job = history.jobs.get(run.job)
         if job is not None:
-            broken += [f"run {run.id} of {run.job} on {run.node} ({run.tick}, attempt {run.attempt}): {what}"
-                       for what in _untrue(history, job, run, begun.get(run.id), ended.get(run.id))]  # fmt: skip
+            broken += [
+                f"run {run.id} of {run.job} on {run.node} ({run.tick}, attempt {run.attempt}):"
+                f" {what}"
+                for what in _untrue(history, job, run, begun.get(run.id), ended.get(run.id))
+            ]
     return broken
 
 
-def _untrue(history: History, job: Job, run: Run, begin: Line | None, end: Line | None) -> Iterator[str]:
+def _untrue(
+    history: History, job: Job, run: Run, begin: Line | None, end: Line | None
+) -> Iterator[str]:
     if run.outcome == "running":
         yield "is still running at the end"
     elif run.outcome == "skipped":
         if begin is not None:
             yield "is said to be skipped, but has begun"
     elif run.outcome in ("lost", "interrupted"):
-        if begin is not None and not explained(history, run.node, begin.at, (end or begin).at + history.lease):
+        if begin is not None and not explained(
+            history, run.node, begin.at, (end or begin).at + history.lease
+        ):
             yield f"is {run.outcome}, and no fault explains it"
     elif run.outcome != job.outcome:
         if not (job.in_database and run.outcome == "failed" and _database_fault(history, begin)):
             yield f"is {run.outcome}, but the job ends as {job.outcome} ({run.error})"
-    elif job.records and not (job.in_database and run.outcome == "failed" and _database_fault(history, begin)):
+    elif job.records and not (
+        job.in_database and run.outcome == "failed" and _database_fault(history, begin)
+    ):
         yield from _differs(job, run, begin, end)
 
 
@@ -309,7 +372,9 @@ def _differs(job: Job, run: Run, begin: Line | None, end: Line | None) -> Iterat
 
 
 def _database_fault(history: History, begin: Line | None) -> bool:
-    """A statement fails with its session; where it could not even say that it began, any such fault will do."""
+    """A statement fails with its session; where it could not even say that it began, any such fault
+    will do.
+    """
     if begin is None:
         return any(fault.kind in DISTURBING for fault in history.faults)
     return explained(history, begin.node, begin.at, begin.at + history.lease)
@@ -327,7 +392,9 @@ def run_ids_grow(history: History) -> Broken:
 
 
 def attempts_count_up(history: History) -> Broken:
-    """The runs of a tick have the attempts 1, 2, 3, ... in the order of their ids, and one of them at most ended it."""
+    """The runs of a tick have the attempts 1, 2, 3, ... in the order of their ids, and one of them
+    at most ended it.
+    """
     broken = []
     ordered = sorted(history.runs, key=lambda run: run.id)
     for (job, tick), runs in _by(ordered, lambda run: (run.job, run.tick)).items():
@@ -350,7 +417,7 @@ def retries_are_as_many_as_said(history: History) -> Broken:
     return broken
 
 
-# -- metrics -----------------------------------------------------------------------------------------------------------
+# -- metrics ---------------------------------------------------------------------------------------
 
 
 def scrapes_add_up(history: History) -> Broken:
@@ -360,7 +427,11 @@ def scrapes_add_up(history: History) -> Broken:
         before = last.get(scrape.node)
         if scrape.total != scrape.running + scrape.failed + scrape.success:
             broken.append(f"{scrape}: does not add up")
-        if before and (scrape.total < before.total or scrape.success < before.success or scrape.failed < before.failed):
+        if before and (
+            scrape.total < before.total
+            or scrape.success < before.success
+            or scrape.failed < before.failed
+        ):
             broken.append(f"{scrape}: less than {before}")
         last[scrape.node] = scrape
     return broken
@@ -369,29 +440,49 @@ def scrapes_add_up(history: History) -> Broken:
 def metrics_are_true(history: History) -> Broken:
     """What an instance has counted at the very end is what `runs` says of it.
 
-    A run that was lost may never have been known to its instance, so of those there may be fewer in the metrics; and
-    one that was counted as a timeout before it returned may be lost in the end.
+    A run that was lost may never have been known to its instance, so of those there may be fewer in
+    the metrics; and one that was counted as a timeout before it returned may be lost in the end.
     """
     broken = []
     for node, counted in history.counted.items():
-        rows = [run for run in history.runs if run.node == node and run.outcome != "skipped" and run.error != NOT_BEGUN]
+        rows = [
+            run
+            for run in history.runs
+            if run.node == node and run.outcome != "skipped" and run.error != NOT_BEGUN
+        ]
         for outcome in ("success", "failed", "timeout", "interrupted"):
-            broken += _differ(node, outcome, counted.outcomes, [run for run in rows if _is_stable(history, run)])
-        success, bad = sum(run.outcome == "success" for run in rows), sum(run.outcome != "success" for run in rows)
+            broken += _differ(
+                node, outcome, counted.outcomes, [run for run in rows if _is_stable(history, run)]
+            )
+        success, bad = (
+            sum(run.outcome == "success" for run in rows),
+            sum(run.outcome != "success" for run in rows),
+        )
         lost = sum(run.outcome == "lost" for run in rows)
         if counted.success != success:
-            broken.append(f"{node}: scheduler_jobs_success is {counted.success:g}, runs has {success}")
+            broken.append(
+                f"{node}: scheduler_jobs_success is {counted.success:g}, runs has {success}"
+            )
         if not bad - lost <= counted.failed <= bad:
-            broken.append(f"{node}: scheduler_jobs_failed is {counted.failed:g}, runs has {bad}, {lost} of them lost")
+            broken.append(
+                f"{node}: scheduler_jobs_failed is {counted.failed:g}, runs has {bad}, {lost} of"
+                " them lost"
+            )
         if counted.running:
-            broken.append(f"{node}: scheduler_jobs_running is {counted.running:g} while nothing runs")
+            broken.append(
+                f"{node}: scheduler_jobs_running is {counted.running:g} while nothing runs"
+            )
     return broken
 
 
 def _differ(node: str, outcome: str, outcomes: Mapping[str, int], rows: Sequence[Run]) -> Broken:
     found, counted = sum(run.outcome == outcome for run in rows), outcomes.get(outcome, 0)
     most = found + sum(run.outcome == "lost" for run in rows) if outcome == "timeout" else found
-    return [] if found <= counted <= most else [f"{node}: counted {counted} {outcome}, runs has {found}"]
+    return (
+        []
+        if found <= counted <= most
+        else [f"{node}: counted {counted} {outcome}, runs has {found}"]
+    )
 
 
 def _is_stable(history: History, run: Run) -> bool:
@@ -399,15 +490,18 @@ def _is_stable(history: History, run: Run) -> bool:
     return run.job in history.jobs and history.jobs[run.job].versions == "AB"
 
 
-# -- processes ---------------------------------------------------------------------------------------------------------
+# -- processes -------------------------------------------------------------------------------------
 
 
 def instances_exit_as_they_should(history: History) -> Broken:
-    """0 after TERM, by the signal after kill -9; by its guard's hand only where its work outlasted its lease; 78 where it
-    could not read its file at its start.
+    """0 after TERM, by the signal after kill -9; by its guard's hand only where its work outlasted
+    its lease; 78 where it could not read its file at its start.
     """
-    return [f"{found.node}: exit status {found.code} after {found.asked or 'nothing'}" for found in history.exits
-            if not _in_order(history, found)]  # fmt: skip
+    return [
+        f"{found.node}: exit status {found.code} after {found.asked or 'nothing'}"
+        for found in history.exits
+        if not _in_order(history, found)
+    ]
 
 
 def _in_order(history: History, found: Exit) -> bool:
@@ -419,7 +513,8 @@ def _in_order(history: History, found: Exit) -> bool:
         return True
     if found.code == 78 and not found.asked:  # it was just starting when its file was spoilt
         return any(
-            fault.kind in SPOILING and fault.begin <= found.at <= fault.end + AFTERMATH for fault in history.faults
+            fault.kind in SPOILING and fault.begin <= found.at <= fault.end + AFTERMATH
+            for fault in history.faults
         )
     return found.code == -9 and explained(history, found.node, found.at - history.lease, found.at)
 

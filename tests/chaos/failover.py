@@ -1,8 +1,8 @@
-"""`python -m tests.chaos.failover`: kill -9 of an instance that runs a job, again and again, and how long until a live
-peer runs that tick anew.
+"""`python -m tests.chaos.failover`: kill -9 of an instance that runs a job, again and again, and
+how long until a live peer runs that tick anew.
 
-Measured from before the kill to the begin that the job's second run writes itself: the helper's ending of what was left,
-its word in the database, a peer's claim, and the start of a shell.
+Measured from before the kill to the begin that the job's second run writes itself: the guard's
+ending of what was left, its word in the database, a peer's claim, and the start of a shell.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ class Killing:
         self.missing: list[str] = []
 
     def kill_one(self) -> None:
-        """Wait for a whole fleet and a run in the middle of its work, kill its instance, wait for the tick's next run."""
+        """Wait for a whole fleet and a run in the middle of its work, kill its instance, wait for
+        the tick's next run.
+        """
         self.world.go_on(self.world.all_ready)
         self.world.go_on(lambda: bool(self._working()))
         line, place = self.chance.choice(self._working())
@@ -55,13 +57,22 @@ class Killing:
         lines = self.world.fleet.lines()[-200:]
         ended = {line.run for line in lines if line.what == "end"}
         places = {place.node: place for place in self.world.fleet.living()}
-        return [(line, places[line.node]) for line in lines
-                if line.what == "begin" and line.run not in ended and line.node in places
-                and 0.05 < now() - line.at < 0.5]  # fmt: skip
+        return [
+            (line, places[line.node])
+            for line in lines
+            if line.what == "begin"
+            and line.run not in ended
+            and line.node in places
+            and 0.05 < now() - line.at < 0.5
+        ]
 
     def _rerun(self, broken: Line) -> Line | None:
         for line in self.world.fleet.lines()[-200:]:
-            if line.what == "begin" and (line.job, line.tick) == (broken.job, broken.tick) and line.run > broken.run:
+            if (
+                line.what == "begin"
+                and (line.job, line.tick) == (broken.job, broken.tick)
+                and line.run > broken.run
+            ):
                 return line
         return None
 
@@ -75,7 +86,9 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the report to this file, too")
     arguments = parser.parse_args()
     with Fleet(arguments.instances) as fleet:
-        fleet.jobs = {f"work_{n}": shell(fleet.directory, f"work_{n}", 2, "sleep 0.8") for n in range(6)}
+        fleet.jobs = {
+            f"work_{n}": shell(fleet.directory, f"work_{n}", 2, "sleep 0.8") for n in range(6)
+        }
         print(f"{arguments.kills} kills, evidence in {fleet.directory}", flush=True)
         world = World(fleet)
         killing = Killing(world, arguments.seed)
@@ -93,7 +106,11 @@ def main() -> int:
 
 def _figures(killing: Killing, seed: int) -> dict[str, Any]:
     times = sorted(killing.times)
-    figures: dict[str, Any] = {"seed": seed, "kills": len(times) + len(killing.missing), "re-runs": len(times)}
+    figures: dict[str, Any] = {
+        "seed": seed,
+        "kills": len(times) + len(killing.missing),
+        "re-runs": len(times),
+    }
     for name, share in (("median", 0.5), ("p90", 0.9), ("p99", 0.99), ("worst", 1.0)):
         figures[f"{name} ms"] = round(report.percentile(times, share) * 1000) if times else None
     return figures

@@ -1,5 +1,5 @@
-"""Real instances on a private PostgreSQL.  Each life of an instance has a node name of its own (`a.1`, `a.2`), so that
-every row, line and exit says which process it was.
+"""Real instances on a private PostgreSQL.  Each life of an instance has a node name of its own
+(`a.1`, `a.2`), so that every row, line and exit says which process it was.
 """
 
 from __future__ import annotations
@@ -31,8 +31,14 @@ from tests.chaos.record import Line, now, parse_all
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 #: Nothing has to survive a crash of the machine; a small number of connections is soon full.
-SETTINGS = {"fsync": "off", "full_page_writes": "off", "max_connections": "60", "log_min_messages": "log",
-            "log_connections": "off", "log_statement": "none"}  # fmt: skip
+SETTINGS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "max_connections": "60",
+    "log_min_messages": "log",
+    "log_connections": "off",
+    "log_statement": "none",
+}
 #: The names of the places that instances have.
 NAMES = "abcdefgh"
 
@@ -88,7 +94,7 @@ class Place:
 
     @property
     def guard(self) -> int:
-        """The helper's process id; 0 if there is none."""
+        """The guard's process id; 0 if there is none."""
         return guard_of(self.pid) if self.process else 0
 
     def write(self, version: str) -> None:
@@ -108,9 +114,14 @@ class Place:
         self.asked, self.stopped, self._url, self.pause = "", False, "", 0.3
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                [*self.prefix, sys.executable, "-m", "kronii", "run"], cwd=self.fleet.directory, stderr=log, stdout=log,
-                env=self.fleet.environment(KRONII_NODE=self.node, KRONII_JOBS_FILE=str(self.file), **self.environ),
-            )  # fmt: skip
+                [*self.prefix, sys.executable, "-m", "kronii", "run"],
+                cwd=self.fleet.directory,
+                stderr=log,
+                stdout=log,
+                env=self.fleet.environment(
+                    KRONII_NODE=self.node, KRONII_JOBS_FILE=str(self.file), **self.environ
+                ),
+            )
 
     def ended(self) -> Exit | None:
         """The exit of a process that has ended since; it is seen once."""
@@ -186,7 +197,9 @@ class Fleet:
         self.token = uuid.uuid4().hex
         self.lease, self.workers, self.environ = lease, workers, environ
         self.jobs = {job.name: job for job in chaos_jobs.jobs(self.directory)}
-        self.server = embedded.private_server(self.directory / "server", SETTINGS | dict(settings or {}))
+        self.server = embedded.private_server(
+            self.directory / "server", SETTINGS | dict(settings or {})
+        )
         self.url = ""
         self.record = self.directory / "record"
         self.record.touch()
@@ -195,7 +208,7 @@ class Fleet:
         self.places = [Place(self, index) for index in range(instances)]
         self._admin: psycopg.Connection[dict[str, Any]] | None = None
 
-    # -- life ---------------------------------------------------------------------------------------------------------
+    # -- life --------------------------------------------------------------------------------------
 
     def __enter__(self) -> Fleet:
         self.url = self.server.start()
@@ -224,18 +237,34 @@ class Fleet:
 
     def environment(self, **environ: str) -> dict[str, str]:
         """An instance's environment."""
-        private = {k: v for k, v in os.environ.items() if not k.startswith("KRONII_") and k != "DATABASE_URL"}
+        private = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith("KRONII_") and k != "DATABASE_URL"
+        }
         return {
-            **private, "DATABASE_URL": self.url, "METRICS_PORT": "0", "KRONII_LEASE": f"{round(self.lease * 1000)}ms",
-            "WORKER_COUNT": str(self.workers), "KRONII_LOG_FORMAT": "json", "KRONII_DRAIN_TIMEOUT": "1s",
-            "KRONII_QUARANTINE": "0", "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1",
-            "CHAOS_RECORD": str(self.record), "CHAOS_LOCKS": str(self.directory / "locks"), TOKEN: self.token,
-            **self.environ, **environ,
-        }  # fmt: skip
+            **private,
+            "DATABASE_URL": self.url,
+            "METRICS_PORT": "0",
+            "KRONII_LEASE": f"{round(self.lease * 1000)}ms",
+            "WORKER_COUNT": str(self.workers),
+            "KRONII_LOG_FORMAT": "json",
+            "KRONII_DRAIN_TIMEOUT": "1s",
+            "KRONII_QUARANTINE": "0",
+            "PYTHONPATH": str(ROOT),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "CHAOS_RECORD": str(self.record),
+            "CHAOS_LOCKS": str(self.directory / "locks"),
+            TOKEN: self.token,
+            **self.environ,
+            **environ,
+        }
 
-    # -- the server, for the harness ----------------------------------------------------------------------------------
+    # -- the server, for the harness ---------------------------------------------------------------
 
-    def query(self, statement: str, *values: object, patience: float = 30.0) -> list[dict[str, Any]]:
+    def query(
+        self, statement: str, *values: object, patience: float = 30.0
+    ) -> list[dict[str, Any]]:
         """Rows of one statement, asked for until the server answers."""
         give_up = time.monotonic() + patience
         while True:
@@ -264,7 +293,7 @@ class Fleet:
             application_name="chaos",
         )
 
-    # -- facts --------------------------------------------------------------------------------------------------------
+    # -- facts -------------------------------------------------------------------------------------
 
     def lines(self) -> list[Line]:
         """The record so far."""

@@ -1,4 +1,6 @@
-"""The jobs of a chaos run: every kind of action and of misbehaviour, each recording itself, and what is expected of each."""
+"""The jobs of a chaos run: every kind of action and of misbehaviour, each recording itself, and
+what is expected of each.
+"""
 
 from __future__ import annotations
 
@@ -9,24 +11,32 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-#: The beginning of every shell job: its own lock, which its processes hold until the last of them is dead, and a line.
-#: `say` reads the clock and writes in the shell itself: no process, one write.
+#: The beginning of every shell job: its own lock, which its processes hold until the last of them
+#: is dead, and a line. `say` reads the clock and writes in the shell itself: no process, one write.
 PREAMBLE = """\
-say() {{ read -r up rest </proc/uptime; printf '%s\\n' "$1 $up $KRONII_JOB $KRONII_SCHEDULED_FOR $KRONII_RUN_ID $KRONII_ATTEMPT $KRONII_NODE $$ $2" >>{record}; }}
+say() {{
+    read -r up rest </proc/uptime
+    printf '%s %s %s\\n' "$1 $up $KRONII_JOB $KRONII_SCHEDULED_FOR" \\
+        "$KRONII_RUN_ID $KRONII_ATTEMPT $KRONII_NODE" "$$ $2" >>{record}
+}}
 exec 9>>{locks}/$KRONII_JOB
 flock -n 9 || say overlap 0
 say begin 0
 """
 
-#: A statement that records itself by way of the server; its lock is an advisory one that Kronii does not know.
+#: A statement that records itself by way of the server; its lock is an advisory one that Kronii
+#: does not know.
 STATEMENT = """\
 DO $do$
 DECLARE
     r record; who text;
-    say CONSTANT text := 'read -r line; read -r up rest </proc/uptime; printf ''%%s\\n'' "%s $up %s %s" >>{record}';
+    say CONSTANT text := 'read -r line; read -r up rest </proc/uptime;'
+        ' printf ''%%s\\n'' "%s $up %s %s" >>{record}';
 BEGIN
-    SELECT run_id, next_run, attempt, (SELECT name FROM nodes WHERE id = owner) AS node INTO r FROM jobs WHERE name = '{name}';
-    who := format('{name} %s %s %s %s %s', to_char(r.next_run, 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), r.run_id, r.attempt, COALESCE(r.node, '-'), pg_backend_pid());
+    SELECT run_id, next_run, attempt, (SELECT name FROM nodes WHERE id = owner) AS node
+      INTO r FROM jobs WHERE name = '{name}';
+    who := format('{name} %s %s %s %s %s', to_char(r.next_run, 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+        r.run_id, r.attempt, COALESCE(r.node, '-'), pg_backend_pid());
     IF NOT pg_try_advisory_xact_lock(4711, hashtext('{name}')) THEN
         EXECUTE format('COPY (SELECT 1) TO PROGRAM %L', format(say, 'overlap', who, 0));
     END IF;
@@ -67,14 +77,21 @@ class Job:
     def definition(self, version: str) -> dict[str, Any]:
         """The job as the file has it."""
         second = {1: "*", 60: "0"}.get(self.period, f"*/{self.period}")
-        keys = {"name": self.name, "cron": f"{second} * * * * *", "catch_up": self.catch_up, **self.keys}
+        keys = {
+            "name": self.name,
+            "cron": f"{second} * * * * *",
+            "catch_up": self.catch_up,
+            **self.keys,
+        }
         if self.retries:
             keys["retries"] = {"attempts": self.retries, "delay": "300ms", "max_delay": "600ms"}
         return {**keys, **(self.other_keys if version == "B" else {})}
 
 
 def shell(directory: Path, name: str, period: int, work: str, status: int = 0, **more: Any) -> Job:
-    """A command that records itself around `work` and ends with `status` (above 128: by a signal)."""
+    """A command that records itself around `work` and ends with `status` (above 128: by a
+    signal).
+    """
     preamble = PREAMBLE.format(record=directory / "record", locks=directory / "locks")
     script = f"{preamble}{work}\nsay end {status}\n"
     script += f"kill -{status - 128} $$\n" if status > 128 else f"exit {status}\n"
@@ -92,8 +109,12 @@ def python(name: str, period: int, **more: Any) -> Job:
 def sql(directory: Path, name: str, period: int, seconds: float, status: int = 0) -> Job:
     """A statement that takes `seconds`, and fails if there is a `status`."""
     then = "RAISE EXCEPTION 'as expected';" if status else ""
-    text = STATEMENT.format(name=name, record=directory / "record", seconds=seconds, status=status, then=then)
-    return Job(name, period, "failed" if status else "success", None, in_database=True, keys={"sql": text})
+    text = STATEMENT.format(
+        name=name, record=directory / "record", seconds=seconds, status=status, then=then
+    )
+    return Job(
+        name, period, "failed" if status else "success", None, in_database=True, keys={"sql": text}
+    )
 
 
 def jobs(directory: Path) -> list[Job]:
@@ -115,7 +136,15 @@ def jobs(directory: Path) -> list[Job]:
         here("forks", 3, "(trap '' TERM; sleep 20) &\nsetsid -f sleep 40 9>&-\nsleep 0.6"),
         here("floods", 5, "head -c 2000000 /dev/zero | tr '\\0' 'x'\nsleep 0.2"),
         here("closes", 4, "exec >&- 2>&- <&-\nsleep 0.4"),
-        here("too_long", 10, "sleep 5", outcome="timeout", exit_code=143, ends=False, keys={"timeout": "1s"}),
+        here(
+            "too_long",
+            10,
+            "sleep 5",
+            outcome="timeout",
+            exit_code=143,
+            ends=False,
+            keys={"timeout": "1s"},
+        ),
         Job("noop", 1, exit_code=None, records=False),
         python("py_plain", 1, records=False),
         python("py_context", 1),
@@ -125,7 +154,12 @@ def jobs(directory: Path) -> list[Job]:
         python("py_raises", 5, outcome="failed"),
         sql(directory, "sql", 2, 0.3),
         sql(directory, "sql_fails", 5, 0.1, 1),
-        here("changes", 2, "sleep 0.2", other_keys={"description": "another definition of the same job"}),
+        here(
+            "changes",
+            2,
+            "sleep 0.2",
+            other_keys={"description": "another definition of the same job"},
+        ),
         here("comes_and_goes", 2, "sleep 0.2", versions="A"),
         here("only_in_b", 2, "sleep 0.2", versions="B"),
     ]
@@ -133,4 +167,6 @@ def jobs(directory: Path) -> list[Job]:
 
 def content(jobs: Iterable[Job], version: str) -> str:
     """A jobs file; JSON is YAML."""
-    return json.dumps({"jobs": [job.definition(version) for job in jobs if version in job.versions]}, indent=1)
+    return json.dumps(
+        {"jobs": [job.definition(version) for job in jobs if version in job.versions]}, indent=1
+    )

@@ -1,4 +1,5 @@
-"""A network of network namespaces: one for each instance, a bridge with the server's address, and cables to pull.
+"""A network of network namespaces: one for each instance, a bridge with the server's address, and
+cables to pull.
 
 A cable is pulled at the bridge, so that neither end's routes change: packets just don't arrive.
 """
@@ -56,7 +57,18 @@ class Network:
         _ip("link", "set", self.bridge, "up")
         for index, name in enumerate(self.names):
             _ip("netns", "add", name)
-            _ip("link", "add", self.cable(index), "type", "veth", "peer", "name", "eth0", "netns", name)
+            _ip(
+                "link",
+                "add",
+                self.cable(index),
+                "type",
+                "veth",
+                "peer",
+                "name",
+                "eth0",
+                "netns",
+                name,
+            )
             _ip("link", "set", self.cable(index), "master", self.bridge, "up")
             _ip("-n", name, "address", "add", f"{self.address(index)}/24", "dev", "eth0")
             _ip("-n", name, "link", "set", "eth0", "up")
@@ -81,7 +93,9 @@ class Network:
         _ip("link", "set", self.cable(place.index), "up" if whole else "down")
 
     def move_in(self, fleet: Fleet) -> None:
-        """Have the fleet's instances live in the namespaces and reach its server, which runs, over the bridge."""
+        """Have the fleet's instances live in the namespaces and reach its server, which runs, over
+        the bridge.
+        """
         for place in fleet.places:
             place.prefix = ["ip", "netns", "exec", self.names[place.index]]
             place.environ = {

@@ -1,5 +1,5 @@
-"""`python -m tests.chaos.partition`: instances in network namespaces, and cables pulled for less and for more than every
-time limit.
+"""`python -m tests.chaos.partition`: instances in network namespaces, and cables pulled for less
+and for more than every time limit.
 
 Needs root and `ip`; where they are missing it says so and exits 0.
 """
@@ -29,13 +29,18 @@ def main() -> int:
     if reason := network.missing():
         print(f"skipped: {reason}")
         return 0
-    faults = plan(arguments.seed, arguments.seconds, arguments.instances, arguments.lease, CUTS, gap=3.0)
+    faults = plan(
+        arguments.seed, arguments.seconds, arguments.instances, arguments.lease, CUTS, gap=3.0
+    )
     with (
         network.Network(arguments.instances) as net,
         Fleet(arguments.instances, arguments.lease, settings=network.SETTINGS) as fleet,
     ):
         net.move_in(fleet)
-        print(f"seed {arguments.seed}, {len(faults)} faults, evidence in {fleet.directory}", flush=True)
+        print(
+            f"seed {arguments.seed}, {len(faults)} faults, evidence in {fleet.directory}",
+            flush=True,
+        )
         world = World(fleet)
         world.plug = net.plug
         history = world.run(faults, arguments.seconds)

@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-#: Every process of a chaos run has this variable in its environment, inherited, with the run's own token.
+#: Every process of a chaos run has this variable in its environment, inherited, with the run's own
+#: token.
 TOKEN = "CHAOS_TOKEN"
 
 
@@ -21,7 +22,13 @@ def alive(pid: int) -> bool:
 def command(pid: int) -> str:
     """The process's command line, for people."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")[:120].strip()
+        return (
+            Path(f"/proc/{pid}/cmdline")
+            .read_bytes()
+            .replace(b"\0", b" ")
+            .decode("utf-8", "replace")[:120]
+            .strip()
+        )
     except OSError:
         return "gone"
 
@@ -30,7 +37,12 @@ def marked(token: str) -> Iterator[int]:
     """Live processes that carry the run's token, but for this one."""
     wanted = f"{TOKEN}={token}\0".encode()
     for name in os.listdir("/proc"):
-        if name.isdigit() and int(name) != os.getpid() and wanted in _environment(int(name)) and alive(int(name)):
+        if (
+            name.isdigit()
+            and int(name) != os.getpid()
+            and wanted in _environment(int(name))
+            and alive(int(name))
+        ):
             yield int(name)
 
 
@@ -48,7 +60,7 @@ def variable(pid: int, name: str) -> str:
 
 
 def guard_of(pid: int) -> int:
-    """The helper of an instance; 0 if there is none now."""
+    """The guard of an instance; 0 if there is none now."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
@@ -58,7 +70,9 @@ def guard_of(pid: int) -> int:
 
 def usage(pid: int) -> dict[str, int]:
     """Resident memory in KiB, threads and descriptors; raises OSError if the process has gone."""
-    lines = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    lines = dict(
+        line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+    )
     return {
         "rss": int(lines["VmRSS"].split()[0]),
         "threads": int(lines["Threads"]),

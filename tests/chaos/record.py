@@ -1,11 +1,13 @@
-"""The external record: what the jobs themselves wrote about their work, in one file, in the order of their writes.
+"""The external record: what the jobs themselves wrote about their work, in one file, in the order
+of their writes.
 
-Each line is appended with one write, so that the order in the file is the order of events, whatever the clocks say.
-`at` is read from /proc/uptime, which needs no process: seconds since the machine's start, cut to hundredths.
+Each line is appended with one write, so that the order in the file is the order of events, whatever
+the clocks say. `at` is read from /proc/uptime, which needs no process: seconds since the machine's
+start, cut to hundredths.
 
-An `overlap` line is written by a run that found its job's own lock held (flock, or an advisory lock of the job's own):
-the kernel frees that lock when the last process of the run before it is dead, which makes it the one witness for runs
-that never wrote an end.
+An `overlap` line is written by a run that found its job's own lock held (flock, or an advisory lock
+of the job's own): the kernel frees that lock when the last process of the run before it is dead,
+which makes it the one witness for runs that never wrote an end.
 """
 
 from __future__ import annotations
@@ -44,13 +46,18 @@ class Line:
     status: int = 0
 
     def __str__(self) -> str:
-        return f"{self.what} of {self.job} {self.tick} run {self.run} attempt {self.attempt} on {self.node} at {self.at:.2f}"
+        return (
+            f"{self.what} of {self.job} {self.tick} run {self.run} attempt {self.attempt} on"
+            f" {self.node} at {self.at:.2f}"
+        )
 
 
 def parse(text: str) -> Line:
     """One line: `what at job tick run attempt node pid status`."""
     what, at, job, tick, run, attempt, node, pid, status = text.split()
-    return Line(what, float(at), job, _tick(tick), int(run), int(attempt), node, int(pid), int(status))
+    return Line(
+        what, float(at), job, _tick(tick), int(run), int(attempt), node, int(pid), int(status)
+    )
 
 
 def _tick(text: str) -> datetime | None:
@@ -60,5 +67,7 @@ def _tick(text: str) -> datetime | None:
 
 
 def parse_all(texts: Iterable[str]) -> list[Line]:
-    """All lines of a record; a line that can't be read is an error, for nobody writes half of one."""
+    """All lines of a record; a line that can't be read is an error, for nobody writes half of
+    one.
+    """
     return [parse(text) for text in texts if text.strip()]

@@ -21,7 +21,9 @@ SHOWN = 20
 
 def figures(history: History) -> dict[str, Any]:
     """Everything that is a number."""
-    executed = {(line.job, line.tick) for line in history.lines if line.what == "begin" and line.tick}
+    executed = {
+        (line.job, line.tick) for line in history.lines if line.what == "begin" and line.tick
+    }
     begins = [line for line in history.lines if line.what == "begin"]
     outcomes = Counter(run.outcome for run in history.runs)
     failovers = failover_times(history)
@@ -32,7 +34,9 @@ def figures(history: History) -> dict[str, Any]:
         "runs recorded by jobs": len(begins),
         "re-runs": sum(bool(line.tick) for line in begins) - len(executed),
         "outcomes": dict(sorted(outcomes.items())),
-        "ticks stood for": sum(run.missed for run in history.runs if run.outcome in ("success", "failed", "timeout")),
+        "ticks stood for": sum(
+            run.missed for run in history.runs if run.outcome in ("success", "failed", "timeout")
+        ),
         "lives of instances": len({found.node for found in history.exits}),
         "worst lateness s": round(worst_lateness(history), 3),
         "failovers": len(failovers),
@@ -59,25 +63,48 @@ def worst_lateness(history: History) -> float:
 
 
 def failover_times(history: History) -> list[float]:
-    """From each kill -9 to the begin of the next run of each tick that it broke off, where nothing else was at work."""
+    """From each kill -9 to the begin of the next run of each tick that it broke off, where nothing
+    else was at work.
+    """
     times = []
     for kill in (fault for fault in history.faults if fault.kind == "kill"):
-        others = [f for f in history.faults if f is not kill and f.kind in DISTURBING
-                  and f.begin < kill.begin + 1.0 and f.end > kill.begin - 0.5]  # fmt: skip
+        others = [
+            f
+            for f in history.faults
+            if f is not kill
+            and f.kind in DISTURBING
+            and f.begin < kill.begin + 1.0
+            and f.end > kill.begin - 0.5
+        ]
         if not others:
-            times += [time for line in _broken_off(history, kill) if (time := _rerun(history, kill, line)) is not None]
+            times += [
+                time
+                for line in _broken_off(history, kill)
+                if (time := _rerun(history, kill, line)) is not None
+            ]
     return times
 
 
 def _broken_off(history: History, kill: Fault) -> list[Line]:
     ended = {line.run for line in history.lines if line.what == "end"}
-    return [line for line in history.lines if line.what == "begin" and line.node == kill.node and line.tick
-            and line.run not in ended and kill.begin - 3.0 < line.at <= kill.begin]  # fmt: skip
+    return [
+        line
+        for line in history.lines
+        if line.what == "begin"
+        and line.node == kill.node
+        and line.tick
+        and line.run not in ended
+        and kill.begin - 3.0 < line.at <= kill.begin
+    ]
 
 
 def _rerun(history: History, kill: Fault, broken: Line) -> float | None:
     for line in history.lines:
-        if line.what == "begin" and (line.job, line.tick) == (broken.job, broken.tick) and line.run > broken.run:
+        if (
+            line.what == "begin"
+            and (line.job, line.tick) == (broken.job, broken.tick)
+            and line.run > broken.run
+        ):
             return line.at + RESOLUTION - kill.begin
     return None
 
@@ -86,7 +113,11 @@ def show(title: str, numbers: Mapping[str, Any], broken: Mapping[str, Sequence[s
     """Print it all; returns how many invariants are broken."""
     print(title)
     for name, value in numbers.items():
-        text = ", ".join(f"{key} {count}" for key, count in value.items()) if isinstance(value, dict) else value
+        text = (
+            ", ".join(f"{key} {count}" for key, count in value.items())
+            if isinstance(value, dict)
+            else value
+        )
         print(f"  {name + ':':24} {'-' if value is None else text}")
     for name, sentences in broken.items():
         print(f"  {'FAILED' if sentences else 'ok    '} {name}")
@@ -101,4 +132,6 @@ def show(title: str, numbers: Mapping[str, Any], broken: Mapping[str, Sequence[s
 
 def write(path: Path, numbers: Mapping[str, Any], broken: Mapping[str, Sequence[str]]) -> None:
     """The same as a JSON document."""
-    path.write_text(json.dumps({"figures": numbers, "violations": broken}, indent=1, default=str) + "\n")
+    path.write_text(
+        json.dumps({"figures": numbers, "violations": broken}, indent=1, default=str) + "\n"
+    )

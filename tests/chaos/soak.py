@@ -1,5 +1,5 @@
-"""`python -m tests.chaos.soak`: steady load without faults; what instances use must be flat from the first third to the
-last.
+"""`python -m tests.chaos.soak`: steady load without faults; what instances use must be flat from
+the first third to the last.
 """
 
 from __future__ import annotations
@@ -24,8 +24,12 @@ from tests.chaos.world import World
 EVERY, WARM_UP = 3.0, 0.1
 #: What may grow from the first third to the last: a share of it, and a number on top.
 TOLERANCE = {
-    "rss": (0.05, 2048.0), "threads": (0.0, 1.0), "fds": (0.0, 3.0), "connections": (0.0, 1.0), "guard rss": (0.05, 512.0),
-}  # fmt: skip
+    "rss": (0.05, 2048.0),
+    "threads": (0.0, 1.0),
+    "fds": (0.0, 3.0),
+    "connections": (0.0, 1.0),
+    "guard rss": (0.05, 512.0),
+}
 #: What goes up and down with what runs just now: a leak raises the least of it.
 BREATHING = {"threads", "fds", "connections"}
 
@@ -40,10 +44,16 @@ class Sample:
 
 
 def sample(fleet: Fleet, place: Place) -> Sample:
-    """Look at an instance and its helper, and ask the server for its sessions; raises OSError if it has gone."""
-    rows = fleet.query("SELECT count(*) FROM pg_stat_activity WHERE application_name IN ("
-                       "SELECT left('kronii ' || id, 63) FROM nodes WHERE name = %s UNION VALUES (%s), (%s))",
-                       place.node, f"kronii {place.node} pool", f"kronii {place.node} job")  # fmt: skip
+    """Look at an instance and its guard, and ask the server for its sessions; raises OSError if it
+    has gone.
+    """
+    rows = fleet.query(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name IN ("
+        "SELECT left('kronii ' || id, 63) FROM nodes WHERE name = %s UNION VALUES (%s), (%s))",
+        place.node,
+        f"kronii {place.node} pool",
+        f"kronii {place.node} job",
+    )
     values: dict[str, float] = {**usage(place.pid), "connections": rows[0]["count"]}
     with suppress(OSError):
         values["guard rss"] = usage(place.guard)["rss"]
@@ -51,12 +61,15 @@ def sample(fleet: Fleet, place: Place) -> Sample:
 
 
 def growth(samples: Sequence[Sample]) -> dict[str, tuple[float, float]]:
-    """Of each measure: its mean (or least) in the first and in the last third of one instance's samples."""
+    """Of each measure: its mean (or least) in the first and in the last third of one instance's
+    samples.
+    """
     third = max(1, len(samples) // 3)
     found = {}
     for name in TOLERANCE:
         first, last = (
-            [s.values[name] for s in part if name in s.values] for part in (samples[:third], samples[-third:])
+            [s.values[name] for s in part if name in s.values]
+            for part in (samples[:third], samples[-third:])
         )
         if first and last:
             typical = min if name in BREATHING else mean
@@ -68,8 +81,11 @@ def grown(samples: Sequence[Sample]) -> list[str]:
     """What grew beyond its tolerance, as sentences."""
     if not samples:
         return ["there is no sample"]
-    return [f"{samples[0].node}: {name} grew from {first:.1f} to {last:.1f}" for name, (first, last) in growth(samples).items()
-            if last > first * (1 + TOLERANCE[name][0]) + TOLERANCE[name][1]]  # fmt: skip
+    return [
+        f"{samples[0].node}: {name} grew from {first:.1f} to {last:.1f}"
+        for name, (first, last) in growth(samples).items()
+        if last > first * (1 + TOLERANCE[name][0]) + TOLERANCE[name][1]
+    ]
 
 
 def main() -> int:
@@ -86,7 +102,9 @@ def main() -> int:
         samples = _load(world, arguments.seconds)
         broken = check(world.finish())
     by_node = {place.node: [s for s in samples if s.node == place.node] for place in fleet.places}
-    broken["what instances use is flat"] = [what for found in by_node.values() for what in grown(found)]
+    broken["what instances use is flat"] = [
+        what for found in by_node.values() for what in grown(found)
+    ]
     figures = _figures(arguments.seconds, by_node)
     failed = report.show("soak", figures, broken)
     if arguments.json:

@@ -1,4 +1,6 @@
-"""The server's clock is set forward and back under a running fleet (libfaketime around PostgreSQL alone)."""
+"""The server's clock is set forward and back under a running fleet (libfaketime around PostgreSQL
+alone).
+"""
 
 from __future__ import annotations
 
@@ -47,11 +49,23 @@ def server(place: Path, clock: Clock) -> Iterator[str]:
     made.leave()
     (data,) = (made.directory / "server").glob("data-*")
     folder, _ = usable(binaries(), account, made.directory)
-    settings = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={data.parent}", "-c", "timezone=UTC"]
+    settings = [
+        "-c",
+        "listen_addresses=",
+        "-c",
+        f"unix_socket_directories={data.parent}",
+        "-c",
+        "timezone=UTC",
+    ]
     environment = {
-        "PATH": "/usr/bin:/bin", "LC_ALL": "C", "LD_PRELOAD": str(LIBRARY), "FAKETIME_TIMESTAMP_FILE": str(clock.file),
-        "FAKETIME_NO_CACHE": "1", "DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }  # fmt: skip
+        "PATH": "/usr/bin:/bin",
+        "LC_ALL": "C",
+        "LD_PRELOAD": str(LIBRARY),
+        "FAKETIME_TIMESTAMP_FILE": str(clock.file),
+        "FAKETIME_NO_CACHE": "1",
+        "DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
     url = f"host={data.parent} user=kronii dbname=kronii"
     with (
         open(place / "server.log", "wb") as log,
@@ -79,7 +93,9 @@ def _answers(url: str) -> bool:
     return True
 
 
-@pytest.mark.skipif(LIBRARY is None, reason="there is no libfaketime here (Debian package faketime)")
+@pytest.mark.skipif(
+    LIBRARY is None, reason="there is no libfaketime here (Debian package faketime)"
+)
 def test_steps_of_the_servers_clock_take_nothing_from_a_connected_instance() -> None:
     with tempfile.TemporaryDirectory(prefix="kronii-clock-") as folder:
         place = Path(folder)
@@ -105,13 +121,19 @@ def _step(fleet: Fleet, clock: Clock) -> None:
     clock.set(HOUR)
     wait_until(lambda: (_now(fleet) - before) > HOUR - 60)
     count = len(fleet.runs("tick", "success"))
-    run = fleet.ended("tick", "success", count + 3)  # goes on, at the new time; all leases were over for a moment
+    run = fleet.ended(
+        "tick", "success", count + 3
+    )  # goes on, at the new time; all leases were over for a moment
     assert run["scheduled_for"].timestamp() - before > 0
-    assert any(run["missed"] > HOUR / 2 for run in fleet.runs("tick")), "one run stands for the hour that was left out"
+    assert any(run["missed"] > HOUR / 2 for run in fleet.runs("tick")), (
+        "one run stands for the hour that was left out"
+    )
     clock.set(0)
     wait_until(lambda: (_now(fleet) - before) < HOUR / 2)
     wait_until(lambda: _renewed(fleet))
-    assert [len(fleet.runs("long")), fleet.runs("long")[0]["attempt"]] == [1, 1], "nobody took it over"
+    assert [len(fleet.runs("long")), fleet.runs("long")[0]["attempt"]] == [1, 1], (
+        "nobody took it over"
+    )
     fleet.release("long")
     assert fleet.ended("long", "success")["attempt"] == 1
     for instance in instances:
@@ -125,7 +147,10 @@ def _now(fleet: Fleet) -> float:
 
 
 def _leases(fleet: Fleet) -> list[float]:
-    rows = fleet.query("SELECT extract(epoch FROM lease_until AT TIME ZONE 'UTC') AS lease FROM nodes ORDER BY name")
+    rows = fleet.query(
+        "SELECT extract(epoch FROM lease_until AT TIME ZONE 'UTC') AS lease FROM nodes ORDER BY"
+        " name"
+    )
     return [float(row["lease"]) for row in rows]
 
 

@@ -76,7 +76,7 @@ def reason(instance: Instance) -> str:
     return "" if status == 200 else text
 
 
-# -- poolers -----------------------------------------------------------------------------------------------------------
+# -- poolers ---------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -88,11 +88,15 @@ def pgbouncer(url: str, directory: Path, mode: str) -> Iterator[str]:
     os.chown(place, account.uid, account.gid)
     host = psycopg.conninfo.conninfo_to_dict(url)["host"]
     (place / "pgbouncer.ini").write_text(
-        f"[databases]\nkronii = host={host} user=kronii dbname=kronii\n[pgbouncer]\npool_mode = {mode}\nauth_type = any\n"
-        f"unix_socket_dir = {place}\nlisten_port = 6432\ndefault_pool_size = 5\n"
+        f"[databases]\nkronii = host={host} user=kronii dbname=kronii\n[pgbouncer]\npool_mode ="
+        f" {mode}\nauth_type = any\nunix_socket_dir = {place}\nlisten_port ="
+        " 6432\ndefault_pool_size = 5\n"
     )
     with subprocess.Popen(
-        ["pgbouncer", "-q", place / "pgbouncer.ini"], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, **account.popen
+        ["pgbouncer", "-q", place / "pgbouncer.ini"],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        **account.popen,
     ) as process:
         try:
             wait_until((place / ".s.PGSQL.6432").exists)
@@ -101,7 +105,10 @@ def pgbouncer(url: str, directory: Path, mode: str) -> Iterator[str]:
             process.terminate()
 
 
-@pytest.mark.skipif(shutil.which("pgbouncer") is None, reason="there is no pgbouncer here (Debian package pgbouncer)")
+@pytest.mark.skipif(
+    shutil.which("pgbouncer") is None,
+    reason="there is no pgbouncer here (Debian package pgbouncer)",
+)
 @pytest.mark.parametrize("mode", ["transaction", "statement", "session"])
 def test_a_pooler_is_refused_at_start_with_the_remedy(directory: Path, mode: str) -> None:
     with private(directory) as (_, fleet), pgbouncer(fleet.url, directory, mode) as pooled:
@@ -114,7 +121,7 @@ def test_a_pooler_is_refused_at_start_with_the_remedy(directory: Path, mode: str
         assert fleet.work() == []
 
 
-# -- the network -------------------------------------------------------------------------------------------------------
+# -- the network -----------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -132,9 +139,13 @@ def world() -> Iterator[World]:
 
 
 def run_on_one(world: World) -> tuple[chaos.Place, chaos.Place, Any]:
-    """Start, make the job due, and return the place that runs it, the other one, and the line of its begin."""
+    """Start, make the job due, and return the place that runs it, the other one, and the line of
+    its begin.
+    """
     world.begin()
-    world.fleet.query("UPDATE jobs SET next_run = date_trunc('minute', clock_timestamp() AT TIME ZONE 'UTC')")
+    world.fleet.query(
+        "UPDATE jobs SET next_run = date_trunc('minute', clock_timestamp() AT TIME ZONE 'UTC')"
+    )
     world.fleet.query("NOTIFY kronii, 'jobs'")
     (line,) = wait_until(world.fleet.lines)
     place = next(place for place in world.fleet.places if place.node == line.node)
@@ -144,10 +155,15 @@ def run_on_one(world: World) -> tuple[chaos.Place, chaos.Place, Any]:
 def test_a_partition_shorter_than_the_lease_ends_no_work(world: World) -> None:
     place, _, begin = run_on_one(world)
     world.plug(place, False)
-    time.sleep(1.2)  # the length of the partition: half of the time for which the lease lets work go on
+    time.sleep(
+        1.2
+    )  # the length of the partition: half of the time for which the lease lets work go on
     world.plug(place, True)
     wait_until(lambda: len(world.fleet.lines()) > 1)
-    assert [(line.what, line.run) for line in world.fleet.lines()] == [("begin", begin.run), ("end", begin.run)]
+    assert [(line.what, line.run) for line in world.fleet.lines()] == [
+        ("begin", begin.run),
+        ("end", begin.run),
+    ]
     wait_until(lambda: "running" not in outcomes(world))
     assert outcomes(world) == ["success"]
     wait_until(place.ready)
@@ -157,7 +173,12 @@ def test_a_partition_longer_than_the_lease_ends_the_work_before_a_peer_begins(wo
     place, other, begin = run_on_one(world)
     world.plug(place, False)
     again = wait_until(lambda: [line for line in world.fleet.lines() if line.run > begin.run])[0]
-    assert (again.what, again.tick, again.attempt, again.node) == ("begin", begin.tick, 2, other.node)
+    assert (again.what, again.tick, again.attempt, again.node) == (
+        "begin",
+        begin.tick,
+        2,
+        other.node,
+    )
     assert not alive(begin.pid)
     world.plug(place, True)
     wait_until(lambda: "running" not in outcomes(world))
@@ -173,7 +194,7 @@ def outcomes(world: World) -> list[str]:
     return [row["outcome"] for row in world.fleet.query("SELECT outcome FROM runs ORDER BY id")]
 
 
-# -- the server --------------------------------------------------------------------------------------------------------
+# -- the server ------------------------------------------------------------------------------------
 
 
 def test_a_server_without_a_free_connection(directory: Path) -> None:
@@ -183,7 +204,10 @@ def test_a_server_without_a_free_connection(directory: Path) -> None:
         fleet.ended("tick", "success")
         holders: list[psycopg.Connection[Any]] = []
         with fill(fleet, holders):
-            fleet.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'kronii%%'")
+            fleet.query(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE"
+                " 'kronii%%'"
+            )
             with fill(fleet, holders):
                 wait_until(lambda: "too many clients" in reason(instance))
         wait_until(lambda: not reason(instance))
@@ -211,7 +235,9 @@ def gaps(fleet: Fleet, job: str) -> list[Any]:
     """Ticks of a job that runs every second which have no success, or more than one."""
     done = Counter(run["scheduled_for"] for run in fleet.runs(job, "success"))
     wanted = seconds(min(done), max(done))
-    counts = Counter({tick.isoformat(timespec="seconds") + "Z": count for tick, count in done.items()})
+    counts = Counter(
+        {tick.isoformat(timespec="seconds") + "Z": count for tick, count in done.items()}
+    )
     return [tick for tick in wanted if counts[tick] != 1]
 
 
@@ -234,7 +260,10 @@ def read_only(fleet: Fleet, what: str) -> None:
     """Change the server's default and end Kronii's sessions, so that they meet it."""
     fleet.query(f"ALTER SYSTEM {what}")
     fleet.query("SELECT pg_reload_conf()")
-    fleet.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'kronii%%'")
+    fleet.query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE"
+        " 'kronii%%'"
+    )
 
 
 @contextmanager
@@ -249,11 +278,22 @@ def standby(server: embedded.Server, directory: Path) -> Iterator[str]:
     for path in [place, *place.rglob("*")]:
         os.chown(path, account.uid, account.gid)
     folder, _ = usable(binaries(), account, server.directory)
-    settings = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={place}", "-c", "timezone=UTC"]
+    settings = [
+        "-c",
+        "listen_addresses=",
+        "-c",
+        f"unix_socket_directories={place}",
+        "-c",
+        "timezone=UTC",
+    ]
     with (
         open(directory / "standby.log", "wb") as log,
         subprocess.Popen(
-            [folder / "postgres", "-D", place / "data", *settings], cwd="/", stdout=log, stderr=log, **account.popen
+            [folder / "postgres", "-D", place / "data", *settings],
+            cwd="/",
+            stdout=log,
+            stderr=log,
+            **account.popen,
         ) as process,
     ):
         try:
@@ -318,7 +358,9 @@ CREATE TRIGGER trouble AFTER UPDATE ON jobs FOR EACH STATEMENT EXECUTE FUNCTION 
     ],
 )
 def test_statements_that_fail_for_a_while(fleet: Fleet, state: str) -> None:
-    """Claims and outcomes are refused ten times in all; a sequence, which no rollback sets back, counts them."""
+    """Claims and outcomes are refused ten times in all; a sequence, which no rollback sets back,
+    counts them.
+    """
     fleet.jobs(fleet.job("tick", catch_up="all"), fleet.held("long"))
     instance = fleet.start("a").ready()
     fleet.due("long")
@@ -350,7 +392,7 @@ def test_rows_locked_for_longer_than_a_statement_may_wait(fleet: Fleet) -> None:
     executed_once(fleet, "tick")
 
 
-# -- the host ----------------------------------------------------------------------------------------------------------
+# -- the host --------------------------------------------------------------------------------------
 
 
 def test_a_full_disk_under_the_log(fleet: Fleet) -> None:
@@ -358,12 +400,20 @@ def test_a_full_disk_under_the_log(fleet: Fleet) -> None:
         fleet.jobs(fleet.job("tick"))
         port = free_port()
         environment = fleet.environment(KRONII_NODE="a", METRICS_PORT=str(port))
-        with subprocess.Popen([*KRONII, "run"], env=environment, cwd=fleet.directory, stderr=full) as process:
+        with subprocess.Popen(
+            [*KRONII, "run"], env=environment, cwd=fleet.directory, stderr=full
+        ) as process:
             try:
-                wait_until(lambda: len([line for line in fleet.work("tick") if line.what == "end"]) >= 2)
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
+                wait_until(
+                    lambda: len([line for line in fleet.work("tick") if line.what == "end"]) >= 2
+                )
+                with urllib.request.urlopen(
+                    f"http://127.0.0.1:{port}/metrics", timeout=10
+                ) as response:
                     scrape = response.read().decode()
-                assert float(scrape.partition("\nkronii_log_events_dropped_total ")[2].split()[0]) > 0
+                assert (
+                    float(scrape.partition("\nkronii_log_events_dropped_total ")[2].split()[0]) > 0
+                )
             finally:
                 process.terminate()
             assert process.wait(20) == 0
@@ -379,7 +429,8 @@ def free_port() -> int:
 
 def test_a_job_that_uses_up_its_memory_fails_alone(fleet: Fleet) -> None:
     fleet.jobs(
-        {"name": "greedy", "cron": RARELY, "command": "ulimit -v 100000; exec tail /dev/zero"}, fleet.job("tick")
+        {"name": "greedy", "cron": RARELY, "command": "ulimit -v 100000; exec tail /dev/zero"},
+        fleet.job("tick"),
     )
     instance = fleet.start("a").ready()
     fleet.due("greedy")
@@ -392,7 +443,11 @@ def test_a_job_that_uses_up_its_memory_fails_alone(fleet: Fleet) -> None:
 
 def test_a_job_that_kills_its_nodes_is_quarantined_until_it_is_resumed(fleet: Fleet) -> None:
     fleet.jobs(
-        {"name": "killer", "cron": RARELY, "command": f"[ -e {fleet.directory}/cured ] || kill -9 $PPID"},
+        {
+            "name": "killer",
+            "cron": RARELY,
+            "command": f"[ -e {fleet.directory}/cured ] || kill -9 $PPID",
+        },
         fleet.job("tick"),
     )
     instances = [fleet.start(node).ready() for node in "abcd"]
@@ -411,17 +466,26 @@ def test_a_job_that_kills_its_nodes_is_quarantined_until_it_is_resumed(fleet: Fl
         ("lost", 3),
     ]
     survivor.wait_for("job quarantined", job="killer")
-    assert sum(v for k, v in survivor.metrics().items() if k.startswith("kronii_jobs_quarantined")) == 1
+    assert (
+        sum(v for k, v in survivor.metrics().items() if k.startswith("kronii_jobs_quarantined"))
+        == 1
+    )
     fleet.ended("tick", "success", len(fleet.runs("tick", "success")) + 2)
     (fleet.directory / "cured").touch()
-    subprocess.run([*KRONII, "resume", "killer"], env=fleet.environment(), cwd=fleet.directory, check=True)
+    subprocess.run(
+        [*KRONII, "resume", "killer"], env=fleet.environment(), cwd=fleet.directory, check=True
+    )
     fleet.due("killer")
     fleet.ended("killer", "success")
     assert survivor.stop() == 0
 
 
-def test_a_stopped_instance_that_lost_its_session_does_not_overlap_with_its_successor(fleet: Fleet) -> None:
-    """Nothing in a stopped process can end its work, and its lock is gone: its helper ends the job, and the instance."""
+def test_a_stopped_instance_that_lost_its_session_does_not_overlap_with_its_successor(
+    fleet: Fleet,
+) -> None:
+    """Nothing in a stopped process can end its work, and its lock is gone: its guard ends the job,
+    and the instance.
+    """
     fleet.jobs(fleet.held("long"))
     stopped = fleet.start("a").ready()
     fleet.due("long")
@@ -447,7 +511,9 @@ def test_a_stopped_instance_with_nothing_to_do_goes_on_under_a_new_identity(flee
     stopped.signal(signal.SIGSTOP)
     for session in fleet.sessions(stopped):
         fleet.query("SELECT pg_terminate_backend(%s)", session)
-    over = "SELECT 1 FROM nodes WHERE id = %s AND lease_until < clock_timestamp() AT TIME ZONE 'UTC'"
+    over = (
+        "SELECT 1 FROM nodes WHERE id = %s AND lease_until < clock_timestamp() AT TIME ZONE 'UTC'"
+    )
     wait_until(lambda: fleet.query(over, first))
     stopped.signal(signal.SIGCONT)
     wait_until(lambda: fleet.query("SELECT 1 FROM nodes WHERE name = 'a' AND id <> %s", first))
@@ -458,7 +524,7 @@ def test_a_stopped_instance_with_nothing_to_do_goes_on_under_a_new_identity(flee
     assert stopped.stop() == 0
 
 
-def test_a_killed_helper_is_replaced_and_the_new_one_ends_the_work(fleet: Fleet) -> None:
+def test_a_killed_guard_is_replaced_and_the_new_one_ends_the_work(fleet: Fleet) -> None:
     fleet.jobs(fleet.held("long"))
     instance = fleet.start("a").ready()
     fleet.due("long")
@@ -472,7 +538,9 @@ def test_a_killed_helper_is_replaced_and_the_new_one_ends_the_work(fleet: Fleet)
 
 
 def test_a_dead_host_leaves_it_to_the_lease(fleet: Fleet) -> None:
-    """The one death that nobody can prove: a peer runs the tick again when the lease is over and not before."""
+    """The one death that nobody can prove: a peer runs the tick again when the lease is over and
+    not before.
+    """
     fleet.jobs(fleet.held("long"))
     instance = fleet.start("a").ready()
     fleet.due("long")

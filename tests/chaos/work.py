@@ -27,7 +27,8 @@ def _recorded(job: str, context: Context | None = None, status: int = 0) -> Iter
     who = f"{job} - {-time.monotonic_ns()} 0 {os.environ.get('KRONII_NODE', '-')} {os.getpid()}"
     if context is not None:
         who = (
-            f"{job} {context.scheduled_for.isoformat()} {context.run_id} {context.attempt} {context.node} {os.getpid()}"
+            f"{job} {context.scheduled_for.isoformat()} {context.run_id} {context.attempt}"
+            f" {context.node} {os.getpid()}"
         )
     with open(Path(os.environ["CHAOS_LOCKS"]) / job, "a") as lock:
         try:

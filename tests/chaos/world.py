@@ -1,4 +1,6 @@
-"""Making the planned faults, keeping a log of what was really done, and gathering what the checker needs."""
+"""Making the planned faults, keeping a log of what was really done, and gathering what the checker
+needs.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +27,16 @@ from tests.chaos.fleet import Fleet, Place, wait_until
 from tests.chaos.processes import command, marked, usage, variable
 from tests.chaos.record import now
 
-#: Seconds between two turns of the harness, and the delay of one that says that the machine itself stood still.
+#: Seconds between two turns of the harness, and the delay of one that says that the machine itself
+#: stood still.
 TURN, STALL = 0.02, 0.75
 #: Seconds within which a healed fleet must have worked off every tick, and be well.
 RECOVERS_IN = 60.0
 #: Sessions of Kronii's that a fault may end.
-SESSIONS = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'kronii%' ORDER BY backend_start, pid"
+SESSIONS = (
+    "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'kronii%' ORDER BY"
+    " backend_start, pid"
+)
 
 
 @dataclass
@@ -61,7 +67,7 @@ class World:
         self._restarting = True
         self._first = self._clock()
 
-    # -- the run ------------------------------------------------------------------------------------------------------
+    # -- the run -----------------------------------------------------------------------------------
 
     def run(self, faults: Sequence[Planned], seconds: float) -> History:
         """Make the faults; return what was found when it is all over."""
@@ -129,7 +135,7 @@ class World:
         """The server's clock, which is this host's: asked for while the server may be away."""
         return datetime.now(UTC).replace(tzinfo=None)
 
-    # -- faults -------------------------------------------------------------------------------------------------------
+    # -- faults ------------------------------------------------------------------------------------
 
     def _make(self, fault: Planned) -> None:
         place = self.fleet.places[fault.target] if fault.target >= 0 else None
@@ -154,14 +160,18 @@ class World:
         return begin
 
     def _kill_host(self, fault: Planned, place: Place) -> None:
-        """As if the host had lost its power: helper, instance and all their work at once; nobody can say so."""
+        """As if the host had lost its power: guard, instance and all their work at once; nobody can
+        say so.
+        """
         begin = now()
         with suppress(ProcessLookupError):
             if guard := place.guard:
                 os.kill(guard, signal.SIGKILL)
         place.signal(signal.SIGKILL, "kill")
         place.pause = fault.length
-        while pids := [pid for pid in marked(self.fleet.token) if variable(pid, "KRONII_NODE") == place.node]:
+        while pids := [
+            pid for pid in marked(self.fleet.token) if variable(pid, "KRONII_NODE") == place.node
+        ]:
             for pid in pids:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -191,7 +201,10 @@ class World:
     def _term_twice(self, fault: Planned, place: Place) -> None:
         life = place.life
         self._term(fault, place, "term_twice")
-        self._at(now() + fault.length, lambda: place.signal(signal.SIGTERM) if place.life == life else None)
+        self._at(
+            now() + fault.length,
+            lambda: place.signal(signal.SIGTERM) if place.life == life else None,
+        )
 
     def _stop_short(self, fault: Planned, place: Place) -> None:
         begin, life, node = now(), place.life, place.node
@@ -261,14 +274,21 @@ class World:
             self._fill()
             pids = [row["pid"] for row in self.fleet.query(SESSIONS)]
             if pids:
-                self.fleet.query("SELECT pg_terminate_backend(%s)", pids[min(int(chance * len(pids)), len(pids) - 1)])
+                self.fleet.query(
+                    "SELECT pg_terminate_backend(%s)",
+                    pids[min(int(chance * len(pids)), len(pids) - 1)],
+                )
         self._fill()
         self._at(begin + fault.length, lambda: self._release(fault.kind, begin))
 
     def _fill(self) -> None:
         for _ in range(100):
             try:
-                self._holders.append(psycopg.connect(self.fleet.url, autocommit=True, application_name="chaos holder"))
+                self._holders.append(
+                    psycopg.connect(
+                        self.fleet.url, autocommit=True, application_name="chaos holder"
+                    )
+                )
             except psycopg.OperationalError:
                 return
 
@@ -276,7 +296,9 @@ class World:
         begin = now()
         options = "-c lock_timeout=3000 -c statement_timeout=5000"
         with suppress(psycopg.Error):
-            self._holders.append(psycopg.connect(self.fleet.url, application_name="chaos holder", options=options))
+            self._holders.append(
+                psycopg.connect(self.fleet.url, application_name="chaos holder", options=options)
+            )
             self._holders[-1].execute(statement.encode())
         self._at(now() + fault.length, lambda: self._release(fault.kind, begin))
 
@@ -285,7 +307,9 @@ class World:
         self._hold(fault, f"SELECT FROM jobs{part} FOR UPDATE")
 
     def _hold_nodes(self, fault: Planned) -> None:
-        self._hold(fault, "LOCK TABLE nodes" if fault.chance < 0.5 else "SELECT FROM nodes FOR UPDATE")
+        self._hold(
+            fault, "LOCK TABLE nodes" if fault.chance < 0.5 else "SELECT FROM nodes FOR UPDATE"
+        )
 
     def _release(self, kind: str, begin: float) -> None:
         holders, self._holders = self._holders, []
@@ -308,7 +332,7 @@ class World:
         self.fleet.query(f"ALTER SYSTEM {what}")
         self.fleet.query("SELECT pg_reload_conf()")
 
-    # -- the network --------------------------------------------------------------------------------------------------
+    # -- the network -------------------------------------------------------------------------------
 
     def _cut_short(self, fault: Planned, place: Place) -> None:
         self._cut(fault, [place], place.node)
@@ -319,7 +343,7 @@ class World:
         self._cut(fault, self.fleet.places, "*")
 
     def _cut_and_kill(self, fault: Planned, place: Place) -> None:
-        """Its helper can't say that it is dead: the lease decides."""
+        """Its guard can't say that it is dead: the lease decides."""
         self._cut(fault, [place], place.node)
         place.signal(signal.SIGKILL, "kill")
         place.pause = fault.length + 0.5
@@ -336,7 +360,7 @@ class World:
 
         self._at(begin + fault.length, mend)
 
-    # -- the jobs file ------------------------------------------------------------------------------------------------
+    # -- the jobs file -----------------------------------------------------------------------------
 
     def _reload_changed(self, fault: Planned, places: Sequence[Place]) -> None:
         """Another version: beside the first on the other instances, or everywhere."""
@@ -351,10 +375,15 @@ class World:
         self._at(begin + fault.length, back)
 
     def _excuse(self, since: datetime) -> None:
-        """Ticks of jobs that were retired meanwhile are nobody's; the present life registers within seconds."""
+        """Ticks of jobs that were retired meanwhile are nobody's; the present life registers within
+        seconds.
+        """
         until = self._clock() + timedelta(seconds=20)
-        self.findings.excused += [(job.name, since - timedelta(seconds=job.period), until)
-                                  for job in self.fleet.jobs.values() if job.versions != "AB"]  # fmt: skip
+        self.findings.excused += [
+            (job.name, since - timedelta(seconds=job.period), until)
+            for job in self.fleet.jobs.values()
+            if job.versions != "AB"
+        ]
 
     def _rewrite(self, places: Sequence[Place], version: str) -> None:
         for place in places:
@@ -367,7 +396,9 @@ class World:
             place.signal(signal.SIGHUP)
 
     def _reload_broken(self, fault: Planned, places: Sequence[Place]) -> None:
-        self._spoil(fault, places, "jobs:\n  - name: broken\n    cron: [every, day]\n    comand: x\n")
+        self._spoil(
+            fault, places, "jobs:\n  - name: broken\n    cron: [every, day]\n    comand: x\n"
+        )
 
     def _reload_empty(self, fault: Planned, places: Sequence[Place]) -> None:
         self._spoil(fault, places, "" if fault.chance < 0.5 else "jobs: []\n")
@@ -386,7 +417,7 @@ class World:
 
         self._at(begin + fault.length, back)
 
-    # -- the end ------------------------------------------------------------------------------------------------------
+    # -- the end -----------------------------------------------------------------------------------
 
     def _heal(self) -> None:
         """Undo what is still to be undone, and have everybody live."""
@@ -396,41 +427,63 @@ class World:
         self.go_on(lambda: all(place.alive for place in self.fleet.places))
 
     def _recover(self, last: datetime) -> None:
-        """Every tick up to `last` is worked off, and the instances are well, within a bounded time."""
-        statement = "SELECT name FROM jobs WHERE retired_at IS NULL AND next_run <= %s ORDER BY name"
+        """Every tick up to `last` is worked off, and the instances are well, within a bounded
+        time.
+        """
+        statement = (
+            "SELECT name FROM jobs WHERE retired_at IS NULL AND next_run <= %s ORDER BY name"
+        )
         give_up = now() + RECOVERS_IN
         self.go_on(lambda: now() > give_up or not self.fleet.query(statement, last))
         left = [row["name"] for row in self.fleet.query(statement, last)]
         unwell: list[str] = []
         if left:
             unwell.append(
-                f"{RECOVERS_IN:g} s after the last fault these still had ticks to work off: {', '.join(left)}"
+                f"{RECOVERS_IN:g} s after the last fault these still had ticks to work off:"
+                f" {', '.join(left)}"
             )
         self.go_on(lambda: now() > give_up or self.all_ready())
         for place in self.fleet.places:
             if not place.ready():
                 unwell.append(f"{place.node} is not ready after {RECOVERS_IN:g} s")
         self.findings.found["health"] = unwell
-        self.findings.found["leaks"] = [leak for place in self.fleet.places for leak in self._leaks(place)]
+        self.findings.found["leaks"] = [
+            leak for place in self.fleet.places for leak in self._leaks(place)
+        ]
 
     def _leaks(self, place: Place) -> list[str]:
         used = usage(place.pid)
         limits = {"threads": self.fleet.workers + 12, "fds": 40 + 4 * self.fleet.workers}
-        leaks = [f"{place.node} has {used[name]} {name}" for name, limit in limits.items() if used[name] > limit]
-        rows = self.fleet.query("SELECT application_name AS name, count(*) FROM pg_stat_activity"
-                                " WHERE application_name LIKE %s GROUP BY 1", f"kronii {place.node} pool")  # fmt: skip
-        return leaks + [f"{place.node} has {row['count']} sessions in its pool" for row in rows if row["count"] > 2]
+        leaks = [
+            f"{place.node} has {used[name]} {name}"
+            for name, limit in limits.items()
+            if used[name] > limit
+        ]
+        rows = self.fleet.query(
+            "SELECT application_name AS name, count(*) FROM pg_stat_activity"
+            " WHERE application_name LIKE %s GROUP BY 1",
+            f"kronii {place.node} pool",
+        )
+        return leaks + [
+            f"{place.node} has {row['count']} sessions in its pool"
+            for row in rows
+            if row["count"] > 2
+        ]
 
     def _pause(self) -> None:
         """Let nothing more begin, so that what is counted stands still."""
         self._restarting = False
         self.fleet.query(
-            "UPDATE jobs SET paused_at = clock_timestamp() AT TIME ZONE 'UTC' WHERE paused_at IS NULL AND retired_at IS NULL"
+            "UPDATE jobs SET paused_at = clock_timestamp() AT TIME ZONE 'UTC' WHERE paused_at IS"
+            " NULL AND retired_at IS NULL"
         )
         give_up = now() + 20.0
         owned = "SELECT 1 FROM jobs WHERE owner IS NOT NULL"
         self.go_on(lambda: now() > give_up or not self.fleet.query(owned))
-        quiet = "SELECT 1 FROM nodes WHERE lease_until < clock_timestamp() AT TIME ZONE 'UTC' OR died_at IS NOT NULL"
+        quiet = (
+            "SELECT 1 FROM nodes WHERE lease_until < clock_timestamp() AT TIME ZONE 'UTC' OR"
+            " died_at IS NOT NULL"
+        )
         self.go_on(lambda: now() > give_up or not self.fleet.query(quiet))
 
     def _count(self) -> None:
@@ -439,10 +492,14 @@ class World:
             metrics = wait_until(lambda place=place: self._settled(place), 5.0) or place.metrics()  # type: ignore[misc]
             outcomes: Counter[str] = Counter()
             for series, value in metrics.items():
-                labels = re.fullmatch(r'kronii_runs_total\{job_name="(.*)",outcome="(.*)"\}', series)
+                labels = re.fullmatch(
+                    r'kronii_runs_total\{job_name="(.*)",outcome="(.*)"\}', series
+                )
                 if labels and self.fleet.jobs[labels[1]].versions == "AB":
                     outcomes[labels[2]] += int(value)
-            success, failed, running = (metrics[f"scheduler_jobs_{name}"] for name in ("success", "failed", "running"))
+            success, failed, running = (
+                metrics[f"scheduler_jobs_{name}"] for name in ("success", "failed", "running")
+            )
             self.findings.counted[place.node] = Counted(success, failed, running, outcomes)
 
     @staticmethod
@@ -457,11 +514,14 @@ class World:
         give_up = now() + 30.0
         self.go_on(lambda: now() > give_up or not self.fleet.living())
         self.findings.exits += [
-            Exit(place.node, 999, now(), "term, and went on for 30 s") for place in self.fleet.living()
+            Exit(place.node, 999, now(), "term, and went on for 30 s")
+            for place in self.fleet.living()
         ]
         self.findings.found["database"] = self._left_in_database()
         wait_until(lambda: not [*marked(self.fleet.token)], 5.0)
-        self.findings.found["processes"] = [f"{pid}: {command(pid)}" for pid in marked(self.fleet.token)]
+        self.findings.found["processes"] = [
+            f"{pid}: {command(pid)}" for pid in marked(self.fleet.token)
+        ]
 
     def _left_in_database(self) -> list[str]:
         wait_until(lambda: not self._leftovers(), 5.0)
@@ -470,15 +530,26 @@ class World:
     def _leftovers(self) -> list[str]:
         questions = {
             "row in nodes": "SELECT name || ' ' || id AS what FROM nodes",
-            "advisory lock": "SELECT l.objid || ' of ' || l.pid AS what FROM pg_locks AS l WHERE locktype = 'advisory'",
-            "session": "SELECT application_name || ': ' || query AS what FROM pg_stat_activity WHERE backend_type = 'client backend'"
-            " AND pid <> pg_backend_pid()",
+            "advisory lock": (
+                "SELECT l.objid || ' of ' || l.pid AS what FROM pg_locks AS l WHERE locktype ="
+                " 'advisory'"
+            ),
+            "session": (
+                "SELECT application_name || ': ' || query AS what FROM pg_stat_activity WHERE"
+                " backend_type = 'client backend' AND pid <> pg_backend_pid()"
+            ),
             "claim": "SELECT name AS what FROM jobs WHERE owner IS NOT NULL",
-            "running run": "SELECT id || ' on ' || node AS what FROM runs WHERE outcome = 'running'",
+            "running run": (
+                "SELECT id || ' on ' || node AS what FROM runs WHERE outcome = 'running'"
+            ),
         }
-        return [f"{kind}: {row['what']}" for kind, query in questions.items() for row in self.fleet.query(query)]
+        return [
+            f"{kind}: {row['what']}"
+            for kind, query in questions.items()
+            for row in self.fleet.query(query)
+        ]
 
-    # -- what was found -----------------------------------------------------------------------------------------------
+    # -- what was found ----------------------------------------------------------------------------
 
     def _scrape(self) -> None:
         while not self._over.wait(1.0):
@@ -494,14 +565,24 @@ class World:
 
     def _history(self, first: datetime, last: datetime) -> History:
         rows = self.fleet.query(
-            "SELECT r.id, j.name AS job, r.scheduled_for AS tick, r.attempt, r.outcome, COALESCE(r.node, '') AS node, r.trigger,"
-            " r.exit_code, r.error, r.missed FROM runs AS r JOIN jobs AS j ON j.id = r.job_id ORDER BY r.id"
+            "SELECT r.id, j.name AS job, r.scheduled_for AS tick, r.attempt, r.outcome,"
+            " COALESCE(r.node, '') AS node, r.trigger, r.exit_code, r.error, r.missed FROM runs AS"
+            " r JOIN jobs AS j ON j.id = r.job_id ORDER BY r.id"
         )
         history = History(
-            self.fleet.jobs, first, last, self.fleet.lines(), [Run(**row) for row in rows], self.findings.faults,
-            self.findings.exits, self.findings.scrapes, self._excuses(first, last), self.fleet.lease, self.findings.counted,
+            self.fleet.jobs,
+            first,
+            last,
+            self.fleet.lines(),
+            [Run(**row) for row in rows],
+            self.findings.faults,
+            self.findings.exits,
+            self.findings.scrapes,
+            self._excuses(first, last),
+            self.fleet.lease,
+            self.findings.counted,
             self.findings.found,
-        )  # fmt: skip
+        )
         self._keep(history)
         return history
 
@@ -511,6 +592,12 @@ class World:
     def _keep(self, history: History) -> None:
         """The evidence, beside the record and the logs."""
         place = self.fleet.directory
-        (place / "faults.json").write_text(json.dumps([asdict(fault) for fault in history.faults], indent=1))
-        (place / "exits.json").write_text(json.dumps([asdict(found) for found in history.exits], indent=1))
-        (place / "runs.json").write_text(json.dumps([asdict(run) for run in history.runs], default=str, indent=0))
+        (place / "faults.json").write_text(
+            json.dumps([asdict(fault) for fault in history.faults], indent=1)
+        )
+        (place / "exits.json").write_text(
+            json.dumps([asdict(found) for found in history.exits], indent=1)
+        )
+        (place / "runs.json").write_text(
+            json.dumps([asdict(run) for run in history.runs], default=str, indent=0)
+        )

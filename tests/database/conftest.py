@@ -12,10 +12,10 @@ from psycopg_pool import ConnectionPool
 
 from kronii.clock import DatabaseClock
 from kronii.database.connections import connect
-from kronii.database.registration import Holdings, Registered, register
-from kronii.database.session import Round, Session
+from kronii.database.registration import Registered, RunnableJobs, register
+from kronii.database.session import PollResult, Session
 from kronii.database.store import Store
-from kronii.lease import Lease, Terms
+from kronii.lease import Lease, LeaseTimings
 from kronii.model import Claim, Definition
 from kronii.schedule import schedule
 from kronii.settings import Settings
@@ -42,21 +42,27 @@ class Table:
 
     def runs(self, name: str) -> list[dict[str, Any]]:
         """The runs of a job, oldest first."""
-        return self.query("SELECT r.* FROM runs r JOIN jobs j ON j.id = r.job_id WHERE j.name = %s ORDER BY r.id", name)
+        return self.query(
+            "SELECT r.* FROM runs r JOIN jobs j ON j.id = r.job_id WHERE j.name = %s ORDER BY r.id",
+            name,
+        )
 
     def due(self, *names: str, ago: float = 0.0) -> None:
         """Make jobs due so many seconds ago."""
         self.query(
-            "UPDATE jobs SET next_run = statement_timestamp() AT TIME ZONE 'UTC' - %s * INTERVAL '1 s' WHERE name = ANY (%s)",
-            ago, list(names),
-        )  # fmt: skip
+            "UPDATE jobs SET next_run = statement_timestamp() AT TIME ZONE 'UTC' - %s * INTERVAL '1"
+            " s' WHERE name = ANY (%s)",
+            ago,
+            list(names),
+        )
 
     def locks(self, pid: int) -> set[int]:
         """Keys of the advisory locks that a backend holds."""
         rows = self.query(
             "SELECT (classid::bigint << 32) | objid::bigint AS key FROM pg_locks"
-            " WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND pid = %s", pid,
-        )  # fmt: skip
+            " WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND pid = %s",
+            pid,
+        )
         return {row["key"] for row in rows}
 
     def hold(self, *names: str) -> None:
@@ -65,7 +71,9 @@ class Table:
 
     def end_lease(self, node: str) -> None:
         """As if nobody had heard of the instance for a long time."""
-        self.query("UPDATE nodes SET lease_until = lease_until - INTERVAL '1 hour' WHERE name = %s", node)
+        self.query(
+            "UPDATE nodes SET lease_until = lease_until - INTERVAL '1 hour' WHERE name = %s", node
+        )
 
 
 class Member:
@@ -73,18 +81,18 @@ class Member:
 
     def __init__(self, url: str, node: str, lease: float = 15.0, quarantine: int = 3) -> None:
         self.url = url
-        self.lease = Lease(Terms(lease))
+        self.lease = Lease(LeaseTimings(lease))
         settings = Settings(database_url=url, node=node, lease=lease, quarantine=quarantine)
         #: True while a run is in flight here.
         self.works = False
         self.session = Session(settings, self.lease, DatabaseClock(), lambda: self.works)
-        self.holdings = Holdings({}, 0)
+        self.runnable = RunnableJobs({}, 0)
 
     def register(self, *definitions: Definition) -> Registered:
         """Register a file with these jobs."""
         with connect(self.url, "test register", {}, 10.0) as connection:
             registered = register(connection, definitions)
-        self.holdings = registered.holdings
+        self.runnable = registered.runnable
         return registered
 
     def open(self, running: Iterable[Claim] = ()) -> set[int]:
@@ -92,13 +100,21 @@ class Member:
         claims = list(running)
         return self.session.open(lambda: claims)
 
-    def round(self, freed: Sequence[int] = (), seats: int = 0, fresh: int | None = None, renew: bool = False) -> Round:
+    def poll(
+        self,
+        freed: Sequence[int] = (),
+        seats: int = 0,
+        fresh: int | None = None,
+        renew: bool = False,
+    ) -> PollResult:
         """One round trip."""
-        return self.session.round(freed, seats, seats if fresh is None else fresh, renew, self.holdings)
+        return self.session.poll(
+            freed, seats, seats if fresh is None else fresh, renew, self.runnable
+        )
 
     def claim(self, seats: int = 10, fresh: int | None = None) -> list[Claim]:
         """Claim what is due."""
-        return self.round(seats=seats, fresh=fresh).claims
+        return self.poll(seats=seats, fresh=fresh).claims
 
     def locks(self, table: Table) -> set[int]:
         """Keys of the locks that this session holds."""
@@ -113,7 +129,9 @@ def table(connection: psycopg.Connection[Any]) -> Table:
 
 @pytest.fixture
 def member(database_url: str) -> Iterator[Callable[..., Member]]:
-    """`member("a")`: an instance's session on the fresh database, not yet open; closed at the end."""
+    """`member("a")`: an instance's session on the fresh database, not yet open; closed at the
+    end.
+    """
     members: list[Member] = []
 
     def make(node: str = "a", **keys: Any) -> Member:
@@ -138,5 +156,7 @@ def job() -> Callable[..., Definition]:
 @pytest.fixture
 def store(database_url: str) -> Iterator[Store]:
     """What writes outcomes."""
-    with ConnectionPool(database_url, min_size=1, max_size=2, kwargs={"autocommit": True}, open=True) as pool:
+    with ConnectionPool(
+        database_url, min_size=1, max_size=2, kwargs={"autocommit": True}, open=True
+    ) as pool:
         yield Store(pool, "a")

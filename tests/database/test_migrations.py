@@ -19,10 +19,12 @@ from kronii.database import migrations
 from kronii.errors import ConfigError
 
 #: The original's statement, and the same without what kept its rows in order.
-ORIGINAL = """CREATE TABLE IF NOT EXISTS jobs (id UUID PRIMARY KEY, name TEXT NOT NULL, cron TEXT NOT NULL,
+ORIGINAL = """CREATE TABLE IF NOT EXISTS jobs (id UUID PRIMARY KEY, name TEXT NOT NULL,
+    cron TEXT NOT NULL,
     next_run TIMESTAMP, last_run TIMESTAMP, status TEXT NOT NULL)"""
 LOOSE = (
-    "CREATE TABLE jobs (id UUID, name TEXT, cron TEXT, next_run TIMESTAMP NOT NULL, last_run TIMESTAMP, status TEXT)"
+    "CREATE TABLE jobs (id UUID, name TEXT, cron TEXT, next_run TIMESTAMP NOT NULL, last_run"
+    " TIMESTAMP, status TEXT)"
 )
 ONE, TWO = "00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"
 
@@ -39,7 +41,9 @@ def plain(url: str) -> psycopg.Connection[Any]:
 
 
 def rows(connection: psycopg.Connection[dict[str, Any]]) -> list[dict[str, Any]]:
-    return connection.execute("SELECT id::text, name, cron, next_run, last_run, status FROM jobs").fetchall()
+    return connection.execute(
+        "SELECT id::text, name, cron, next_run, last_run, status FROM jobs"
+    ).fetchall()
 
 
 def test_from_nothing_once(empty_database_url: str) -> None:
@@ -50,21 +54,31 @@ def test_from_nothing_once(empty_database_url: str) -> None:
         assert migrations.migrate(connection) == []
 
 
-def test_the_originals_columns_come_first_with_their_types(connection: psycopg.Connection[Any]) -> None:
+def test_the_originals_columns_come_first_with_their_types(
+    connection: psycopg.Connection[Any],
+) -> None:
     columns = connection.execute(
-        "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'jobs' ORDER BY ordinal_position"
+        "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'jobs'"
+        " ORDER BY ordinal_position"
     ).fetchall()
     stamp = "timestamp without time zone"
     assert columns[:6] == [
-        ("id", "uuid"), ("name", "text"), ("cron", "text"), ("next_run", stamp), ("last_run", stamp), ("status", "text"),
-    ]  # fmt: skip
+        ("id", "uuid"),
+        ("name", "text"),
+        ("cron", "text"),
+        ("next_run", stamp),
+        ("last_run", stamp),
+        ("status", "text"),
+    ]
 
 
-def test_the_originals_rows_are_kept(empty: psycopg.Connection[dict[str, Any]], empty_database_url: str) -> None:
+def test_the_originals_rows_are_kept(
+    empty: psycopg.Connection[dict[str, Any]], empty_database_url: str
+) -> None:
     empty.execute(ORIGINAL)
     empty.execute(
-        "INSERT INTO jobs VALUES (%s, 'report', '0 0 * * * *', '2024-01-01', '2023-12-31', 'success'),"
-        " (%s, 'cleanup', '0/30 * * * * *', NULL, NULL, 'running')",
+        "INSERT INTO jobs VALUES (%s, 'report', '0 0 * * * *', '2024-01-01', '2023-12-31',"
+        " 'success'), (%s, 'cleanup', '0/30 * * * * *', NULL, NULL, 'running')",
         [ONE, TWO],
     )
     before = {row["id"]: row for row in rows(empty)}
@@ -79,16 +93,23 @@ def test_rows_without_order_are_made_fit_and_none_is_dropped(
 ) -> None:
     empty.execute(LOOSE)
     cells = [
-        (ONE, "twice", "* * * * * *", "2020-01-01", "SUCCESS"), (ONE, "twice", "* * * * * *", "2021-01-01", "Failed"),
-        (TWO, "twice", "* * * * * *", None, None), (None, None, None, None, "Running"), (None, "odd", "", None, "???"),
-    ]  # fmt: skip
+        (ONE, "twice", "* * * * * *", "2020-01-01", "SUCCESS"),
+        (ONE, "twice", "* * * * * *", "2021-01-01", "Failed"),
+        (TWO, "twice", "* * * * * *", None, None),
+        (None, None, None, None, "Running"),
+        (None, "odd", "", None, "???"),
+    ]
     with empty.cursor() as cursor:
         cursor.executemany("INSERT INTO jobs VALUES (%s, %s, %s, '2024-01-01', %s, %s)", cells)
     with plain(empty_database_url) as connection:
         migrations.migrate(connection)
     found = rows(empty)
     assert len(found) == len(cells)
-    assert len({row["id"] for row in found} - {None}) == len({row["name"] for row in found} - {None}) == len(cells)
+    assert (
+        len({row["id"] for row in found} - {None})
+        == len({row["name"] for row in found} - {None})
+        == len(cells)
+    )
     kept = next(row for row in found if row["name"] == "twice")
     assert (kept["id"], kept["last_run"].year, kept["status"]) == (ONE, 2021, "failed")
     statuses = sorted(row["status"] for row in found)
@@ -110,20 +131,27 @@ def test_ten_at_once(empty_database_url: str) -> None:
     assert sorted(applied) == [[]] * 9 + [sorted(migrations.files())]
 
 
-def test_an_interrupted_migration_leaves_nothing(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_migration_leaves_nothing(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with plain(empty_database_url) as connection:
         files = migrations.files()
-        monkeypatch.setattr(migrations, "files", lambda: {**files, 9999: files[1].with_name("absent.sql")})
+        monkeypatch.setattr(
+            migrations, "files", lambda: {**files, 9999: files[1].with_name("absent.sql")}
+        )
         with pytest.raises(FileNotFoundError):
             migrations.migrate(connection)
-        assert connection.execute("SELECT to_regclass('jobs'), to_regclass('kronii_schema')").fetchone() == (None, None)
+        assert connection.execute(
+            "SELECT to_regclass('jobs'), to_regclass('kronii_schema')"
+        ).fetchone() == (None, None)
 
 
 def test_a_newer_schema_is_refused(connection: psycopg.Connection[Any], database_url: str) -> None:
     connection.execute("INSERT INTO kronii_schema (version) VALUES (9000)")
     for use in (lambda: migrations.migrate(connection), lambda: reading.reader(database_url)):
         with pytest.raises(
-            ConfigError, match=r"version 9000, but this Kronii knows versions up to \d+: upgrade this instance"
+            ConfigError,
+            match=r"version 9000, but this Kronii knows versions up to \d+: upgrade this instance",
         ):
             use()
 
@@ -144,15 +172,20 @@ def test_a_role_without_rights_is_told_so(server_url: str, empty_database_url: s
 
 
 @pytest.mark.parametrize(
-    "theirs", ["CREATE TABLE nodes (x int)", "CREATE VIEW runs AS SELECT 1", "CREATE SEQUENCE jobs_version"]
+    "theirs",
+    ["CREATE TABLE nodes (x int)", "CREATE VIEW runs AS SELECT 1", "CREATE SEQUENCE jobs_version"],
 )
 def test_names_that_are_taken_are_told(empty_database_url: str, theirs: str) -> None:
     """In an application's own database; nothing of it is touched, and waiting would not help."""
     with plain(empty_database_url) as connection:
         connection.execute(theirs)
-        with pytest.raises(ConfigError, match=r'relation "\w+" already exists .*: give Kronii a database, or'):
+        with pytest.raises(
+            ConfigError, match=r'relation "\w+" already exists .*: give Kronii a database, or'
+        ):
             migrations.migrate(connection)
-        assert connection.execute("SELECT to_regclass('kronii_schema'), to_regclass('jobs')").fetchone() == (None, None)
+        assert connection.execute(
+            "SELECT to_regclass('kronii_schema'), to_regclass('jobs')"
+        ).fetchone() == (None, None)
 
 
 def test_a_schema_of_its_own(empty_database_url: str) -> None:
@@ -160,10 +193,9 @@ def test_a_schema_of_its_own(empty_database_url: str) -> None:
         connection.execute("CREATE TABLE nodes (x int); CREATE SCHEMA own")
     with plain(make_conninfo(empty_database_url, options="-csearch_path=own")) as connection:
         assert migrations.migrate(connection) == sorted(migrations.files())
-        assert connection.execute("SELECT to_regclass('public.jobs'), to_regclass('own.jobs')::text").fetchone() == (
-            None,
-            "jobs",
-        )
+        assert connection.execute(
+            "SELECT to_regclass('public.jobs'), to_regclass('own.jobs')::text"
+        ).fetchone() == (None, "jobs")
 
 
 def test_migrate_command(
@@ -172,7 +204,10 @@ def test_migrate_command(
     monkeypatch.setenv("DATABASE_URL", empty_database_url)
     latest = migrations.latest()
     assert main(["migrate", "--check"]) == 1
-    assert capsys.readouterr().out == f"schema has version 0, wanted is {latest}: run `kronii migrate`\n"
+    assert (
+        capsys.readouterr().out
+        == f"schema has version 0, wanted is {latest}: run `kronii migrate`\n"
+    )
     with plain(empty_database_url) as connection:
         assert migrations.version(connection) == 0
     assert [main(["migrate"]), main(["migrate"]), main(["migrate", "--check"])] == [0, 0, 0]
@@ -187,8 +222,12 @@ def test_migrate_command(
     assert "upgrade this instance" in capsys.readouterr().err
 
 
-def test_migrate_needs_a_database(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("DATABASE_URL", make_conninfo(host="127.0.0.1", port=1, user="x", password="geheim"))
+def test_migrate_needs_a_database(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(
+        "DATABASE_URL", make_conninfo(host="127.0.0.1", port=1, user="x", password="geheim")
+    )
     assert main(["migrate"]) == 69
     said = capsys.readouterr().err
     assert said.startswith("kronii: ")

@@ -1,4 +1,6 @@
-"""The table agrees with the file: what changed is written, what did not is not, and two files side by side don't flap."""
+"""The table agrees with the file: what changed is written, what did not is not, and two files side
+by side don't flap.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,14 @@ def others(table: Any, *names: str) -> dict[str, str]:
 def test_a_new_file(member: Make, table: Any, job: Make) -> None:
     a = member()
     registered = a.register(
-        job("hourly", "0 0 * * * *", timezone="Europe/Berlin", catch_up=CatchUp.ALL, splay=60.0, description="d"),
+        job(
+            "hourly",
+            "0 0 * * * *",
+            timezone="Europe/Berlin",
+            catch_up=CatchUp.ALL,
+            splay=60.0,
+            description="d",
+        ),
         job("off", enabled=False),
     )
     assert (registered.new, registered.changed, registered.retired) == (2, 0, 0)
@@ -46,8 +55,13 @@ def test_a_new_file(member: Make, table: Any, job: Make) -> None:
     assert timedelta(0) <= row["splay"] < timedelta(minutes=1)
     assert row["due"] == row["next_run"] + row["splay"]
     row = table.job("off")
-    assert (row["status"], row["enabled"], row["active"], row["next_run"]) == ("paused", False, False, None)
-    assert registered.holdings.jobs[table.job("hourly")["id"]].name == "hourly"
+    assert (row["status"], row["enabled"], row["active"], row["next_run"]) == (
+        "paused",
+        False,
+        False,
+        None,
+    )
+    assert registered.runnable.jobs[table.job("hourly")["id"]].name == "hourly"
 
 
 def test_what_is_unchanged_is_not_written(member: Make, table: Any, job: Make) -> None:
@@ -57,24 +71,35 @@ def test_what_is_unchanged_is_not_written(member: Make, table: Any, job: Make) -
     before = {name: table.job(name) for name in ("minutely", "rare", "off")}
     again = member("b").register(*jobs)
     assert not wrote(again)
-    assert again.holdings == first.holdings
+    assert again.runnable == first.runnable
     assert {name: table.job(name) for name in before} == before
-    assert table.query("SELECT last_value FROM jobs_version")[0]["last_value"] == first.holdings.version
+    assert (
+        table.query("SELECT last_value FROM jobs_version")[0]["last_value"]
+        == first.runnable.version
+    )
 
 
 def test_a_changed_schedule_is_computed_from_now_and_anything_else_keeps_the_tick(
     member: Make, table: Any, job: Make
 ) -> None:
     a = member()
-    a.register(job("cron", "0 0 3 * * *"), job("zone", "0 0 3 * * *"), job("work", "0 0 3 * * *"), job("same"))
+    a.register(
+        job("cron", "0 0 3 * * *"),
+        job("zone", "0 0 3 * * *"),
+        job("work", "0 0 3 * * *"),
+        job("same"),
+    )
     table.query(
-        "UPDATE jobs SET next_run = '2024-01-01 03:00', attempt = 2, failures = 1, retry_at = '2024-01-01 03:01'"
+        "UPDATE jobs SET next_run = '2024-01-01 03:00', attempt = 2, failures = 1, retry_at ="
+        " '2024-01-01 03:01'"
     )
     untouched = others(table, "same")
     changed = a.register(
-        job("cron", "0 0 4 * * *"), job("zone", "0 0 3 * * *", timezone="Asia/Tokyo"),
-        job("work", "0 0 3 * * *", action=Command(("true",)), timeout=5.0), job("same"),
-    )  # fmt: skip
+        job("cron", "0 0 4 * * *"),
+        job("zone", "0 0 3 * * *", timezone="Asia/Tokyo"),
+        job("work", "0 0 3 * * *", action=Command(("true",)), timeout=5.0),
+        job("same"),
+    )
     assert (changed.new, changed.changed, changed.retired) == (0, 3, 0)
     now = table.query("SELECT now() AT TIME ZONE 'UTC' AS now")[0]["now"]
     for name, hour in (("cron", 4), ("zone", 18)):
@@ -88,7 +113,9 @@ def test_a_changed_schedule_is_computed_from_now_and_anything_else_keeps_the_tic
     assert others(table, "same") == untouched
 
 
-def test_a_job_that_is_gone_is_retired_keeps_its_history_and_comes_back(member: Make, table: Any, job: Make) -> None:
+def test_a_job_that_is_gone_is_retired_keeps_its_history_and_comes_back(
+    member: Make, table: Any, job: Make
+) -> None:
     a = member()
     a.register(job("gone"), job("stays"))
     a.open()
@@ -98,13 +125,23 @@ def test_a_job_that_is_gone_is_retired_keeps_its_history_and_comes_back(member: 
     untouched = others(table, "stays")
     assert a.register(job("stays")).retired == 1
     row = table.job("gone")
-    assert (row["status"], row["active"], row["next_run"], row["due"]) == ("retired", False, None, None)
+    assert (row["status"], row["active"], row["next_run"], row["due"]) == (
+        "retired",
+        False,
+        None,
+        None,
+    )
     assert [run["id"] for run in table.runs("gone")] == [claim.run_id]
     assert not wrote(a.register(job("stays")))
     back = a.register(job("gone"), job("stays"))
     assert (back.new, back.changed) == (0, 1)
     again = table.job("gone")
-    assert (again["id"], again["status"], again["active"], again["retired_at"]) == (row["id"], "pending", True, None)
+    assert (again["id"], again["status"], again["active"], again["retired_at"]) == (
+        row["id"],
+        "pending",
+        True,
+        None,
+    )
     assert again["next_run"] is not None
     assert [run["id"] for run in table.runs("gone")] == [claim.run_id]
     assert others(table, "stays") == untouched
@@ -121,7 +158,9 @@ def test_enabled_false_and_true_again(member: Make, table: Any, job: Make) -> No
     row = table.job("j")
     now = table.query("SELECT now() AT TIME ZONE 'UTC' AS now")[0]["now"]
     assert (row["status"], row["active"]) == ("pending", True)
-    assert row["next_run"] > now - timedelta(seconds=20), "what fell due while it was switched off is not caught up"
+    assert row["next_run"] > now - timedelta(seconds=20), (
+        "what fell due while it was switched off is not caught up"
+    )
 
 
 def test_a_running_job_keeps_its_claim_through_changes(member: Make, table: Any, job: Make) -> None:
@@ -133,14 +172,21 @@ def test_a_running_job_keeps_its_claim_through_changes(member: Make, table: Any,
     a.register(job("changes", "0 0 0 2 2 *"))
     for name in ("changes", "goes"):
         row = table.job(name)
-        assert (row["status"], str(row["owner"]), row["run_id"]) == ("running", a.lease.identity, claims[name].run_id)
+        assert (row["status"], str(row["owner"]), row["run_id"]) == (
+            "running",
+            a.lease.identity,
+            claims[name].run_id,
+        )
     assert a.locks(table) == {claim.lock_key for claim in claims.values()}
 
 
 def test_an_operators_pause_survives(member: Make, table: Any, job: Make) -> None:
     a = member()
     a.register(job("j"))
-    table.query("UPDATE jobs SET paused_at = now() AT TIME ZONE 'UTC', pause_reason = 'migration', status = 'paused'")
+    table.query(
+        "UPDATE jobs SET paused_at = now() AT TIME ZONE 'UTC', pause_reason = 'migration', status ="
+        " 'paused'"
+    )
     a.register(job("j", "0 0 0 2 2 *"))
     row = table.job("j")
     assert (row["status"], row["pause_reason"], row["active"]) == ("paused", "migration", False)
@@ -148,27 +194,34 @@ def test_an_operators_pause_survives(member: Make, table: Any, job: Make) -> Non
 
 
 def test_two_files_side_by_side(member: Make, table: Any, job: Make) -> None:
-    """A rolling deploy: the file that was registered last decides, and everybody runs only what he holds himself."""
+    """A rolling deploy: the file that was registered last decides, and everybody runs only what he
+    holds himself.
+    """
     old, new = member("old"), member("new")
     both = [job("same"), job("also same")]
     old.register(*both, job("changed", "0 0 1 * * *"), job("removed"))
     new.register(*both, job("changed", "0 0 2 * * *"), job("added"))
     for one in (old, new):
         one.open()
-        one.holdings = one.session.refresh(one.holdings)
-    ids = {name: table.job(name)["id"] for name in ("same", "also same", "changed", "removed", "added")}
-    assert old.holdings.foreign == {ids["changed"], ids["added"], ids["removed"]}
-    assert new.holdings.foreign == frozenset()
+        one.runnable = one.session.refresh(one.runnable)
+    ids = {
+        name: table.job(name)["id"] for name in ("same", "also same", "changed", "removed", "added")
+    }
+    assert old.runnable.superseded == {ids["changed"], ids["added"], ids["removed"]}
+    assert new.runnable.superseded == frozenset()
     versions = others(table, *ids)
-    table.query("UPDATE jobs SET next_run = now() AT TIME ZONE 'UTC' - INTERVAL '1 min' WHERE next_run IS NOT NULL")
+    table.query(
+        "UPDATE jobs SET next_run = now() AT TIME ZONE 'UTC' - INTERVAL '1 min' WHERE next_run IS"
+        " NOT NULL"
+    )
     assert {claim.definition.name for claim in old.claim()} == {"same", "also same"}
-    assert {(claim.definition.name, claim.definition.schedule.cron[4]) for claim in new.claim()} == {
-        ("changed", "2"), ("added", "0"),
-    }  # fmt: skip
+    assert {
+        (claim.definition.name, claim.definition.schedule.cron[4]) for claim in new.claim()
+    } == {("changed", "2"), ("added", "0")}
     assert table.job("removed")["status"] == "retired"
     versions = others(table, *ids)
     for one in (old, new, old, new):
-        one.holdings = one.session.refresh(one.holdings)
+        one.runnable = one.session.refresh(one.runnable)
     assert others(table, *ids) == versions, "looking is not writing: nothing flaps"
 
 
@@ -179,7 +232,7 @@ def test_the_old_file_again_takes_the_jobs_back(member: Make, table: Any, job: M
     old.register(job("j", "0 0 1 * * *"))
     for one in (old, new):
         one.open()
-        one.holdings = one.session.refresh(one.holdings)
+        one.runnable = one.session.refresh(one.runnable)
     table.due("j", ago=60)
     assert new.claim() == []
     assert [claim.definition.schedule.cron for claim in old.claim()] == ["0 0 1 * * *"]
@@ -207,15 +260,19 @@ def test_a_foreign_definition_stays_foreign_when_the_job_was_away_meanwhile(
     table.query(f"UPDATE jobs SET {away} WHERE name = 'j'")
     new.register(job("j", "0 0 1 * * *", action=Command(("new",))), job("other", "0 0 2 * * *"))
     table.query(f"UPDATE jobs SET {away} WHERE name = 'j'")
-    old.holdings = old.session.refresh(old.holdings)
-    assert old.holdings.version == new.holdings.version
+    old.runnable = old.session.refresh(old.runnable)
+    assert old.runnable.version == new.runnable.version
     table.query("UPDATE jobs SET paused_at = NULL, enabled = true")
     table.due("j", ago=60)
     assert old.claim() == []
 
 
-def test_rows_made_or_brought_back_by_hand_are_left_alone(member: Make, table: Any, job: Make) -> None:
-    """Nobody holds a definition for them, so nobody can run them; the instances go on with the others."""
+def test_rows_made_or_brought_back_by_hand_are_left_alone(
+    member: Make, table: Any, job: Make
+) -> None:
+    """Nobody holds a definition for them, so nobody can run them; the instances go on with the
+    others.
+    """
     a = member()
     a.register(job("mine"), job("retired"))
     a.register(job("mine"))
@@ -232,7 +289,10 @@ def test_rows_made_or_brought_back_by_hand_are_left_alone(member: Make, table: A
 def test_edits_by_hand_survive_a_restart(member: Make, table: Any, job: Make) -> None:
     a = member()
     a.register(job("j", "0 0 3 * * *"))
-    table.query("UPDATE jobs SET next_run = '2031-05-05 05:05:05', status = 'failed', last_run = '2024-01-01'")
+    table.query(
+        "UPDATE jobs SET next_run = '2031-05-05 05:05:05', status = 'failed', last_run ="
+        " '2024-01-01'"
+    )
     before = table.job("j")
     assert not wrote(member("b").register(job("j", "0 0 3 * * *")))
     assert table.job("j") == before
@@ -253,12 +313,12 @@ def test_ten_register_different_files_at_once(member: Make, table: Any, job: Mak
             future.result(60)
     for one_of in members:
         one_of.open()
-        one_of.holdings = one_of.session.refresh(one_of.holdings)
+        one_of.runnable = one_of.session.refresh(one_of.runnable)
     shared = table.job("shared")
-    holders = [m for m in members if shared["id"] not in m.holdings.foreign]
-    assert [m.holdings.jobs[shared["id"]].schedule.cron for m in holders] == [shared["cron"]]
+    holders = [m for m in members if shared["id"] not in m.runnable.superseded]
+    assert [m.runnable.jobs[shared["id"]].schedule.cron for m in holders] == [shared["cron"]]
     active = {row["name"] for row in table.query("SELECT name FROM jobs WHERE active")}
-    assert active == {definition.name for definition in holders[0].holdings.jobs.values()}
+    assert active == {definition.name for definition in holders[0].runnable.jobs.values()}
 
 
 def test_a_failed_registration_changes_nothing(member: Make, table: Any, job: Make) -> None:

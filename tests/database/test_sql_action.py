@@ -1,4 +1,6 @@
-"""The sql action against the real server: what it returns, how it is ended, and that two statements of a job never meet."""
+"""The sql action against the real server: what it returns, how it is ended, and that two statements
+of a job never meet.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ def run_of(job: Make) -> Callable[..., Run]:
 
     def make(statement: str, timeout: float = 60.0) -> Run:
         definition = job("j", action=Sql(statement), timeout=timeout)
-        return Run(Claim(1, "id", KEY, "owner", definition, datetime(2026, 1, 1), 1, Trigger.SCHEDULE))
+        return Run(
+            Claim(1, "id", KEY, "owner", definition, datetime(2026, 1, 1), 1, Trigger.SCHEDULE)
+        )
 
     return make
 
@@ -45,7 +49,8 @@ def perform(database_url: str) -> Callable[[Run], Result]:
 def busy(table: Any) -> list[dict[str, Any]]:
     """Job sessions in which a statement runs."""
     return table.query(
-        "SELECT query, wait_event FROM pg_stat_activity WHERE application_name = 'kronii test job' AND state = 'active'"
+        "SELECT query, wait_event FROM pg_stat_activity WHERE application_name = 'kronii test job'"
+        " AND state = 'active'"
     )
 
 
@@ -65,7 +70,9 @@ def test_success_with_notices_and_the_commands_tag(run_of: Make, perform: Make, 
     assert perform(run_of("INSERT INTO t SELECT generate_series(1, 3)")) == Result(
         Outcome.SUCCESS, output="INSERT 0 3\n"
     )
-    result = perform(run_of("DO $$ BEGIN RAISE NOTICE 'halfway: %', 50; RAISE WARNING 'done'; END $$"))
+    result = perform(
+        run_of("DO $$ BEGIN RAISE NOTICE 'halfway: %', 50; RAISE WARNING 'done'; END $$")
+    )
     assert result == Result(Outcome.SUCCESS, output="NOTICE: halfway: 50\nWARNING: done\nDO\n")
     assert len(table.query("SELECT x FROM t")) == 3
 
@@ -76,13 +83,18 @@ def test_a_percent_sign_is_no_placeholder(run_of: Make, perform: Make) -> None:
 
 def test_two_statements_are_one_transaction(run_of: Make, perform: Make, table: Any) -> None:
     table.query("CREATE TABLE t (x int)")
-    assert perform(run_of("INSERT INTO t VALUES (1); INSERT INTO t VALUES (2)")).outcome is Outcome.SUCCESS
+    assert (
+        perform(run_of("INSERT INTO t VALUES (1); INSERT INTO t VALUES (2)")).outcome
+        is Outcome.SUCCESS
+    )
     result = perform(run_of("INSERT INTO t VALUES (3); SELECT 1 / 0"))
     assert (result.outcome, result.error) == (Outcome.FAILED, "division by zero (SQLSTATE 22012)")
     assert [row["x"] for row in table.query("SELECT x FROM t ORDER BY x")] == [1, 2]
 
 
-def test_a_transaction_that_is_left_open_is_no_success(run_of: Make, perform: Make, table: Any) -> None:
+def test_a_transaction_that_is_left_open_is_no_success(
+    run_of: Make, perform: Make, table: Any
+) -> None:
     table.query("CREATE TABLE t (x int)")
     result = perform(run_of("BEGIN; INSERT INTO t VALUES (1)"))
     assert result.outcome is Outcome.FAILED
@@ -97,33 +109,54 @@ def test_a_transaction_that_is_left_open_is_no_success(run_of: Make, perform: Ma
     [
         ("SELEC 1", 'syntax error at or near "SELEC" (SQLSTATE 42601)'),
         ("CALL absent()", "procedure absent() does not exist (SQLSTATE 42883)"),
-        ("DO $$ BEGIN RAISE EXCEPTION 'mine' USING ERRCODE = 'KR001'; END $$", "mine (SQLSTATE KR001)"),
+        (
+            "DO $$ BEGIN RAISE EXCEPTION 'mine' USING ERRCODE = 'KR001'; END $$",
+            "mine (SQLSTATE KR001)",
+        ),
     ],
 )
-def test_an_error_says_what_the_server_said(run_of: Make, perform: Make, statement: str, error: str) -> None:
+def test_an_error_says_what_the_server_said(
+    run_of: Make, perform: Make, statement: str, error: str
+) -> None:
     assert perform(run_of(statement)) == Result(Outcome.FAILED, error=error)
 
 
 def test_notices_before_an_error_are_kept(run_of: Make, perform: Make) -> None:
-    result = perform(run_of("DO $$ BEGIN RAISE NOTICE 'so far so good'; RAISE EXCEPTION 'no further'; END $$"))
-    assert result == Result(Outcome.FAILED, error="no further (SQLSTATE P0001)", output="NOTICE: so far so good\n")
+    result = perform(
+        run_of("DO $$ BEGIN RAISE NOTICE 'so far so good'; RAISE EXCEPTION 'no further'; END $$")
+    )
+    assert result == Result(
+        Outcome.FAILED, error="no further (SQLSTATE P0001)", output="NOTICE: so far so good\n"
+    )
 
 
 def test_the_servers_timeout(run_of: Make, perform: Make) -> None:
     result = perform(run_of("SELECT pg_sleep(60)", timeout=0.3))
     assert result.outcome is Outcome.TIMEOUT
-    assert result.error == "canceled by its timeout (canceling statement due to statement timeout (SQLSTATE 57014))"
+    assert (
+        result.error
+        == "canceled by its timeout (canceling statement due to statement timeout (SQLSTATE 57014))"
+    )
 
 
-def test_a_cancel_by_somebody_else_is_a_failure(run_of: Make, perform: Make, table: Any, wait_for: Any) -> None:
+def test_a_cancel_by_somebody_else_is_a_failure(
+    run_of: Make, perform: Make, table: Any, wait_for: Any
+) -> None:
     thread, results = started(table, wait_for, perform, run_of("SELECT pg_sleep(60)"))
-    table.query("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'kronii test job'")
+    table.query(
+        "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'kronii test"
+        " job'"
+    )
     thread.join(20)
-    assert results == [Result(Outcome.FAILED, error="canceling statement due to user request (SQLSTATE 57014)")]
+    assert results == [
+        Result(Outcome.FAILED, error="canceling statement due to user request (SQLSTATE 57014)")
+    ]
 
 
 @pytest.mark.parametrize("reason", [Outcome.INTERRUPTED, Outcome.TIMEOUT])
-def test_an_end_cancels_the_statement(run_of: Make, perform: Make, table: Any, wait_for: Any, reason: Outcome) -> None:
+def test_an_end_cancels_the_statement(
+    run_of: Make, perform: Make, table: Any, wait_for: Any, reason: Outcome
+) -> None:
     run = run_of("SELECT pg_sleep(60)")
     thread, results = started(table, wait_for, perform, run)
     assert run.end(reason)
@@ -138,7 +171,8 @@ def test_an_end_cancels_the_statement(run_of: Make, perform: Make, table: Any, w
 def test_kill_cuts_the_session_when_a_cancel_does_not_help(
     run_of: Make, perform: Make, table: Any, wait_for: Any
 ) -> None:
-    stubborn = """DO $$ BEGIN LOOP BEGIN PERFORM pg_sleep(60); EXCEPTION WHEN query_canceled THEN RAISE NOTICE 'no'; END;
+    stubborn = """DO $$ BEGIN LOOP BEGIN PERFORM pg_sleep(60); EXCEPTION
+        WHEN query_canceled THEN RAISE NOTICE 'no'; END;
         END LOOP; END $$"""
     run = run_of(stubborn)
     thread, results = started(table, wait_for, perform, run)
@@ -149,12 +183,18 @@ def test_kill_cuts_the_session_when_a_cancel_does_not_help(
     wait_for(lambda: not busy(table), 20.0)
 
 
-def test_a_statement_waits_for_its_predecessors_end(run_of: Make, perform: Make, table: Any, wait_for: Any) -> None:
-    """A broken instance's statement may still run on the server: the successor's must not run beside it."""
+def test_a_statement_waits_for_its_predecessors_end(
+    run_of: Make, perform: Make, table: Any, wait_for: Any
+) -> None:
+    """A broken instance's statement may still run on the server: the successor's must not run
+    beside it.
+    """
     table.query("CREATE TABLE t (x int)")
     table.query("SELECT pg_advisory_lock(%s)", statement_key(KEY))
     results: list[Result] = []
-    thread = threading.Thread(target=lambda: results.append(perform(run_of("INSERT INTO t VALUES (1)"))))
+    thread = threading.Thread(
+        target=lambda: results.append(perform(run_of("INSERT INTO t VALUES (1)")))
+    )
     thread.start()
     wait_for(lambda: [row for row in busy(table) if row["wait_event"] == "advisory"], 20.0)
     assert table.query("SELECT x FROM t") == []
@@ -164,7 +204,9 @@ def test_a_statement_waits_for_its_predecessors_end(run_of: Make, perform: Make,
     assert len(table.query("SELECT x FROM t")) == 1
 
 
-def test_an_end_while_waiting_for_the_predecessor(run_of: Make, perform: Make, table: Any, wait_for: Any) -> None:
+def test_an_end_while_waiting_for_the_predecessor(
+    run_of: Make, perform: Make, table: Any, wait_for: Any
+) -> None:
     table.query("CREATE TABLE t (x int)")
     table.query("SELECT pg_advisory_lock(%s)", statement_key(KEY))
     results: list[Result] = []
@@ -178,7 +220,9 @@ def test_an_end_while_waiting_for_the_predecessor(run_of: Make, perform: Make, t
     assert table.query("SELECT x FROM t") == []
 
 
-def test_an_end_before_the_statement_starts_nothing(run_of: Make, perform: Make, table: Any) -> None:
+def test_an_end_before_the_statement_starts_nothing(
+    run_of: Make, perform: Make, table: Any
+) -> None:
     table.query("CREATE TABLE t (x int)")
     run = run_of("INSERT INTO t VALUES (1)")
     run.end(Outcome.INTERRUPTED)
@@ -188,7 +232,18 @@ def test_an_end_before_the_statement_starts_nothing(run_of: Make, perform: Make,
     assert table.query("SELECT x FROM t") == []
 
 
-def test_nothing_stays_behind_in_the_session(run_of: Make, perform: Make, table: Any, wait_for: Any) -> None:
-    assert perform(run_of("SELECT pg_advisory_lock(1); SET work_mem = '1MB'")).outcome is Outcome.SUCCESS
-    wait_for(lambda: not table.query("SELECT 1 FROM pg_stat_activity WHERE application_name = 'kronii test job'"))
+def test_nothing_stays_behind_in_the_session(
+    run_of: Make, perform: Make, table: Any, wait_for: Any
+) -> None:
+    assert (
+        perform(run_of("SELECT pg_advisory_lock(1); SET work_mem = '1MB'")).outcome
+        is Outcome.SUCCESS
+    )
+    wait_for(
+        lambda: (
+            not table.query(
+                "SELECT 1 FROM pg_stat_activity WHERE application_name = 'kronii test job'"
+            )
+        )
+    )
     assert table.query("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = 1") == []

@@ -1,4 +1,6 @@
-"""What is written about runs: outcomes under the fence, timeouts of runs that go on, and the end of old history."""
+"""What is written about runs: outcomes under the fence, timeouts of runs that go on, and the end of
+old history.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from kronii.catchup import Closing, Skipped
+from kronii.catchup import Skipped, Transition
 from kronii.database import store as store_module
-from kronii.database.store import FORGET_BATCH, HISTORY_LOCK, Ended, Store
+from kronii.database.store import FORGET_BATCH, HISTORY_LOCK, FinishedRun, Store
 from kronii.errors import DatabaseError
 from kronii.model import Claim, Outcome, Result
 
@@ -36,11 +38,21 @@ def claimed(one: Any, table: Any, name: str = "j") -> Claim:
     return claim
 
 
-def ended(claim: Claim, outcome: Outcome = Outcome.SUCCESS, closing: Closing | None = None, **result: Any) -> Ended:
-    return Ended(claim, Result(outcome, **result), time.monotonic(), closing or Closing(over=True, next_run=LATER))
+def ended(
+    claim: Claim,
+    outcome: Outcome = Outcome.SUCCESS,
+    transition: Transition | None = None,
+    **result: Any,
+) -> FinishedRun:
+    return FinishedRun(
+        claim,
+        Result(outcome, **result),
+        time.monotonic(),
+        transition or Transition(settled=True, next_run=LATER),
+    )
 
 
-def finish(store: Store, *batch: Ended) -> set[int]:
+def finish(store: Store, *batch: FinishedRun) -> set[int]:
     return store.finish(batch, time.monotonic())
 
 
@@ -49,7 +61,12 @@ def test_success_moves_the_job_on(a: Any, table: Any, store: Store) -> None:
     end = replace(ended(claim, exit_code=0, output="out"), at=time.monotonic() - 60)
     assert finish(store, end) == {claim.run_id}
     row, (run,) = table.job("j"), table.runs("j")
-    assert (row["owner"], row["status"], row["last_outcome"], row["next_run"]) == (None, "success", "success", LATER)
+    assert (row["owner"], row["status"], row["last_outcome"], row["next_run"]) == (
+        None,
+        "success",
+        "success",
+        LATER,
+    )
     assert (row["attempt"], row["failures"], row["missed"], row["retry_at"], row["run_id"]) == (
         0,
         0,
@@ -57,7 +74,12 @@ def test_success_moves_the_job_on(a: Any, table: Any, store: Store) -> None:
         None,
         claim.run_id,
     )
-    assert (run["outcome"], run["exit_code"], run["error"], run["output"]) == ("success", 0, None, "out")
+    assert (run["outcome"], run["exit_code"], run["error"], run["output"]) == (
+        "success",
+        0,
+        None,
+        "out",
+    )
     now = table.query("SELECT clock_timestamp() AT TIME ZONE 'UTC' AS now")[0]["now"]
     assert timedelta(seconds=60) <= now - run["finished_at"] < timedelta(seconds=90), (
         "when it ended, not when it was written"
@@ -66,23 +88,46 @@ def test_success_moves_the_job_on(a: Any, table: Any, store: Store) -> None:
 
 def test_a_failure_that_is_tried_again_keeps_the_tick(a: Any, table: Any, store: Store) -> None:
     claim = claimed(a, table)
-    finish(store, ended(claim, Outcome.FAILED, Closing(over=False, delay=3600.0), exit_code=3, error="exit status 3"))
+    finish(
+        store,
+        ended(
+            claim,
+            Outcome.FAILED,
+            Transition(settled=False, delay=3600.0),
+            exit_code=3,
+            error="exit status 3",
+        ),
+    )
     row, (run,) = table.job("j"), table.runs("j")
-    assert (row["status"], row["last_outcome"], row["next_run"]) == ("failed", "failed", claim.scheduled_for)
+    assert (row["status"], row["last_outcome"], row["next_run"]) == (
+        "failed",
+        "failed",
+        claim.scheduled_for,
+    )
     assert (row["attempt"], row["failures"]) == (1, 1)
     assert row["due"] == row["retry_at"] > run["finished_at"] + timedelta(minutes=59)
     assert (run["outcome"], run["exit_code"], run["error"]) == ("failed", 3, "exit status 3")
     table.query("UPDATE jobs SET retry_at = now() AT TIME ZONE 'UTC' WHERE name = 'j'")
     (retry,) = a.claim()
-    assert (retry.trigger, retry.attempt, retry.failures, retry.scheduled_for) == ("retry", 2, 1, claim.scheduled_for)
+    assert (retry.trigger, retry.attempt, retry.failures, retry.scheduled_for) == (
+        "retry",
+        2,
+        1,
+        claim.scheduled_for,
+    )
     finish(store, ended(retry))
     row = table.job("j")
-    assert (row["next_run"], row["attempt"], row["failures"], row["retry_at"]) == (LATER, 0, 0, None)
+    assert (row["next_run"], row["attempt"], row["failures"], row["retry_at"]) == (
+        LATER,
+        0,
+        0,
+        None,
+    )
 
 
 def test_an_interrupted_run_leaves_its_tick_due(a: Any, table: Any, store: Store) -> None:
     claim = claimed(a, table)
-    finish(store, ended(claim, Outcome.INTERRUPTED, Closing(over=False), error="stopped"))
+    finish(store, ended(claim, Outcome.INTERRUPTED, Transition(settled=False), error="stopped"))
     row = table.job("j")
     assert (row["status"], row["next_run"], row["failures"]) == ("pending", claim.scheduled_for, 0)
     (again,) = a.claim()
@@ -116,10 +161,16 @@ def test_one_refused_outcome_does_not_stop_its_batch(a: Any, table: Any, store: 
         ended(claims[2], Outcome.FAILED),
     ]
     assert finish(store, *batch) == {claims[0].run_id, claims[2].run_id}
-    assert [table.job(name)["status"] for name in ("j", "k", "l")] == ["success", "running", "failed"]
+    assert [table.job(name)["status"] for name in ("j", "k", "l")] == [
+        "success",
+        "running",
+        "failed",
+    ]
 
 
-def test_a_tick_that_was_edited_while_its_run_went_on_is_kept(a: Any, table: Any, store: Store) -> None:
+def test_a_tick_that_was_edited_while_its_run_went_on_is_kept(
+    a: Any, table: Any, store: Store
+) -> None:
     claim = claimed(a, table)
     table.query("UPDATE jobs SET next_run = '2050-05-05' WHERE name = 'j'")
     finish(store, ended(claim))
@@ -134,7 +185,12 @@ def test_a_job_that_went_away_meanwhile_gets_its_outcome_and_stays_away(
     table.query(f"UPDATE jobs SET {away} = now() AT TIME ZONE 'UTC'")
     assert finish(store, ended(claim)) == {claim.run_id}
     row, (run,) = table.job("j"), table.runs("j")
-    assert (row["status"], row["last_outcome"], row["owner"], run["outcome"]) == (status, "success", None, "success")
+    assert (row["status"], row["last_outcome"], row["owner"], run["outcome"]) == (
+        status,
+        "success",
+        None,
+        "success",
+    )
     assert a.claim() == []
 
 
@@ -143,44 +199,65 @@ def test_a_manual_run_does_not_touch_the_schedule(a: Any, table: Any, store: Sto
     before = table.job("j")
     (claim,) = a.claim()
     assert (claim.trigger, claim.attempt, claim.scheduled_for) == ("manual", 1, before["manual_at"])
-    finish(store, ended(claim, Outcome.FAILED, Closing(over=True), exit_code=1))
+    finish(store, ended(claim, Outcome.FAILED, Transition(settled=True), exit_code=1))
     row = table.job("j")
     assert (row["next_run"], row["attempt"], row["failures"]) == (before["next_run"], 0, 0)
-    assert (row["manual_at"], row["status"], table.runs("j")[0]["trigger"]) == (None, "failed", "manual")
+    assert (row["manual_at"], row["status"], table.runs("j")[0]["trigger"]) == (
+        None,
+        "failed",
+        "manual",
+    )
 
 
 def test_skipped_ticks_have_rows(a: Any, table: Any, store: Store) -> None:
     claim = claimed(a, table)
     ticks = [claim.scheduled_for - timedelta(minutes=minute) for minute in (3, 2, 1)]
     skips = (Skipped(ticks[0], 40), *(Skipped(tick) for tick in ticks[1:]))
-    finish(store, ended(claim, Outcome.SKIPPED, Closing(over=True, next_run=LATER, skipped=skips)))
+    finish(
+        store,
+        ended(claim, Outcome.SKIPPED, Transition(settled=True, next_run=LATER, skipped=skips)),
+    )
     rows = [(run["scheduled_for"], run["outcome"], run["missed"]) for run in table.runs("j")]
-    assert sorted(rows) == [(ticks[0], "skipped", 40), (ticks[1], "skipped", 0), (ticks[2], "skipped", 0)]
+    assert sorted(rows) == [
+        (ticks[0], "skipped", 40),
+        (ticks[1], "skipped", 0),
+        (ticks[2], "skipped", 0),
+    ]
     row = table.job("j")
     assert (row["status"], row["next_run"], row["last_outcome"]) == ("pending", LATER, "skipped")
 
 
-def test_a_text_that_the_server_cannot_hold_is_refused_whole(a: Any, table: Any, store: Store) -> None:
+def test_a_text_that_the_server_cannot_hold_is_refused_whole(
+    a: Any, table: Any, store: Store
+) -> None:
     claim = claimed(a, table)
     with pytest.raises(DatabaseError):
         finish(store, ended(claim, output="nul: \x00"))
     assert table.job("j")["status"] == "running"
 
 
-# -- runs that go on after their timeout -------------------------------------------------------------------------------
+# -- runs that go on after their timeout -----------------------------------------------------------
 
 
 def test_a_marked_run_keeps_its_claim_and_its_outcome(a: Any, table: Any, store: Store) -> None:
     claim = claimed(a, table)
-    store.mark(Outcome.TIMEOUT, [(claim.run_id, "still running")])
+    store.announce(Outcome.TIMEOUT, [(claim.run_id, "still running")])
     row, (run,) = table.job("j"), table.runs("j")
-    assert (row["status"], str(row["owner"]), row["next_run"]) == ("running", a.lease.identity, claim.scheduled_for)
+    assert (row["status"], str(row["owner"]), row["next_run"]) == (
+        "running",
+        a.lease.identity,
+        claim.scheduled_for,
+    )
     assert (run["outcome"], run["error"]) == ("timeout", "still running")
     assert a.locks(table) == {claim.lock_key}
     marked = run["finished_at"]
     finish(store, ended(claim, Outcome.TIMEOUT, error="and returned", output="late words"))
     (run,) = table.runs("j")
-    assert (run["outcome"], run["error"], run["output"]) == ("timeout", "still running", "late words")
+    assert (run["outcome"], run["error"], run["output"]) == (
+        "timeout",
+        "still running",
+        "late words",
+    )
     assert run["finished_at"] == marked
     assert table.job("j")["owner"] is None
 
@@ -189,7 +266,7 @@ def test_a_run_that_has_its_outcome_is_not_marked(a: Any, table: Any, store: Sto
     claim = claimed(a, table)
     finish(store, ended(claim))
     before = table.runs("j")
-    store.mark(Outcome.TIMEOUT, [(claim.run_id, "too late"), (claim.run_id + 100, "nobody's")])
+    store.announce(Outcome.TIMEOUT, [(claim.run_id, "too late"), (claim.run_id + 100, "nobody's")])
     assert table.runs("j") == before
 
 
@@ -200,16 +277,20 @@ def test_recorded_tells_a_lost_answer_from_a_refusal(a: Any, table: Any, store: 
     assert store.recorded([done.run_id, lost.run_id, running.run_id, 12345]) == {done.run_id}
 
 
-# -- old history -------------------------------------------------------------------------------------------------------
+# -- old history -----------------------------------------------------------------------------------
 
 
 def old_runs(table: Any, count: int, outcome: str = "success", age: str = "40 days") -> None:
     table.query(
-        "INSERT INTO runs (job_id, scheduled_for, attempt, trigger, started_at, finished_at, outcome)"
-        " SELECT gen_random_uuid(), moment, 1, 'schedule', moment, CASE WHEN %s <> 'running' THEN moment END, %s"
-        " FROM (SELECT now() AT TIME ZONE 'UTC' - %s::interval AS moment FROM generate_series(1, %s)) AS old",
-        outcome, outcome, age, count,
-    )  # fmt: skip
+        "INSERT INTO runs (job_id, scheduled_for, attempt, trigger, started_at, finished_at,"
+        " outcome) SELECT gen_random_uuid(), moment, 1, 'schedule', moment, CASE WHEN %s <>"
+        " 'running' THEN moment END, %s FROM (SELECT now() AT TIME ZONE 'UTC' - %s::interval AS"
+        " moment FROM generate_series(1, %s)) AS old",
+        outcome,
+        outcome,
+        age,
+        count,
+    )
 
 
 def left(table: Any) -> dict[str, int]:

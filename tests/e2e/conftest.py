@@ -32,7 +32,9 @@ def new_fleet(empty_database_url: str, tmp_path: Path) -> Iterator[Fleet]:
 
 @pytest.fixture(scope="module")
 def own_server() -> Iterator[embedded.Server]:
-    """A server that a test may stop, start and reconfigure; it runs at the beginning and the end of each test."""
+    """A server that a test may stop, start and reconfigure; it runs at the beginning and the end of
+    each test.
+    """
     directory = Path(tempfile.mkdtemp(prefix="kronii-"))
     server = embedded.private_server(directory, {"fsync": "off", "full_page_writes": "off"})
     try:

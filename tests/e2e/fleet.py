@@ -1,4 +1,6 @@
-"""Real instances for the tests: `python -m kronii run` processes on one database, and facts about them to wait for."""
+"""Real instances for the tests: `python -m kronii run` processes on one database, and facts about
+them to wait for.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,14 @@ from psycopg.rows import dict_row
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 #: What every job of the tests writes around its work: one line at each end, appended in one write.
-BEGIN = 'printf "begin %s %s %s %s %s $$\\n" $KRONII_JOB $KRONII_SCHEDULED_FOR $KRONII_RUN_ID $KRONII_ATTEMPT $KRONII_NODE >> {log}'
-END = 'printf "end %s %s %s %s %s $$\\n" $KRONII_JOB $KRONII_SCHEDULED_FOR $KRONII_RUN_ID $KRONII_ATTEMPT $KRONII_NODE >> {log}'
+BEGIN = (
+    'printf "begin %s %s %s %s %s $$\\n" $KRONII_JOB $KRONII_SCHEDULED_FOR $KRONII_RUN_ID'
+    " $KRONII_ATTEMPT $KRONII_NODE >> {log}"
+)
+END = (
+    'printf "end %s %s %s %s %s $$\\n" $KRONII_JOB $KRONII_SCHEDULED_FOR $KRONII_RUN_ID'
+    " $KRONII_ATTEMPT $KRONII_NODE >> {log}"
+)
 
 #: Every second, and practically never on its own: a test sets `next_run` itself.
 EVERY_SECOND, RARELY = "* * * * * *", "0 0 0 1 1 *"
@@ -53,7 +61,11 @@ class Instance:
     """One `kronii run`."""
 
     def __init__(
-        self, arguments: Sequence[str], environment: dict[str, str], directory: Path, module: str = "kronii"
+        self,
+        arguments: Sequence[str],
+        environment: dict[str, str],
+        directory: Path,
+        module: str = "kronii",
     ) -> None:
         self.events: list[dict[str, Any]] = []
         #: Lines on stderr that are no events.
@@ -90,7 +102,11 @@ class Instance:
     def said(self, message: str, **fields: object) -> list[dict[str, Any]]:
         """Events whose message begins with `message` and which have these fields."""
         found = [event for event in list(self.events) if event["msg"].startswith(message)]
-        return [event for event in found if all(event.get(name) == value for name, value in fields.items())]
+        return [
+            event
+            for event in found
+            if all(event.get(name) == value for name, value in fields.items())
+        ]
 
     def wait_for(self, message: str, timeout: float = 20.0, **fields: object) -> dict[str, Any]:
         """Wait for such an event; it fails when the instance ends without it."""
@@ -106,7 +122,7 @@ class Instance:
 
     @property
     def guard_pid(self) -> int:
-        """The helper's process id."""
+        """The guard's process id."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         commands = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children}
         return next((pid for pid, command in commands.items() if b"kronii.guard" in command), 0)
@@ -167,7 +183,7 @@ class Fleet:
         self.instances: list[Instance] = []
         self._connection: psycopg.Connection[dict[str, Any]] | None = None
 
-    # -- what runs ----------------------------------------------------------------------------------------------------
+    # -- what runs ---------------------------------------------------------------------------------
 
     def jobs(self, *jobs: dict[str, Any], defaults: dict[str, Any] | None = None) -> None:
         """Write the jobs file, at once."""
@@ -176,7 +192,9 @@ class Fleet:
         scratch.write_text(json.dumps(content, indent=1))
         scratch.replace(self.file)
 
-    def job(self, name: str, work: str = ":", cron: str = EVERY_SECOND, **keys: Any) -> dict[str, Any]:
+    def job(
+        self, name: str, work: str = ":", cron: str = EVERY_SECOND, **keys: Any
+    ) -> dict[str, Any]:
         """A shell job that writes a line when it begins and one when it has done its work."""
         script = f"{BEGIN}\n{work}\n{END}\n".replace("{log}", str(self.log))
         return {"name": name, "cron": cron, "command": script, **keys}
@@ -184,7 +202,9 @@ class Fleet:
     def held(self, name: str, **keys: Any) -> dict[str, Any]:
         """A job that is due when a test says so, and goes on until `release` is called."""
         return self.job(
-            name, f"until [ -e {self.directory}/release-{name} ]; do sleep 0.02; done", **{"cron": RARELY, **keys}
+            name,
+            f"until [ -e {self.directory}/release-{name} ]; do sleep 0.02; done",
+            **{"cron": RARELY, **keys},
         )
 
     def release(self, name: str) -> None:
@@ -203,9 +223,15 @@ class Fleet:
             if not name.startswith("KRONII_") and name != "DATABASE_URL"
         }
         return {
-            **private, "DATABASE_URL": self.url, "METRICS_PORT": "0", "KRONII_LEASE": "2s", "KRONII_LOG_FORMAT": "json",
-            "PYTHONPATH": os.pathsep.join([str(self.directory), str(ROOT)]), "PYTHONDONTWRITEBYTECODE": "1", **environ,
-        }  # fmt: skip
+            **private,
+            "DATABASE_URL": self.url,
+            "METRICS_PORT": "0",
+            "KRONII_LEASE": "2s",
+            "KRONII_LOG_FORMAT": "json",
+            "PYTHONPATH": os.pathsep.join([str(self.directory), str(ROOT)]),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **environ,
+        }
 
     def start(self, node: str = "a", **environ: str) -> Instance:
         """Start an instance."""
@@ -222,7 +248,7 @@ class Fleet:
         if self._connection is not None:
             self._connection.close()
 
-    # -- facts --------------------------------------------------------------------------------------------------------
+    # -- facts -------------------------------------------------------------------------------------
 
     @property
     def connection(self) -> psycopg.Connection[dict[str, Any]]:
@@ -242,15 +268,20 @@ class Fleet:
 
     def runs(self, job: str, outcome: str | None = None) -> list[dict[str, Any]]:
         """The job's runs, oldest first."""
-        runs = self.query("SELECT r.* FROM runs r JOIN jobs j ON j.id = r.job_id WHERE j.name = %s ORDER BY r.id", job)
+        runs = self.query(
+            "SELECT r.* FROM runs r JOIN jobs j ON j.id = r.job_id WHERE j.name = %s ORDER BY r.id",
+            job,
+        )
         return [run for run in runs if outcome in (None, run["outcome"])]
 
     def due(self, *jobs: str, ago: float = 0.0) -> datetime:
         """Make jobs due `ago` seconds ago, on a whole second; returns that tick."""
         rows = self.query(
-            "UPDATE jobs SET next_run = date_trunc('second', statement_timestamp() AT TIME ZONE 'UTC') - %s * INTERVAL '1 s'"
-            " WHERE name = ANY (%s) RETURNING next_run", ago, list(jobs),
-        )  # fmt: skip
+            "UPDATE jobs SET next_run = date_trunc('second', statement_timestamp() AT TIME ZONE"
+            " 'UTC') - %s * INTERVAL '1 s' WHERE name = ANY (%s) RETURNING next_run",
+            ago,
+            list(jobs),
+        )
         self.query("NOTIFY kronii, 'jobs'")
         return rows[0]["next_run"]
 
@@ -268,29 +299,33 @@ class Fleet:
     def begun(self, job: str, times: int = 1, timeout: float = 20.0) -> Line:
         """Wait until the job has begun so many times; the line of the last."""
         return wait_until(
-            lambda: [line for line in self.work(job) if line.what == "begin"][times - 1 : times], timeout
+            lambda: [line for line in self.work(job) if line.what == "begin"][times - 1 : times],
+            timeout,
         )[0]
 
-    def ended(self, job: str, outcome: str, times: int = 1, timeout: float = 20.0) -> dict[str, Any]:
+    def ended(
+        self, job: str, outcome: str, times: int = 1, timeout: float = 20.0
+    ) -> dict[str, Any]:
         """Wait until so many of the job's runs have this outcome; the row of the last."""
         return wait_until(lambda: self.runs(job, outcome)[times - 1 : times], timeout)[0]
 
     def sessions(self, instance: Instance) -> list[int]:
         """Backends of the instance's dedicated session."""
         rows = self.query(
-            "SELECT a.pid FROM pg_stat_activity a JOIN nodes n ON a.application_name = left('kronii ' || n.id, 63)"
-            " WHERE n.pid = %s AND a.datname = current_database()", instance.pid,
-        )  # fmt: skip
+            "SELECT a.pid FROM pg_stat_activity a JOIN nodes n ON a.application_name = left('kronii"
+            " ' || n.id, 63) WHERE n.pid = %s AND a.datname = current_database()",
+            instance.pid,
+        )
         return [row["pid"] for row in rows]
 
     def nothing_left(self) -> bool:
         """No instance in the table, no advisory lock, no session but ours."""
         left = self.query(
-            "SELECT (SELECT count(*) FROM nodes) AS nodes,"
-            " (SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
-            "   WHERE l.locktype = 'advisory' AND d.datname = current_database()) AS locks,"
-            " (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()) AS sessions,"
-            " (SELECT count(*) FROM jobs WHERE owner IS NOT NULL) AS claims"
+            "SELECT (SELECT count(*) FROM nodes) AS nodes, (SELECT count(*) FROM pg_locks l JOIN"
+            " pg_database d ON d.oid = l.database   WHERE l.locktype = 'advisory' AND d.datname ="
+            " current_database()) AS locks, (SELECT count(*) FROM pg_stat_activity WHERE datname ="
+            " current_database() AND pid <> pg_backend_pid()) AS sessions, (SELECT count(*) FROM"
+            " jobs WHERE owner IS NOT NULL) AS claims"
         )[0]
         return not any(left.values())
 
@@ -303,11 +338,16 @@ class Line:
         self.run, self.attempt, self.pid = int(run), int(attempt), int(pid)
 
     def __repr__(self) -> str:
-        return f"{self.what} {self.job} {self.tick} run {self.run} attempt {self.attempt} on {self.node}"
+        return (
+            f"{self.what} {self.job} {self.tick} run {self.run} attempt {self.attempt} on"
+            f" {self.node}"
+        )
 
 
 def overlaps(lines: Sequence[Line]) -> list[Line]:
-    """Lines of runs that began while another of the same job had not ended (for jobs that always end)."""
+    """Lines of runs that began while another of the same job had not ended (for jobs that always
+    end).
+    """
     running: Counter[str] = Counter()
     found = []
     for line in lines:
@@ -320,4 +360,7 @@ def overlaps(lines: Sequence[Line]) -> list[Line]:
 def seconds(first: datetime, last: datetime) -> list[str]:
     """Every second from `first` to `last`, as jobs are told their ticks."""
     count = round((last - first).total_seconds())
-    return [(first + timedelta(seconds=place)).isoformat(timespec="seconds") + "Z" for place in range(count + 1)]
+    return [
+        (first + timedelta(seconds=place)).isoformat(timespec="seconds") + "Z"
+        for place in range(count + 1)
+    ]

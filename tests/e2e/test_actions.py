@@ -1,4 +1,6 @@
-"""Every action through a real instance: what its run's row says, and that its processes are gone."""
+"""Every action through a real instance: what its run's row says, and that its processes are
+gone.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ def takes_none():
 
 
 def takes_context(context):
-    Path(f"seen-{context.job}").write_text(f"{context.scheduled_for.isoformat()} {context.run_id} {context.attempt} {context.node}")
+    seen = (context.scheduled_for.isoformat(), context.run_id, context.attempt, context.node)
+    Path(f"seen-{context.job}").write_text(" ".join(map(str, seen)))
 
 
 def fails():
@@ -79,7 +82,8 @@ class Answers(BaseHTTPRequestHandler):
             self.over.wait()
             return
         text = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-        seen = f"{self.command} {self.headers.get('Kronii-Job')} {self.headers.get('X-Mine')} {text}\n".encode()
+        told = [self.command, self.headers.get("Kronii-Job"), self.headers.get("X-Mine"), text]
+        seen = (" ".join(map(str, told)) + "\n").encode()
         self.send_response(int(self.path[1:]))
         self.send_header("Content-Length", str(len(seen)))
         self.end_headers()
@@ -112,11 +116,14 @@ def outcomes(fleet: Fleet, jobs: list[dict[str, Any]]) -> dict[str, tuple[Any, .
     """Make all jobs due once, wait for their ends, and return what their rows say."""
     names = [job["name"] for job in jobs]
     fleet.due(*names)
-    wait_until(lambda: all(fleet.runs(name) and fleet.row(name)["owner"] is None for name in names), 60)
+    wait_until(
+        lambda: all(fleet.runs(name) and fleet.row(name)["owner"] is None for name in names), 60
+    )
     runs = {name: fleet.runs(name) for name in names}
     assert {name: len(found) for name, found in runs.items()} == dict.fromkeys(names, 1)
     return {
-        name: tuple(run[0][key] for key in ("outcome", "exit_code", "error", "output")) for name, run in runs.items()
+        name: tuple(run[0][key] for key in ("outcome", "exit_code", "error", "output"))
+        for name, run in runs.items()
     }
 
 
@@ -130,44 +137,97 @@ def test_outcomes(fleet: Fleet) -> None:
         cases: dict[str, tuple[dict[str, Any], tuple[Any, ...]]] = {
             "no-op": ({}, ("success", None, None, None)),
             "list": ({"command": ["echo", "$HOME", "*"]}, ("success", 0, None, "$HOME *\n")),
-            "shell": ({"command": "echo $((6 * 7)); echo two >&2"}, ("success", 0, None, "42\ntwo\n")),
+            "shell": (
+                {"command": "echo $((6 * 7)); echo two >&2"},
+                ("success", 0, None, "42\ntwo\n"),
+            ),
             "stdin": ({"command": ["cat"]}, ("success", 0, None, None)),
             "status": ({"command": "echo why; exit 3"}, ("failed", 3, "exit status 3", "why\n")),
-            "signal": ({"command": "kill -SEGV $$"}, ("failed", 139, "killed by SIGSEGV (11)", None)),
-            "killed": ({"command": "echo last; kill -KILL $$"}, ("failed", 137, "killed by SIGKILL (9)", "last\n")),
-            "absent": ({"command": ["/no/such/program"]}, ("failed", None, "not started: /no/such/program not found", None)),
+            "signal": (
+                {"command": "kill -SEGV $$"},
+                ("failed", 139, "killed by SIGSEGV (11)", None),
+            ),
+            "killed": (
+                {"command": "echo last; kill -KILL $$"},
+                ("failed", 137, "killed by SIGKILL (9)", "last\n"),
+            ),
+            "absent": (
+                {"command": ["/no/such/program"]},
+                ("failed", None, "not started: /no/such/program not found", None),
+            ),
             "plain": (
                 {"command": [str(plain)]},
-                ("failed", None, f"not started: permission denied for {plain} (is it executable?)", None),
+                (
+                    "failed",
+                    None,
+                    f"not started: permission denied for {plain} (is it executable?)",
+                    None,
+                ),
             ),
             "script": (
                 {"command": [str(script)]},
-                ("failed", None, f"not started: {script} is no program: a script begins with a line such as #!/bin/sh", None),
+                (
+                    "failed",
+                    None,
+                    (
+                        f"not started: {script} is no program: a script begins with a line such as"
+                        " #!/bin/sh"
+                    ),
+                    None,
+                ),
             ),
             "no-cwd": (
                 {"command": ["true"], "cwd": "/no/such/place"},
                 ("failed", None, "not started: cwd /no/such/place is not a directory here", None),
             ),
-            "closed": ({"command": "exec >&- 2>&-; sleep 0.2; exit 4"}, ("failed", 4, "exit status 4", None)),
+            "closed": (
+                {"command": "exec >&- 2>&-; sleep 0.2; exit 4"},
+                ("failed", 4, "exit status 4", None),
+            ),
             "binary": ({"command": r"printf 'a\000b\377c'"}, ("success", 0, None, "a�b�c")),
-            "sql": ({"sql": "DO $$ BEGIN RAISE NOTICE 'seen'; END $$"}, ("success", None, None, "NOTICE: seen\nDO\n")),
-            "sql-bad": ({"sql": "SELECT 1/0"}, ("failed", None, "division by zero (SQLSTATE 22012)", None)),
-            "http": ({"http": {"url": f"{server}/200"}}, ("success", None, None, "GET http None \n")),
+            "sql": (
+                {"sql": "DO $$ BEGIN RAISE NOTICE 'seen'; END $$"},
+                ("success", None, None, "NOTICE: seen\nDO\n"),
+            ),
+            "sql-bad": (
+                {"sql": "SELECT 1/0"},
+                ("failed", None, "division by zero (SQLSTATE 22012)", None),
+            ),
+            "http": (
+                {"http": {"url": f"{server}/200"}},
+                ("success", None, None, "GET http None \n"),
+            ),
             "http-post": (
-                {"http": {"url": f"{server}/418", "method": "POST", "headers": {"X-Mine": "yes"}, "body": "b", "expect": 418}},
+                {
+                    "http": {
+                        "url": f"{server}/418",
+                        "method": "POST",
+                        "headers": {"X-Mine": "yes"},
+                        "body": "b",
+                        "expect": 418,
+                    }
+                },
                 ("success", None, None, "POST http-post yes b\n"),
             ),
             "http-503": (
                 {"http": {"url": f"{server}/503"}},
-                ("failed", None, "status 503 Service Unavailable, expected 2xx", "GET http-503 None \n"),
+                (
+                    "failed",
+                    None,
+                    "status 503 Service Unavailable, expected 2xx",
+                    "GET http-503 None \n",
+                ),
             ),
             "python": ({"python": "work:takes_none"}, ("success", None, None, "said\n")),
             "context": ({"python": "work:takes_context"}, ("success", None, None, None)),
             "method": ({"python": "work:Tool.method"}, ("success", None, None, None)),
             "exits": ({"python": "work:exits"}, ("failed", 3, "SystemExit: 3", None)),
             "exits-0": ({"python": "work:exits_well"}, ("success", None, None, None)),
-        }  # fmt: skip
-        traced = {"fails": "ValueError: no such luck", "interrupts": "KeyboardInterrupt: from a job"}
+        }
+        traced = {
+            "fails": "ValueError: no such luck",
+            "interrupts": "KeyboardInterrupt: from a job",
+        }
         traced |= {"leaves": "GeneratorExit", "later": "LookupError: awaited"}
         jobs = [{"name": name, "cron": RARELY, **keys} for name, (keys, _) in cases.items()]
         jobs += [{"name": name, "cron": RARELY, "python": f"work:{name}"} for name in traced]
@@ -180,7 +240,9 @@ def test_outcomes(fleet: Fleet) -> None:
         fleet.jobs(*jobs, refused, flood)
         a = fleet.start("node-1", WORKER_COUNT="8").ready()
         seen = outcomes(fleet, [*jobs, refused, flood])
-    assert {name: seen[name] for name in cases} == {name: wanted for name, (_, wanted) in cases.items()}
+    assert {name: seen[name] for name in cases} == {
+        name: wanted for name, (_, wanted) in cases.items()
+    }
     for name, error in traced.items():
         outcome, code, said, output = seen[name]
         assert (outcome, code, said) == ("failed", None, error)
@@ -205,29 +267,53 @@ def test_outcomes(fleet: Fleet) -> None:
 
 @pytest.mark.slow
 def test_timeouts(fleet: Fleet) -> None:
-    """TERM to the whole group at the timeout, KILL ten seconds later, whatever the job does about it."""
+    """TERM to the whole group at the timeout, KILL ten seconds later, whatever the job does about
+    it.
+    """
     fleet.module(WORK)
-    pid_files = {name: fleet.directory / f"pids-{name}" for name in ("polite", "deaf", "child-deaf", "stopped")}
+    pid_files = {
+        name: fleet.directory / f"pids-{name}"
+        for name in ("polite", "deaf", "child-deaf", "stopped")
+    }
     note = {name: f"echo $$ >> {path}; " for name, path in pid_files.items()}
     both = "sh -c 'trap \"\" TERM; echo $$ >> {}; while :; do sleep 1; done' & "
     works: dict[str, tuple[dict[str, Any], tuple[str, int | None]]] = {
-        "polite": ({"command": note["polite"] + f"(echo $$ >> {pid_files['polite']}; exec sleep 1000) & sleep 1000"}, ("timeout", 143)),
-        "deaf": ({"command": "trap '' TERM; " + note["deaf"] + "while :; do sleep 1; done"}, ("timeout", 137)),
-        "child-deaf": ({"command": note["child-deaf"] + both.format(pid_files["child-deaf"]) + "sleep 1000"}, ("timeout", 143)),
+        "polite": (
+            {
+                "command": (
+                    note["polite"]
+                    + f"(echo $$ >> {pid_files['polite']}; exec sleep 1000) & sleep 1000"
+                )
+            },
+            ("timeout", 143),
+        ),
+        "deaf": (
+            {"command": "trap '' TERM; " + note["deaf"] + "while :; do sleep 1; done"},
+            ("timeout", 137),
+        ),
+        "child-deaf": (
+            {"command": note["child-deaf"] + both.format(pid_files["child-deaf"]) + "sleep 1000"},
+            ("timeout", 143),
+        ),
         "stopped": ({"command": note["stopped"] + "kill -STOP $$; sleep 1000"}, ("timeout", 143)),
         "tidy": ({"command": "trap 'echo tidied; exit 7' TERM; sleep 1000 & wait"}, ("timeout", 7)),
         "just-done": ({"command": "trap 'exit 0' TERM; sleep 1000 & wait"}, ("success", 0)),
         "silent": ({"command": "exec >&- 2>&- <&-; sleep 1000"}, ("timeout", 143)),
         "sql": ({"sql": "SELECT pg_sleep(1000)"}, ("timeout", None)),
         "listens": ({"python": "work:listens"}, ("timeout", None)),
-    }  # fmt: skip
+    }
     with http_server() as server:
         works["http"] = ({"http": {"url": f"{server}/hang"}}, ("timeout", None))
-        jobs = [{"name": name, "cron": RARELY, "timeout": "1500ms", **keys} for name, (keys, _) in works.items()]
+        jobs = [
+            {"name": name, "cron": RARELY, "timeout": "1500ms", **keys}
+            for name, (keys, _) in works.items()
+        ]
         fleet.jobs(*jobs)
         a = fleet.start(WORKER_COUNT="12").ready()
         seen = outcomes(fleet, jobs)
-    assert {name: row[:2] for name, row in seen.items()} == {name: wanted for name, (_, wanted) in works.items()}
+    assert {name: row[:2] for name, row in seen.items()} == {
+        name: wanted for name, (_, wanted) in works.items()
+    }
     for name, (outcome, _, error, _) in seen.items():
         if outcome == "timeout":
             assert "its timeout" in error, name
@@ -240,7 +326,11 @@ def test_timeouts(fleet: Fleet) -> None:
     for path in pid_files.values():
         for pid in path.read_text().split():
             wait_until(lambda pid=pid: not alive(int(pid)))
-    assert len(pid_files["polite"].read_text().split()) == len(pid_files["child-deaf"].read_text().split()) == 2
+    assert (
+        len(pid_files["polite"].read_text().split())
+        == len(pid_files["child-deaf"].read_text().split())
+        == 2
+    )
     numbers = a.metrics()
     assert numbers["scheduler_jobs_failed"] == len(works) - 1
     assert numbers["scheduler_jobs_total"] == len(works)
@@ -248,7 +338,9 @@ def test_timeouts(fleet: Fleet) -> None:
     assert fleet.nothing_left()
 
 
-def test_a_function_past_its_timeout_is_recorded_at_once_and_locked_until_it_returns(fleet: Fleet) -> None:
+def test_a_function_past_its_timeout_is_recorded_at_once_and_locked_until_it_returns(
+    fleet: Fleet,
+) -> None:
     fleet.module(WORK)
     fleet.jobs({"name": "waits", "cron": RARELY, "python": "work:waits", "timeout": "300ms"})
     a, b = fleet.start("a").ready(), fleet.start("b").ready()
@@ -263,12 +355,21 @@ def test_a_function_past_its_timeout_is_recorded_at_once_and_locked_until_it_ret
     assert first.metrics()["scheduler_jobs_running"] == 0
     fleet.due("waits")  # another tick falls due meanwhile: nobody may start it
     before = second.metrics()["kronii_workers_busy"]
-    wait_until(lambda: second.get("/healthz")[0] == 200 and fleet.now() > run["finished_at"] + timedelta(seconds=1))
+    wait_until(
+        lambda: (
+            second.get("/healthz")[0] == 200
+            and fleet.now() > run["finished_at"] + timedelta(seconds=1)
+        )
+    )
     assert (before, len(fleet.runs("waits"))) == (0, 1)
     (fleet.directory / "waits-may-return").touch()
     wait_until(lambda: fleet.row("waits")["owner"] is None)
-    (kept, *_) = fleet.runs("waits")
-    assert (kept["outcome"], kept["finished_at"], kept["error"]) == ("timeout", run["finished_at"], run["error"])
+    kept, *_ = fleet.runs("waits")
+    assert (kept["outcome"], kept["finished_at"], kept["error"]) == (
+        "timeout",
+        run["finished_at"],
+        run["error"],
+    )
     wait_until(lambda: not _is_locked(fleet, "waits"))
     assert [a.stop(), b.stop()] == [0, 0]
     assert fleet.nothing_left()
@@ -278,16 +379,22 @@ def _is_locked(fleet: Fleet, job: str) -> bool:
     return bool(
         fleet.query(
             "SELECT 1 AS held FROM pg_locks l, jobs j WHERE l.locktype = 'advisory' AND j.name = %s"
-            " AND l.classid::bigint = (j.lock_key >> 32) & 4294967295 AND l.objid::bigint = j.lock_key & 4294967295",
+            " AND l.classid::bigint = (j.lock_key >> 32) & 4294967295 AND l.objid::bigint ="
+            " j.lock_key & 4294967295",
             job,
         )
     )
 
 
 def test_daemons_do_not_outlive_what_started_them(fleet: Fleet) -> None:
-    """What stays in the job's group ends with the run; what left it ends with the instance, in peace or not."""
+    """What stays in the job's group ends with the run; what left it ends with the instance, in
+    peace or not.
+    """
     inside, outside = fleet.directory / "inside", fleet.directory / "outside"
-    work = f"(echo $$ > {inside}.sh; exec yes) & echo $! > {inside}; setsid sleep 1000 & echo $! > {outside}; sleep 0.2"
+    work = (
+        f"(echo $$ > {inside}.sh; exec yes) & echo $! > {inside}; setsid sleep 1000 & echo $! >"
+        f" {outside}; sleep 0.2"
+    )
     fleet.jobs(fleet.job("forks", work, cron=RARELY))
     for end in (signal.SIGTERM, signal.SIGKILL):
         a = fleet.start().ready()

@@ -1,4 +1,6 @@
-"""Ticks that were missed, in an outage or behind an overrun: each is run, stood for, or skipped, and has its row."""
+"""Ticks that were missed, in an outage or behind an overrun: each is run, stood for, or skipped,
+and has its row.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ SECOND = timedelta(seconds=1)
 
 def covered(runs: list[dict[str, Any]]) -> list[datetime]:
     """Every tick that these runs stand for, earlier ones that they stand for included."""
-    return sorted(run["scheduled_for"] - SECOND * back for run in runs for back in range(run["missed"] + 1))
+    return sorted(
+        run["scheduled_for"] - SECOND * back for run in runs for back in range(run["missed"] + 1)
+    )
 
 
 def without_a_gap(ticks: list[datetime]) -> bool:
@@ -31,7 +35,11 @@ def test_after_an_outage(fleet: Fleet) -> None:
     again = fleet.start().ready()
     since = fleet.query("SELECT ready_at FROM nodes")[0]["ready_at"]
     for kind in ("latest", "all", "none"):
-        wait_until(lambda kind=kind: [r for r in fleet.runs(kind, "success") if r["scheduled_for"] > since + SECOND])
+        wait_until(
+            lambda kind=kind: [
+                r for r in fleet.runs(kind, "success") if r["scheduled_for"] > since + SECOND
+            ]
+        )
     assert again.stop() == 0
     runs = {kind: fleet.runs(kind) for kind in ("latest", "all", "none")}
     for kind, found in runs.items():
@@ -40,15 +48,21 @@ def test_after_an_outage(fleet: Fleet) -> None:
     first, *rest = runs["latest"]
     assert first["missed"] >= 29
     assert abs(first["scheduled_for"] - first["started_at"]) < 5 * SECOND, "the latest of them"
-    assert {(run["outcome"], run["attempt"], run["trigger"]) for run in [first, *rest]} == {("success", 1, "schedule")}
-    assert {(run["outcome"], run["attempt"], run["missed"]) for run in runs["all"]} == {("success", 1, 0)}
+    assert {(run["outcome"], run["attempt"], run["trigger"]) for run in [first, *rest]} == {
+        ("success", 1, "schedule")
+    }
+    assert {(run["outcome"], run["attempt"], run["missed"]) for run in runs["all"]} == {
+        ("success", 1, 0)
+    }
     assert [run["scheduled_for"] for run in runs["all"]] == covered(runs["all"]), "in their order"
     skipped = [run for run in runs["none"] if run["outcome"] == "skipped"]
     done = [run for run in runs["none"] if run["outcome"] == "success"]
     assert len(skipped) >= 30
     assert all(run["finished_at"] for run in skipped)
     assert min(run["scheduled_for"] for run in done) >= since - SECOND
-    assert [line.tick for line in fleet.work("latest")].count(first["scheduled_for"].isoformat() + "Z") == 2
+    assert [line.tick for line in fleet.work("latest")].count(
+        first["scheduled_for"].isoformat() + "Z"
+    ) == 2
     assert fleet.nothing_left()
 
 
@@ -73,7 +87,10 @@ def test_a_long_outage_does_not_fill_the_history(fleet: Fleet) -> None:
 
 def test_behind_an_overrun(fleet: Fleet) -> None:
     """The first run takes longer than two ticks."""
-    work = f"[ -e {fleet.directory}/$KRONII_JOB ] || {{ touch {fleet.directory}/$KRONII_JOB; sleep 2.3; }}"
+    work = (
+        f"[ -e {fleet.directory}/$KRONII_JOB ] || {{ touch {fleet.directory}/$KRONII_JOB; sleep"
+        " 2.3; }"
+    )
     fleet.jobs(*(fleet.job(kind, work, catch_up=kind) for kind in ("latest", "all", "none")))
     a, b = fleet.start("a").ready(), fleet.start("b").ready()
     for kind in ("latest", "all", "none"):

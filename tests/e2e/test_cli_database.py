@@ -1,4 +1,6 @@
-"""The commands that read, on a table with a story: columns, filters, one JSON document, exit statuses."""
+"""The commands that read, on a table with a story: columns, filters, one JSON document, exit
+statuses.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,10 @@ UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 @pytest.fixture
 def kronii(
-    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    database_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> Kronii:
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.chdir(tmp_path)
@@ -41,10 +46,11 @@ def kronii(
 def told(connection: psycopg.Connection[Any]) -> dict[str, int]:
     """Two jobs with runs; returns the runs' ids by their names here."""
     connection.execute(
-        "INSERT INTO jobs (name, cron, next_run, last_run, status, last_outcome, digest, retired_at) VALUES"
-        " ('report', '0 0 3 * * *', '2030-01-01 03:00', '2026-01-02 03:00:00.5', 'success', 'success', 'd', NULL),"
-        " ('cleanup', '0/30 * * * * *', NULL, NULL, 'pending', NULL, 'd', NULL),"
-        " ('gone', '@daily', NULL, NULL, 'retired', NULL, NULL, now() AT TIME ZONE 'UTC')"
+        "INSERT INTO jobs (name, cron, next_run, last_run, status, last_outcome, digest,"
+        " retired_at) VALUES ('report', '0 0 3 * * *', '2030-01-01 03:00', '2026-01-02 03:00:00.5',"
+        " 'success', 'success', 'd', NULL), ('cleanup', '0/30 * * * * *', NULL, NULL, 'pending',"
+        " NULL, 'd', NULL), ('gone', '@daily', NULL, NULL, 'retired', NULL, NULL, now() AT TIME"
+        " ZONE 'UTC')"
     )
     stories = [
         ("old", "report", "2 days", "failed", 3, "exit status 3", "what it said\n"),
@@ -56,23 +62,38 @@ def told(connection: psycopg.Connection[Any]) -> dict[str, int]:
     ids = {}
     for name, job, age, *rest in stories:
         row = connection.execute(
-            "INSERT INTO runs (job_id, scheduled_for, attempt, trigger, node, started_at, finished_at, outcome, exit_code, error, output)"
-            " SELECT id, m - INTERVAL '1 s', 1, 'schedule', 'node-1', m, CASE WHEN %(o)s <> 'running' THEN m END, %(o)s, %(c)s, %(e)s, %(p)s"
-            " FROM jobs, (SELECT now() AT TIME ZONE 'UTC' - %(age)s::interval AS m) AS t WHERE name = %(job)s RETURNING id",
+            "INSERT INTO runs (job_id, scheduled_for, attempt, trigger, node, started_at,"
+            " finished_at, outcome, exit_code, error, output) SELECT id, m - INTERVAL '1 s', 1,"
+            " 'schedule', 'node-1', m, CASE WHEN %(o)s <> 'running' THEN m END, %(o)s, %(c)s,"
+            " %(e)s, %(p)s FROM jobs, (SELECT now() AT TIME ZONE 'UTC' - %(age)s::interval AS m) AS"
+            " t WHERE name = %(job)s RETURNING id",
             {"job": job, "age": age, **dict(zip("ocep", rest, strict=True))},
         ).fetchone()
         ids[name] = row[0] if row else 0
     return ids
 
 
-def test_history_has_the_published_columns_newest_first(kronii: Kronii, told: dict[str, int]) -> None:
+def test_history_has_the_published_columns_newest_first(
+    kronii: Kronii, told: dict[str, int]
+) -> None:
     status, out, err = kronii("history", "--json")
     assert (status, err) == (0, "")
     runs = json.loads(out)["runs"]
     assert [run["id"] for run in runs] == sorted(told.values(), reverse=True)
     assert list(runs[0]) == [
-        "id", "job", "scheduled_for", "attempt", "trigger", "node", "started_at", "finished_at", "outcome", "exit_code", "error", "missed",
-    ]  # fmt: skip
+        "id",
+        "job",
+        "scheduled_for",
+        "attempt",
+        "trigger",
+        "node",
+        "started_at",
+        "finished_at",
+        "outcome",
+        "exit_code",
+        "error",
+        "missed",
+    ]
     running, *_, old = runs
     assert (running["job"], running["outcome"], running["finished_at"], running["exit_code"]) == (
         "cleanup",
@@ -104,7 +125,9 @@ def test_history_has_the_published_columns_newest_first(kronii: Kronii, told: di
         (["report", "--since", "1d", "--outcome", "success", "--limit", "10"], ["success"]),
     ],
 )
-def test_history_filters(kronii: Kronii, told: dict[str, int], words: list[str], names: list[str]) -> None:
+def test_history_filters(
+    kronii: Kronii, told: dict[str, int], words: list[str], names: list[str]
+) -> None:
     status, out, _ = kronii("history", *words, "--json")
     assert status == 0
     assert [run["id"] for run in json.loads(out)["runs"]] == [told[name] for name in names]
@@ -118,8 +141,13 @@ def test_list(kronii: Kronii, told: dict[str, int]) -> None:
     jobs = {job["name"]: job for job in json.loads(out)["jobs"]}
     assert (status, list(jobs)) == (0, ["cleanup", "report"])
     report = jobs["report"]
-    assert {"name", "cron", "timezone", "next_run", "last_run", "last_outcome", "status"} <= set(report)
-    assert (report["next_run"], report["last_run"]) == ("2030-01-01T03:00:00Z", "2026-01-02T03:00:00.500000Z")
+    assert {"name", "cron", "timezone", "next_run", "last_run", "last_outcome", "status"} <= set(
+        report
+    )
+    assert (report["next_run"], report["last_run"]) == (
+        "2030-01-01T03:00:00Z",
+        "2026-01-02T03:00:00.500000Z",
+    )
     assert (report["cron"], report["timezone"], report["last_outcome"], report["status"]) == (
         "0 0 3 * * *",
         "UTC",
@@ -170,7 +198,9 @@ COMMANDS = [["list"], ["history"], ["logs", "1"]]
 
 
 @pytest.mark.parametrize("words", [*COMMANDS, ["migrate"]])
-def test_an_unreachable_database_is_69(kronii: Kronii, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
+def test_an_unreachable_database_is_69(
+    kronii: Kronii, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://u:geheim@127.0.0.1:1/d")
     status, out, err = kronii(*words)
     assert (status, out, len(err.splitlines())) == (69, "", 1)
@@ -178,7 +208,9 @@ def test_an_unreachable_database_is_69(kronii: Kronii, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("words", [*COMMANDS, ["migrate"], ["migrate", "--check"]])
-def test_no_or_a_wrong_address_is_78(kronii: Kronii, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
+def test_no_or_a_wrong_address_is_78(
+    kronii: Kronii, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
     monkeypatch.delenv("DATABASE_URL")
     status, out, err = kronii(*words)
     assert (status, out) == (78, "")
@@ -205,13 +237,22 @@ def test_without_or_with_a_newer_schema_it_is_78(
     assert (status, "run `kronii migrate`" in err) == (78, True)
 
 
-def test_what_an_instance_did_can_be_read(fleet: Fleet, monkeypatch: pytest.MonkeyPatch, kronii: Kronii) -> None:
+def test_what_an_instance_did_can_be_read(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, kronii: Kronii
+) -> None:
     """The whole way once: from a job's words to `kronii logs`."""
     fleet.jobs({"name": "speaks", "cron": "* * * * * *", "command": "echo hello; exit 5"})
     a = fleet.start("node-7").ready()
     run = fleet.ended("speaks", "failed")
-    (found, *_) = json.loads(kronii("history", "speaks", "--outcome", "failed", "--json")[1])["runs"][-1:]
-    assert (found["id"], found["node"], found["exit_code"], found["error"]) == (run["id"], "node-7", 5, "exit status 5")
+    found, *_ = json.loads(kronii("history", "speaks", "--outcome", "failed", "--json")[1])["runs"][
+        -1:
+    ]
+    assert (found["id"], found["node"], found["exit_code"], found["error"]) == (
+        run["id"],
+        "node-7",
+        5,
+        "exit status 5",
+    )
     assert kronii("logs", str(run["id"]))[1] == "hello\n"
     assert json.loads(kronii("list", "--json")[1])["jobs"][0]["last_outcome"] == "failed"
     assert a.stop() == 0

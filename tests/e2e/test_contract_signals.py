@@ -1,4 +1,6 @@
-"""Signals that come before the service is there: it is still reading its jobs file, a pipe that the test holds open."""
+"""Signals that come before the service is there: it is still reading its jobs file, a pipe that the
+test holds open.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,17 @@ def starting(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
     os.mkfifo(pipe)
     names = ("PATH", "HOME", "TMPDIR")
     environment = {name: os.environ[name] for name in names if name in os.environ}
-    environment |= {"PYTHONPATH": str(ROOT), "DATABASE_URL": "postgresql://127.0.0.1:1/d", "METRICS_PORT": "0"}
+    environment |= {
+        "PYTHONPATH": str(ROOT),
+        "DATABASE_URL": "postgresql://127.0.0.1:1/d",
+        "METRICS_PORT": "0",
+    }
     process = subprocess.Popen(
-        [sys.executable, "-m", "kronii", "run"], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "kronii", "run"],
+        cwd=tmp_path,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     writer = wait_until(lambda: _opened(pipe))
     yield process, writer
@@ -40,14 +50,18 @@ def _opened(pipe: Path) -> int:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_before_the_start_is_a_clean_exit(starting: tuple[subprocess.Popen[str], int], number: int) -> None:
+def test_a_stop_before_the_start_is_a_clean_exit(
+    starting: tuple[subprocess.Popen[str], int], number: int
+) -> None:
     process, _ = starting
     process.send_signal(number)
     _, said = process.communicate(timeout=20)
     assert (process.returncode, said) == (0, "")
 
 
-def test_a_reload_before_the_start_ends_nothing(starting: tuple[subprocess.Popen[str], int]) -> None:
+def test_a_reload_before_the_start_ends_nothing(
+    starting: tuple[subprocess.Popen[str], int],
+) -> None:
     process, writer = starting
     process.send_signal(signal.SIGHUP)
     os.write(writer, b"jobs: 1")

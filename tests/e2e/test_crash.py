@@ -1,4 +1,6 @@
-"""Crashes: of the instance, of its helper, of its session, of the server.  No tick is lost, and no two runs meet."""
+"""Crashes: of the instance, of its guard, of its session, of the server.  No tick is lost, and no
+two runs meet.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +23,18 @@ LONG = {"KRONII_LEASE": "10m"}
 
 
 def watched(fleet: Fleet, name: str, outside: str = "setsid ") -> dict[str, Any]:
-    """A job that goes on until it is released, has company in its group and outside of it, and looks for its predecessors."""
+    """A job that goes on until it is released, has company in its group and outside of it, and
+    looks for its predecessors.
+    """
     pids = fleet.directory / f"pids-{name}"
-    alive = f"awk '/^State/ && $2 !~ /[ZX]/ {{print FILENAME, $0}}' /proc/$pid/status >> {fleet.directory}/overlap 2>/dev/null"
+    alive = (
+        "awk '/^State/ && $2 !~ /[ZX]/ {print FILENAME, $0}' /proc/$pid/status >>"
+        f" {fleet.directory}/overlap 2>/dev/null"
+    )
     work = (
-        f"for pid in $(cat {pids} 2>/dev/null); do {alive}; done\n"
-        f"sleep 1000 & echo $! >> {pids}; {outside}sleep 1000 & echo $! >> {pids}; echo $$ >> {pids}\n"
-        f"until [ -e {fleet.directory}/release-{name} ]; do sleep 0.02; done; kill %1 %2; : > {pids}"
+        f"for pid in $(cat {pids} 2>/dev/null); do {alive}; done\nsleep 1000 & echo $! >> {pids};"
+        f" {outside}sleep 1000 & echo $! >> {pids}; echo $$ >> {pids}\nuntil [ -e"
+        f" {fleet.directory}/release-{name} ]; do sleep 0.02; done; kill %1 %2; : > {pids}"
     )
     return fleet.job(name, work, RARELY)
 
@@ -40,7 +47,12 @@ def no_overlap(fleet: Fleet) -> bool:
 
 def only(fleet: Fleet, *nodes: str) -> None:
     """Wait until these instances are all that the table knows."""
-    wait_until(lambda: tuple(row["name"] for row in fleet.query("SELECT name FROM nodes ORDER BY name")) == nodes)
+    wait_until(
+        lambda: (
+            tuple(row["name"] for row in fleet.query("SELECT name FROM nodes ORDER BY name"))
+            == nodes
+        )
+    )
 
 
 def end_now(instance: Instance) -> None:
@@ -52,7 +64,9 @@ def end_now(instance: Instance) -> None:
 
 
 def begun(fleet: Fleet, *jobs: str) -> list[int]:
-    """Make jobs due, wait until they run, and return the process ids of everything that they started."""
+    """Make jobs due, wait until they run, and return the process ids of everything that they
+    started.
+    """
     fleet.due(*jobs)
     pids = [fleet.directory / f"pids-{job}" for job in jobs]
     wait_until(lambda: all(path.exists() and len(path.read_text().split()) == 3 for path in pids))
@@ -68,7 +82,11 @@ def test_kill_9_with_a_live_peer(fleet: Fleet) -> None:
     a.kill()
     for job in ("held", "other"):
         line = fleet.begun(job, 2)
-        assert (line.node, line.attempt, line.tick) == ("b", 2, fleet.row(job)["next_run"].isoformat() + "Z")
+        assert (line.node, line.attempt, line.tick) == (
+            "b",
+            2,
+            fleet.row(job)["next_run"].isoformat() + "Z",
+        )
     assert no_overlap(fleet)
     assert not any(alive(pid) for pid in pids)
     wait_until(lambda: not alive(guard))
@@ -102,20 +120,24 @@ def test_kill_9_alone_then_a_restart(fleet: Fleet) -> None:
     assert fleet.begun("held", 2).attempt == 2
     fleet.release("held")
     run = fleet.ended("held", "success")
-    assert (run["attempt"], run["trigger"], fleet.runs("held")[0]["outcome"]) == (2, "recovery", "lost")
+    assert (run["attempt"], run["trigger"], fleet.runs("held")[0]["outcome"]) == (
+        2,
+        "recovery",
+        "lost",
+    )
     assert no_overlap(fleet)
     assert again.stop() == 0
     wait_until(fleet.nothing_left)
 
 
 def test_when_nobody_can_prove_the_death_the_lease_decides(fleet: Fleet) -> None:
-    """Instance, helper and job gone at once, as with their host."""
+    """Instance, guard and job gone at once, as with their host."""
     fleet.jobs(watched(fleet, "held"))
     a = fleet.start("a").ready()
     pids = begun(fleet, "held")
     b = fleet.start("b").ready()
     guard = a.guard_pid
-    a.signal(signal.SIGSTOP)  # so that it can't replace its helper
+    a.signal(signal.SIGSTOP)  # so that it can't replace its guard
     for pid in (guard, a.pid, *pids):
         os.kill(pid, signal.SIGKILL)
     a.process.wait()
@@ -131,7 +153,7 @@ def test_when_nobody_can_prove_the_death_the_lease_decides(fleet: Fleet) -> None
     assert fleet.nothing_left()
 
 
-def test_a_helper_that_is_killed_is_replaced(fleet: Fleet) -> None:
+def test_a_guard_that_is_killed_is_replaced(fleet: Fleet) -> None:
     fleet.jobs(watched(fleet, "held"))
     a = fleet.start("a").ready()
     pids, first = begun(fleet, "held"), a.guard_pid
@@ -142,7 +164,7 @@ def test_a_helper_that_is_killed_is_replaced(fleet: Fleet) -> None:
 
 
 def test_stopped_for_longer_than_the_lease(fleet: Fleet) -> None:
-    """What runs is ended by the helper, with the instance, before a rival may start."""
+    """What runs is ended by the guard, with the instance, before a rival may start."""
     fleet.jobs(watched(fleet, "held"), fleet.job("tick"))
     a = fleet.start("a", WORKER_COUNT="1").ready()
     pids = begun(fleet, "held")
@@ -167,7 +189,10 @@ def test_stopped_while_idle_it_goes_on_where_it_was(fleet: Fleet) -> None:
     fleet.jobs(fleet.job("rare", cron=RARELY), fleet.job("other", cron=RARELY))
     a, b = fleet.start("a").ready(), fleet.start("b").ready()
     a.signal(signal.SIGSTOP)
-    over = "SELECT 1 AS over FROM nodes WHERE name = 'a' AND lease_until < clock_timestamp() AT TIME ZONE 'UTC' - INTERVAL '1 s'"
+    over = (
+        "SELECT 1 AS over FROM nodes WHERE name = 'a' AND lease_until < clock_timestamp() AT TIME"
+        " ZONE 'UTC' - INTERVAL '1 s'"
+    )
     wait_until(lambda: fleet.query(over))
     fleet.due("other")
     assert fleet.ended("other", "success")["node"] == "b"
@@ -181,16 +206,24 @@ def test_stopped_while_idle_it_goes_on_where_it_was(fleet: Fleet) -> None:
     assert fleet.nothing_left()
 
 
-# -- the session, the server -------------------------------------------------------------------------------------------
+# -- the session, the server -----------------------------------------------------------------------
 
 
 def went_on(fleet: Fleet, a: Instance, job: str, connections: int) -> None:
-    """The instance is back, under the same identity, with the job's lock; the job noticed nothing."""
+    """The instance is back, under the same identity, with the job's lock; the job noticed
+    nothing.
+    """
     wait_until(lambda: len(a.said("connected")) >= connections, 30)
     wait_until(lambda: a.get("/readyz")[0] == 200)
     assert len({event["identity"] for event in a.said("connected")}) == 1
-    lock = "SELECT l.pid FROM pg_locks l JOIN jobs j ON l.classid::bigint = (j.lock_key >> 32) & 4294967295"
-    lock += " AND l.objid::bigint = j.lock_key & 4294967295 WHERE l.locktype = 'advisory' AND j.name = %s"
+    lock = (
+        "SELECT l.pid FROM pg_locks l JOIN jobs j ON l.classid::bigint = (j.lock_key >> 32) &"
+        " 4294967295"
+    )
+    lock += (
+        " AND l.objid::bigint = j.lock_key & 4294967295 WHERE l.locktype = 'advisory' AND j.name"
+        " = %s"
+    )
     assert [row["pid"] for row in fleet.query(lock, job)] == [a.said("connected")[-1]["backend"]]
     fleet.release(job)
     run = fleet.ended(job, "success")
@@ -205,7 +238,10 @@ def test_a_terminated_session_is_replaced_and_the_job_goes_on(fleet: Fleet) -> N
     b = fleet.start("b", **LONG).ready()
     fleet.query("SELECT pg_terminate_backend(%s)", fleet.sessions(a)[0])
     went_on(fleet, a, "held", 2)
-    everybody = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    everybody = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND pid <> pg_backend_pid()"
+    )
     fleet.query(everybody)  # the pool's, too
     wait_until(lambda: len(b.said("connected")) == 2)
     went_on(fleet, a, "again", 3)
@@ -256,10 +292,17 @@ def _reconnect(fleet: Fleet) -> None:
 
 
 def test_an_outage_longer_than_the_lease(own_fleet: Fleet, own_server: embedded.Server) -> None:
-    """The work is ended by its deadline, and run again when the server is back; a function that listens, too."""
+    """The work is ended by its deadline, and run again when the server is back; a function that
+    listens, too.
+    """
     fleet = own_fleet
-    fleet.module("def listens(context):\n    if context.attempt == 1:\n        context.stop.wait()\n")
-    fleet.jobs(watched(fleet, "held", outside=""), {"name": "python", "cron": RARELY, "python": "work:listens"})
+    fleet.module(
+        "def listens(context):\n    if context.attempt == 1:\n        context.stop.wait()\n"
+    )
+    fleet.jobs(
+        watched(fleet, "held", outside=""),
+        {"name": "python", "cron": RARELY, "python": "work:listens"},
+    )
     a = fleet.start("a").ready()
     fleet.due("python")
     pids = begun(fleet, "held")
@@ -307,7 +350,9 @@ def test_a_stop_in_an_outage_waits_a_moment_for_the_last_outcomes(
     assert fleet.nothing_left()
 
 
-def test_a_timeout_in_an_outage_is_recorded_when_it_is_over(own_fleet: Fleet, own_server: embedded.Server) -> None:
+def test_a_timeout_in_an_outage_is_recorded_when_it_is_over(
+    own_fleet: Fleet, own_server: embedded.Server
+) -> None:
     """A function that does not return has no outcome but this one."""
     fleet = own_fleet
     fleet.module(
@@ -338,7 +383,10 @@ def test_statements_of_a_dead_instance_are_waited_for(fleet: Fleet) -> None:
     fleet.jobs({"name": "sql", "cron": RARELY, "sql": "SELECT pg_sleep(1000)"})
     a = fleet.start("a").ready()
     fleet.due("sql")
-    busy = "SELECT pid FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(1000)' AND state = 'active'"
+    busy = (
+        "SELECT pid FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(1000)' AND state ="
+        " 'active'"
+    )
     (first,) = wait_until(lambda: fleet.query(busy))
     b = fleet.start("b").ready()
     a.kill()

@@ -11,13 +11,17 @@ from fleet import ROOT
 
 UNIT = ROOT / "deploy" / "systemd" / "kronii@.service"
 
-needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed here")
+needs_systemd = pytest.mark.skipif(
+    not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed here"
+)
 
 
 @needs_systemd
 def test_systemd_analyze_verify_is_silent() -> None:
     """It exits with 0 on misspelt keys, so it must say nothing, too."""
-    done = subprocess.run(["systemd-analyze", "verify", str(UNIT)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", str(UNIT)], capture_output=True, text=True, timeout=60
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 

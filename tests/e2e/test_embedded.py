@@ -1,4 +1,6 @@
-"""`python -m kronii.embedded`: instances started in one directory share a server, and nothing outlives the last of them."""
+"""`python -m kronii.embedded`: instances started in one directory share a server, and nothing
+outlives the last of them.
+"""
 
 from __future__ import annotations
 
@@ -89,13 +91,12 @@ def test_two_share_a_server_that_goes_with_the_last(place: Place, end: signal.Si
     url = place.url(first)
     assert place.url(second) == url
     keeper, postmaster = embedded.Server(embedded.shared_directory()).pids()
-    helpers = [wait_until(lambda one=one: one.guard_pid) for one in (first.ready(), second.ready())]
+    guards = [wait_until(lambda one=one: one.guard_pid) for one in (first.ready(), second.ready())]
     wait_until(lambda: place.jobs)
     with psycopg.connect(url, autocommit=True) as session:
-        assert [row[0] for row in session.execute("SELECT name FROM nodes ORDER BY 1").fetchall()] == [
-            "first",
-            "second",
-        ]
+        assert [
+            row[0] for row in session.execute("SELECT name FROM nodes ORDER BY 1").fetchall()
+        ] == ["first", "second"]
         first.signal(end)
         assert first.exit() == (-end if end == signal.SIGKILL else 0)
         count = _ticks(session)
@@ -103,9 +104,11 @@ def test_two_share_a_server_that_goes_with_the_last(place: Place, end: signal.Si
     assert alive(postmaster)
     second.signal(end)
     second.exit()
-    wait_until(lambda: not any(map(alive, [keeper, postmaster, *helpers, *place.jobs])))
+    wait_until(lambda: not any(map(alive, [keeper, postmaster, *guards, *place.jobs])))
     left = [
-        pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _works_in(pid, embedded.shared_directory())
+        pid
+        for pid in map(int, filter(str.isdigit, os.listdir("/proc")))
+        if _works_in(pid, embedded.shared_directory())
     ]
     assert left == []
     if end == signal.SIGTERM:  # what was recorded is still there for the next one
@@ -120,7 +123,8 @@ def test_two_share_a_server_that_goes_with_the_last(place: Place, end: signal.Si
 
 def _ticks(session: psycopg.Connection[tuple[int]]) -> int:
     statement = (
-        "SELECT count(*) FROM runs r JOIN jobs j ON j.id = r.job_id WHERE j.name = 'tick' AND outcome = 'success'"
+        "SELECT count(*) FROM runs r JOIN jobs j ON j.id = r.job_id WHERE j.name = 'tick' AND"
+        " outcome = 'success'"
     )
     row = session.execute(statement).fetchone()
     return row[0] if row else 0

@@ -1,4 +1,6 @@
-"""`make run`: Ctrl-C, TERM and kill -9 of make end the instance, its jobs and the embedded server."""
+"""`make run`: Ctrl-C, TERM and kill -9 of make end the instance, its jobs and the embedded
+server.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
     """A working directory with a jobs file."""
     monkeypatch.chdir(tmp_path)
     fleet = Fleet("", tmp_path)
-    fleet.jobs({"name": "sleeps", "cron": EVERY_SECOND, "command": "echo $$ >> pids; exec sleep 1000"})
+    fleet.jobs(
+        {"name": "sleeps", "cron": EVERY_SECOND, "command": "echo $$ >> pids; exec sleep 1000"}
+    )
     yield fleet
     state = embedded.shared_directory()
     if state.exists():
@@ -33,14 +37,19 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not (VENV / "bin" / "python").exists(), reason="there is no .venv in this checkout")
+@pytest.mark.skipif(
+    not (VENV / "bin" / "python").exists(), reason="there is no .venv in this checkout"
+)
 def test_nothing_outlives_make(place: Fleet) -> None:
     pids = place.directory / "pids"
     for end in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         pids.unlink(missing_ok=True)
         with _make_run(place) as make:
             wait_until(lambda: pids.exists() and pids.read_text().endswith("\n"), 60)
-            processes = [*embedded.Server(embedded.shared_directory()).pids(), *_descendants(make.pid)]
+            processes = [
+                *embedded.Server(embedded.shared_directory()).pids(),
+                *_descendants(make.pid),
+            ]
             if end == signal.SIGINT:
                 os.killpg(make.pid, end)  # a terminal sends it to all in its foreground
             else:
@@ -62,7 +71,9 @@ def _make_run(place: Fleet) -> subprocess.Popen[bytes]:
         environment.pop(name, None)
     command = ["make", "-f", str(ROOT / "Makefile"), f"VENV={VENV}", "-o", f"{VENV}/run", "run"]
     with open(place.directory / "stderr", "ab") as stderr:
-        return subprocess.Popen(command, env=environment, cwd=place.directory, stderr=stderr, start_new_session=True)
+        return subprocess.Popen(
+            command, env=environment, cwd=place.directory, stderr=stderr, start_new_session=True
+        )
 
 
 def _descendants(pid: int) -> list[int]:

@@ -13,26 +13,39 @@ def kronii(fleet: Fleet, *words: str) -> subprocess.CompletedProcess[str]:
     """One command."""
     return subprocess.run(
         [sys.executable, "-m", "kronii", *words],
-        env=fleet.environment(), cwd=fleet.directory, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+        env=fleet.environment(),
+        cwd=fleet.directory,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
 
 
 def test_trigger_runs_once_now_and_leaves_the_schedule_alone(fleet: Fleet) -> None:
     fleet.jobs(
-        fleet.job("rare", cron=RARELY), fleet.job("bad", "exit 3", cron=RARELY, retries=2), fleet.held("long"),
+        fleet.job("rare", cron=RARELY),
+        fleet.job("bad", "exit 3", cron=RARELY, retries=2),
+        fleet.held("long"),
         fleet.job("off", cron=RARELY, enabled=False),
-    )  # fmt: skip
+    )
     fleet.start("a").ready()
     before = fleet.row("rare")["next_run"]
     done = kronii(fleet, "trigger", "rare", "--wait")
     assert (done.returncode, done.stderr) == (0, "")
     (run,) = fleet.runs("rare")
-    assert (run["trigger"], run["attempt"], run["outcome"], run["missed"]) == ("manual", 1, "success", 0)
+    assert (run["trigger"], run["attempt"], run["outcome"], run["missed"]) == (
+        "manual",
+        1,
+        "success",
+        0,
+    )
     assert done.stdout == f"rare: run {run['id']} success\n"
     assert fleet.row("rare")["next_run"] == before
     assert (fleet.row("rare")["manual_at"], fleet.row("rare")["attempt"]) == (None, 0)
     assert kronii(fleet, "trigger", "bad", "--wait").returncode == 1
-    assert [run["outcome"] for run in fleet.runs("bad")] == ["failed"]  # one run: retries are for ticks
+    assert [run["outcome"] for run in fleet.runs("bad")] == [
+        "failed"
+    ]  # one run: retries are for ticks
     assert kronii(fleet, "trigger", "off", "--wait").returncode == 0
     assert (fleet.row("off")["status"], fleet.row("off")["next_run"]) == ("paused", None)
     assert kronii(fleet, "trigger", "none").returncode == 3
@@ -57,10 +70,15 @@ def test_a_triggered_run_goes_on_elsewhere_after_a_crash(fleet: Fleet) -> None:
     first, second = fleet.runs("long")
     assert (first["outcome"], second["outcome"]) == ("lost", "success")
     assert first["scheduled_for"] == second["scheduled_for"]
-    assert [(run["trigger"], run["attempt"]) for run in (first, second)] == [("manual", 1), ("manual", 2)]
+    assert [(run["trigger"], run["attempt"]) for run in (first, second)] == [
+        ("manual", 1),
+        ("manual", 2),
+    ]
 
 
-def test_pause_holds_on_all_instances_through_restarts_and_resume_goes_on_from_now(fleet: Fleet) -> None:
+def test_pause_holds_on_all_instances_through_restarts_and_resume_goes_on_from_now(
+    fleet: Fleet,
+) -> None:
     fleet.jobs(fleet.job("tick"), fleet.job("other"))
     a, _ = fleet.start("a").ready(), fleet.start("b").ready()
     fleet.ended("tick", "success")
@@ -72,9 +90,15 @@ def test_pause_holds_on_all_instances_through_restarts_and_resume_goes_on_from_n
     others = len(fleet.runs("other"))
     wait_until(lambda: len(fleet.runs("other")) >= others + 3)
     row = fleet.row("tick")
-    assert (row["status"], row["pause_reason"], len(fleet.runs("tick"))) == ("paused", "paused by an operator", count)
+    assert (row["status"], row["pause_reason"], len(fleet.runs("tick"))) == (
+        "paused",
+        "paused by an operator",
+        count,
+    )
     assert kronii(fleet, "pause", "tick", "none").returncode == 3
-    assert kronii(fleet, "resume", "tick", "other").stdout == "tick: resumed\nother: was not paused\n"
+    assert (
+        kronii(fleet, "resume", "tick", "other").stdout == "tick: resumed\nother: was not paused\n"
+    )
     resumed_at = fleet.query("SELECT statement_timestamp() AT TIME ZONE 'UTC' AS now")[0]["now"]
     run = wait_until(lambda: fleet.runs("tick")[count:])[0]
     assert (run["trigger"], run["missed"], run["attempt"]) == ("schedule", 0, 1)
@@ -89,10 +113,18 @@ def test_nodes_shows_who_runs_what_and_who_holds_which_lock(fleet: Fleet) -> Non
     found = json.loads(kronii(fleet, "nodes", "--json").stdout)
     (node,) = found["nodes"]
     assert (node["name"], node["pid"], node["workers"], node["alive"], node["running"]) == (
-        "a", instance.pid, 3, True, ["long"],
-    )  # fmt: skip
+        "a",
+        instance.pid,
+        3,
+        True,
+        ["long"],
+    )
     (lock,) = found["locks"]
-    assert (lock["job"], lock["node"], lock["backend"]) == ("long", "a", fleet.sessions(instance)[0])
+    assert (lock["job"], lock["node"], lock["backend"]) == (
+        "long",
+        "a",
+        fleet.sessions(instance)[0],
+    )
     shown = kronii(fleet, "nodes").stdout.splitlines()
     assert shown[0].split()[:5] == ["NAME", "HOST", "PID", "WORKERS", "ALIVE"]
     assert shown[1].split()[-1] == "long"
@@ -109,14 +141,19 @@ def test_audit_finds_what_was_taken_away_and_what_was_added(fleet: Fleet) -> Non
     runs = fleet.runs("tick", "success")
     fleet.query("DELETE FROM runs WHERE id = %s", runs[1]["id"])
     columns = "job_id, scheduled_for, trigger, node, started_at, finished_at, outcome"
-    fleet.query(f"INSERT INTO runs (attempt, {columns}) SELECT 2, {columns} FROM runs WHERE id = %s", runs[2]["id"])
     fleet.query(
-        "UPDATE jobs SET next_run = date_trunc('second', statement_timestamp() AT TIME ZONE 'UTC') - INTERVAL '1 h'"
-        " WHERE name = 'asleep'"
+        f"INSERT INTO runs (attempt, {columns}) SELECT 2, {columns} FROM runs WHERE id = %s",
+        runs[2]["id"],
+    )
+    fleet.query(
+        "UPDATE jobs SET next_run = date_trunc('second', statement_timestamp() AT TIME ZONE 'UTC')"
+        " - INTERVAL '1 h' WHERE name = 'asleep'"
     )
     found = kronii(fleet, "audit", "--json")
     assert found.returncode == 1
-    problems = [(p["job"], p["scheduled_for"], p["problem"]) for p in json.loads(found.stdout)["problems"]]
+    problems = [
+        (p["job"], p["scheduled_for"], p["problem"]) for p in json.loads(found.stdout)["problems"]
+    ]
     ticks = [run["scheduled_for"].isoformat() + "Z" for run in runs]
     assert ("tick", ticks[1], "no outcome") in problems
     assert ("tick", ticks[2], "more than one outcome") in problems
@@ -129,7 +166,10 @@ def test_doctor_names_what_is_right_and_what_is_not(fleet: Fleet) -> None:
     well = kronii(fleet, "doctor", "--json")
     grades = {check["check"]: check["grade"] for check in json.loads(well.stdout)["checks"]}
     assert well.returncode == 0
-    assert {grades.pop("durability"), grades.pop("connections")} <= {"ok", "warning"}  # the server's, as it is
+    assert {grades.pop("durability"), grades.pop("connections")} <= {
+        "ok",
+        "warning",
+    }  # the server's, as it is
     assert set(grades.values()) == {"ok"}
     assert set(grades) == {"file", "port", "connection", "version", "schema", "rights", "clock"}
     fleet.file.write_text("jobs: [{name: x}]")
@@ -137,8 +177,9 @@ def test_doctor_names_what_is_right_and_what_is_not(fleet: Fleet) -> None:
     ill = kronii(fleet, "doctor")
     assert ill.returncode == 78  # of the first problem, the file's
     assert [line.split()[:2] for line in ill.stdout.splitlines() if line.startswith("problem")] == [
-        ["problem", "file"], ["problem", "connection"],
-    ]  # fmt: skip
+        ["problem", "file"],
+        ["problem", "connection"],
+    ]
     assert "hunter2" not in ill.stdout + ill.stderr
     fleet.jobs(fleet.job("tick"))
     assert kronii(fleet, "doctor").returncode == 69

@@ -21,7 +21,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for name in ("setup.cfg", "setup.py", "README.md", "LICENSE", "MANIFEST.in", "kronii", "sql"):
         subprocess.run(["cp", "-r", str(ROOT / name), str(source)], check=True)
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(target), str(source)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-deps",
+        "--wheel-dir",
+        str(target),
+        str(source),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     if "setuptools" in done.stderr and "from versions: none" in done.stderr:
         pytest.skip("pip can't get setuptools to build with: no package index is reachable")
@@ -47,13 +56,27 @@ def test_the_wheel_has_everything(wheel: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_wheel_works_without_the_checkout(wheel: Path, tmp_path: Path, empty_database_url: str) -> None:
+def test_the_wheel_works_without_the_checkout(
+    wheel: Path, tmp_path: Path, empty_database_url: str
+) -> None:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "DATABASE_URL": empty_database_url}
-    script = "import kronii, sys; from kronii.commands.main import main; print(kronii.__file__); sys.exit(main(['migrate']))"
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(tmp_path / "site"),
+        "DATABASE_URL": empty_database_url,
+    }
+    script = (
+        "import kronii, sys; from kronii.commands.main import main; print(kronii.__file__);"
+        " sys.exit(main(['migrate']))"
+    )
     done = subprocess.run(
-        [sys.executable, "-c", script], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", script],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [

@@ -22,14 +22,20 @@ def reload(instance: Instance, result: str = "success", times: int = 1) -> dict[
 def test_a_changed_file(fleet: Fleet) -> None:
     keeps, goes = fleet.job("keeps", cron=RARELY), fleet.job("goes")
     fleet.jobs(
-        keeps, goes, fleet.job("changes", cron=RARELY), fleet.job("works", "echo old", RARELY), fleet.held("runs")
+        keeps,
+        goes,
+        fleet.job("changes", cron=RARELY),
+        fleet.job("works", "echo old", RARELY),
+        fleet.held("runs"),
     )
     a = fleet.start("a").ready()
     fleet.ended("goes", "success")
     running = fleet.due("runs")
     fleet.begun("runs")
     kept = fleet.query("SELECT xmin::text AS version FROM jobs WHERE name = 'keeps'")
-    fleet.jobs(keeps, fleet.job("comes"), fleet.job("changes"), fleet.job("works", "echo new", RARELY))
+    fleet.jobs(
+        keeps, fleet.job("comes"), fleet.job("changes"), fleet.job("works", "echo new", RARELY)
+    )
     said = reload(a)
     assert said["jobs"] == 4
     for name in ("comes", "changes"):
@@ -60,7 +66,9 @@ def test_a_wrong_file_changes_nothing(fleet: Fleet) -> None:
     fleet.jobs(fleet.job("tick", catch_up="all"))
     a = fleet.start("a").ready()
     fleet.ended("tick", "success")
-    before = fleet.query("SELECT xmin::text AS version, name FROM jobs WHERE retired_at IS NOT NULL")
+    before = fleet.query(
+        "SELECT xmin::text AS version, name FROM jobs WHERE retired_at IS NOT NULL"
+    )
     whole = fleet.file.read_text()
     wrong = {
         'jobs:\n  - name: tick\n    cron: "61 * * * * *"\n': "jobs.yaml:3:11: error:",
@@ -81,7 +89,10 @@ def test_a_wrong_file_changes_nothing(fleet: Fleet) -> None:
     reload(a, "failed", len(wrong) + 2)
     fleet.file.rmdir()
     fleet.ended("tick", "success", len(fleet.runs("tick", "success")) + 2)
-    assert fleet.query("SELECT xmin::text AS version, name FROM jobs WHERE retired_at IS NOT NULL") == before
+    assert (
+        fleet.query("SELECT xmin::text AS version, name FROM jobs WHERE retired_at IS NOT NULL")
+        == before
+    )
     assert fleet.row("tick")["active"]
     assert a.metrics()[SERIES.format("success")] == 0
     fleet.file.write_text(whole)
@@ -95,16 +106,21 @@ def test_many_reloads_at_once_end_with_the_file_as_it_is(fleet: Fleet) -> None:
     fleet.jobs(fleet.job("tick"))
     a, b = fleet.start("a").ready(), fleet.start("b").ready()
     for number in range(10):
-        fleet.jobs(fleet.job("tick", f"echo {number}"), {"name": f"job-{number}", "cron": EVERY_SECOND})
+        fleet.jobs(
+            fleet.job("tick", f"echo {number}"), {"name": f"job-{number}", "cron": EVERY_SECOND}
+        )
         a.signal(signal.SIGHUP)
         b.signal(signal.SIGHUP)
     wait_until(
         lambda: (
-            [row["name"] for row in fleet.query("SELECT name FROM jobs WHERE active ORDER BY 1")] == ["job-9", "tick"]
+            [row["name"] for row in fleet.query("SELECT name FROM jobs WHERE active ORDER BY 1")]
+            == ["job-9", "tick"]
         )
     )
     before = len(fleet.runs("tick"))
-    wait_until(lambda: [run["output"] for run in fleet.runs("tick", "success")][before:][-1:] == ["9\n"])
+    wait_until(
+        lambda: [run["output"] for run in fleet.runs("tick", "success")][before:][-1:] == ["9\n"]
+    )
     fleet.ended("job-9", "success")
     assert [a.stop(), b.stop()] == [0, 0]
     assert fleet.nothing_left()

@@ -22,13 +22,20 @@ def test_a_tick_is_tried_again_until_it_is_over(fleet: Fleet) -> None:
             "retries": {"attempts": 1, "delay": "1ms"},
         },
         fleet.job("once", "exit 9", RARELY),
-        {"name": "sql", "cron": RARELY, "sql": "SELECT 1/0", "retries": {"attempts": 1, "delay": "1ms"}},
+        {
+            "name": "sql",
+            "cron": RARELY,
+            "sql": "SELECT 1/0",
+            "retries": {"attempts": 1, "delay": "1ms"},
+        },
     )
     a, b = fleet.start("a").ready(), fleet.start("b").ready()
     tick = fleet.due("third", "never", "slow", "once", "sql")
     fleet.ended("third", "failed")
     between = fleet.row("third")
-    if len(fleet.runs("third")) == 1 and between["owner"] is None:  # a busy machine may have gone on to the retry
+    if (
+        len(fleet.runs("third")) == 1 and between["owner"] is None
+    ):  # a busy machine may have gone on to the retry
         assert (between["status"], between["failures"], between["attempt"]) == ("failed", 1, 1)
         assert (between["next_run"], between["retry_at"] is not None) == (tick, True)
     fleet.ended("third", "success")
@@ -49,11 +56,16 @@ def test_a_tick_is_tried_again_until_it_is_over(fleet: Fleet) -> None:
         assert {run["scheduled_for"] for run in runs} == {tick}
         assert row["next_run"].year == tick.year + 1
         assert (row["attempt"], row["failures"], row["retry_at"], row["status"]) == (
-            0, 0, None, "success" if name == "third" else "failed",
-        )  # fmt: skip
+            0,
+            0,
+            None,
+            "success" if name == "third" else "failed",
+        )
     for name in ("third", "never"):
         for before, after in pairwise(fleet.runs(name)):
-            assert after["started_at"] - before["finished_at"] >= timedelta(seconds=0.6 * 2 ** (before["attempt"] - 1))
+            assert after["started_at"] - before["finished_at"] >= timedelta(
+                seconds=0.6 * 2 ** (before["attempt"] - 1)
+            )
     assert [(line.attempt, line.tick) for line in fleet.work("third") if line.what == "begin"] == [
         (attempt, tick.isoformat() + "Z") for attempt in (1, 2, 3)
     ]
@@ -65,10 +77,15 @@ def test_a_tick_is_tried_again_until_it_is_over(fleet: Fleet) -> None:
 
 
 def test_a_retry_behind_the_next_tick_keeps_its_own(fleet: Fleet) -> None:
-    """A job that runs every second and fails for a while: its first tick is still tried again, then the rest is caught up."""
+    """A job that runs every second and fails for a while: its first tick is still tried again, then
+    the rest is caught up.
+    """
     fleet.jobs(
         fleet.job(
-            "j", "test $KRONII_ATTEMPT -ge 3 || exit 9", retries={"attempts": 2, "delay": "400ms"}, catch_up="all"
+            "j",
+            "test $KRONII_ATTEMPT -ge 3 || exit 9",
+            retries={"attempts": 2, "delay": "400ms"},
+            catch_up="all",
         )
     )
     a = fleet.start().ready()

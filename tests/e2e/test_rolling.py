@@ -1,4 +1,6 @@
-"""A rolling deploy: two versions of the file side by side, each job run by those who hold its definition in force."""
+"""A rolling deploy: two versions of the file side by side, each job run by those who hold its
+definition in force.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +34,13 @@ def test_two_versions_of_the_file(fleet: Fleet) -> None:
     fleet.ended("changed", "success", len(fleet.runs("changed", "success")) + 1)
     tail = fleet.runs("changed", "success")[-1:]
     assert {(run["node"], run["output"]) for run in tail} == {("new-1", "new\n")}
-    assert fleet.query("SELECT name, version, digest FROM jobs ORDER BY name") == versions, "nothing flaps"
-    assert {run["node"] for run in fleet.runs("changed") if run["output"] == "old\n"} <= {"old-1", "old-2"}
+    assert fleet.query("SELECT name, version, digest FROM jobs ORDER BY name") == versions, (
+        "nothing flaps"
+    )
+    assert {run["node"] for run in fleet.runs("changed") if run["output"] == "old\n"} <= {
+        "old-1",
+        "old-2",
+    }
     assert {run["node"] for run in fleet.runs("removed")} <= {"old-1", "old-2"}
     assert fleet.row("removed")["status"] == "retired"
     last_new = fleet.start("new-2", KRONII_JOBS_FILE=str(second)).ready()
@@ -45,10 +52,13 @@ def test_two_versions_of_the_file(fleet: Fleet) -> None:
     for name in ("same-0", "same-1", "same-2", "same-3", "changed", "added"):
         runs = fleet.runs(name)
         assert all(
-            later["scheduled_for"] - run["scheduled_for"] == timedelta(seconds=1) for run, later in pairwise(runs)
+            later["scheduled_for"] - run["scheduled_for"] == timedelta(seconds=1)
+            for run, later in pairwise(runs)
         ), name
         assert {(run["outcome"], run["attempt"]) for run in runs} == {("success", 1)}
-        assert set(Counter(line.tick for line in fleet.work(name) if line.what == "begin").values()) == {1}
+        assert set(
+            Counter(line.tick for line in fleet.work(name) if line.what == "begin").values()
+        ) == {1}
     assert fleet.nothing_left()
 
 

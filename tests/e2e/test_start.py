@@ -28,7 +28,9 @@ def loose(tmp_path: Path) -> Iterator[Fleet]:
 
 
 def refusal(instance: Instance) -> str:
-    """What an instance says that ends at once with 78: lines for people, no event, no trace, no secret."""
+    """What an instance says that ends at once with 78: lines for people, no event, no trace, no
+    secret.
+    """
     assert instance.exit() == 78, instance.text
     said = "".join(instance.lines)
     assert "Traceback" not in instance.text
@@ -47,7 +49,9 @@ def test_without_a_database_it_names_both_ways_on(loose: Fleet) -> None:
 
 
 def test_a_wrong_file_is_refused_with_its_places(loose: Fleet) -> None:
-    loose.file.write_text('jobs:\n  - name: one\n    cron: "* * * * * * * *"\n  - nam: two\n    cron: "@daily"\n')
+    loose.file.write_text(
+        'jobs:\n  - name: one\n    cron: "* * * * * * * *"\n  - nam: two\n    cron: "@daily"\n'
+    )
     said = refusal(loose.start())
     assert "jobs.yaml:3:11: error: " in said
     assert "jobs.yaml:4:5: error: " in said
@@ -67,9 +71,10 @@ def test_a_taken_port_says_which_variable_to_set(loose: Fleet) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         said = refusal(loose.start(METRICS_PORT=str(port)))
-    assert said == (
-        f"kronii: METRICS_PORT={port} is taken on 127.0.0.1: set METRICS_PORT to another port for this instance, or to 0"
-        " for a free one\n"
+    assert (
+        said
+        == f"kronii: METRICS_PORT={port} is taken on 127.0.0.1: set METRICS_PORT to another port"
+        " for this instance, or to 0 for a free one\n"
     )
 
 
@@ -92,7 +97,9 @@ def test_a_stop_while_the_database_is_away_is_quick(loose: Fleet) -> None:
     assert time.monotonic() - began < 10
 
 
-def test_a_database_that_is_away_is_waited_for(own_fleet: Fleet, own_server: embedded.Server) -> None:
+def test_a_database_that_is_away_is_waited_for(
+    own_fleet: Fleet, own_server: embedded.Server
+) -> None:
     fleet = own_fleet
     fleet.jobs(fleet.job("tick"))
     own_server.stop()
@@ -103,7 +110,9 @@ def test_a_database_that_is_away_is_waited_for(own_fleet: Fleet, own_server: emb
     began = time.monotonic()
     for instance in instances:
         wait_until(lambda instance=instance: instance.get("/readyz") == (200, "ok\n"))
-    assert time.monotonic() - began < 15, "three seconds are what is promised; a busy machine gets some more"
+    assert time.monotonic() - began < 15, (
+        "three seconds are what is promised; a busy machine gets some more"
+    )
     fleet.ended("tick", "success", 2)
     assert [instance.stop() for instance in instances] == [0, 0]
     assert fleet.nothing_left()
@@ -130,7 +139,10 @@ def test_a_server_that_becomes_read_only_and_comes_back(fleet: Fleet) -> None:
     fleet.begun("held")
     name = fleet.query("SELECT current_database() AS name")[0]["name"]
     fleet.query(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
-    everybody = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    everybody = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND pid <> pg_backend_pid()"
+    )
     fleet.query(everybody)
     wait_until(lambda: "the server is read-only" in a.get("/readyz")[1])
     fleet.release("held")
@@ -143,7 +155,9 @@ def test_a_server_that_becomes_read_only_and_comes_back(fleet: Fleet) -> None:
     assert fleet.nothing_left()
 
 
-def test_a_wrong_password_is_no_secret_and_no_end(own_fleet: Fleet, own_server: embedded.Server) -> None:
+def test_a_wrong_password_is_no_secret_and_no_end(
+    own_fleet: Fleet, own_server: embedded.Server
+) -> None:
     fleet = own_fleet
     fleet.jobs(fleet.job("tick"))
     fleet.query("CREATE ROLE limited LOGIN PASSWORD 'right'")
@@ -154,7 +168,9 @@ def test_a_wrong_password_is_no_secret_and_no_end(own_fleet: Fleet, own_server: 
         file.write_text("local all limited scram-sha-256\n" + before)
         fleet.query("SELECT pg_reload_conf()")
         wait_until(lambda: _refused(own_server))
-        a = fleet.start(DATABASE_URL=make_conninfo(own_server.url(), user="limited", password="geheim"))
+        a = fleet.start(
+            DATABASE_URL=make_conninfo(own_server.url(), user="limited", password="geheim")
+        )
         away(a, 'password authentication failed for user "limited"')
         fleet.query("ALTER ROLE limited PASSWORD 'geheim'")
         wait_until(lambda: a.get("/readyz")[0] == 200)

@@ -1,4 +1,6 @@
-"""Stopping: what runs may finish, then is ended, then runs elsewhere; and nothing is left of the instance."""
+"""Stopping: what runs may finish, then is ended, then runs elsewhere; and nothing is left of the
+instance.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def test_a_signal_drains(fleet: Fleet, number: signal.Signals) -> None:
     fleet.due("due-later")
     wait_until(lambda: fleet.now() > begun_at(fleet, "due-later"))
     lease = fleet.query("SELECT lease_until FROM nodes")[0]["lease_until"]
-    wait_until(lambda: fleet.query("SELECT lease_until FROM nodes")[0]["lease_until"] > lease)  # it goes on renewing
+    wait_until(
+        lambda: fleet.query("SELECT lease_until FROM nodes")[0]["lease_until"] > lease
+    )  # it goes on renewing
     assert (len(fleet.runs("tick")), fleet.runs("due-later")) == (started, [])
     assert a.process.poll() is None
     fleet.release("slow")
@@ -50,7 +54,9 @@ def test_a_signal_drains(fleet: Fleet, number: signal.Signals) -> None:
 
 def begun_at(fleet: Fleet, job: str) -> object:
     """The job's tick, and then some."""
-    return fleet.query("SELECT next_run + INTERVAL '1.5 s' AS at FROM jobs WHERE name = %s", job)[0]["at"]
+    return fleet.query("SELECT next_run + INTERVAL '1.5 s' AS at FROM jobs WHERE name = %s", job)[
+        0
+    ]["at"]
 
 
 def test_a_second_signal_ends_what_runs_and_a_peer_runs_it_again(fleet: Fleet) -> None:
@@ -61,14 +67,18 @@ def test_a_second_signal_ends_what_runs_and_a_peer_runs_it_again(fleet: Fleet) -
         "    while not (context.stop.wait(0.05) or Path('release-held').exists()):\n        pass\n"
     )
     fleet.jobs(
-        fleet.held("held"), fleet.job("deaf", deaf, RARELY),
-        {"name": "python", "cron": RARELY, "python": "work:works"}, {"name": "sql", "cron": RARELY, "sql": "SELECT pg_sleep(1000)"},
-    )  # fmt: skip
+        fleet.held("held"),
+        fleet.job("deaf", deaf, RARELY),
+        {"name": "python", "cron": RARELY, "python": "work:works"},
+        {"name": "sql", "cron": RARELY, "sql": "SELECT pg_sleep(1000)"},
+    )
     a = fleet.start("a", **PATIENT).ready()
     names = ("held", "deaf", "python", "sql")
     tick = fleet.due(*names)
     held, deaf_line = fleet.begun("held"), fleet.begun("deaf")
-    wait_until(lambda: all(fleet.runs(name) for name in names) and (fleet.directory / "python-1").exists())
+    wait_until(
+        lambda: all(fleet.runs(name) for name in names) and (fleet.directory / "python-1").exists()
+    )
     b, guard = fleet.start("b", **PATIENT, WORKER_COUNT="1").ready(), a.guard_pid
     a.signal(signal.SIGTERM)
     a.wait_for("draining")
@@ -80,10 +90,18 @@ def test_a_second_signal_ends_what_runs_and_a_peer_runs_it_again(fleet: Fleet) -
         assert (first["node"], first["outcome"], first["attempt"]) == ("a", "interrupted", 1), name
         assert first["finished_at"] is not None
         assert "ended because the instance stopped" in first["error"]
-    fleet.query("UPDATE jobs SET paused_at = now() AT TIME ZONE 'UTC' WHERE name IN ('sql', 'python', 'deaf')")
+    fleet.query(
+        "UPDATE jobs SET paused_at = now() AT TIME ZONE 'UTC' WHERE name IN ('sql', 'python',"
+        " 'deaf')"
+    )
     fleet.release("held")
     again = fleet.ended("held", "success")
-    assert (again["node"], again["attempt"], again["trigger"], again["scheduled_for"]) == ("b", 2, "recovery", tick)
+    assert (again["node"], again["attempt"], again["trigger"], again["scheduled_for"]) == (
+        "b",
+        2,
+        "recovery",
+        tick,
+    )
     b.signal(signal.SIGTERM)
     b.wait_for("draining")
     b.signal(signal.SIGTERM)
@@ -106,15 +124,21 @@ def test_the_drain_has_an_end(fleet: Fleet) -> None:
     fleet.release("held")
     b = fleet.start("b").ready()
     again = fleet.ended("held", "success")
-    assert (again["node"], again["attempt"], again["trigger"], again["scheduled_for"]) == ("b", 2, "recovery", tick)
+    assert (again["node"], again["attempt"], again["trigger"], again["scheduled_for"]) == (
+        "b",
+        2,
+        "recovery",
+        tick,
+    )
     assert overlaps([line for line in fleet.work("held") if line.node == "b"]) == []
     assert b.stop() == 0
 
 
 def test_a_function_that_does_not_listen_ends_with_the_process(fleet: Fleet) -> None:
     fleet.module(
-        "import time\nfrom pathlib import Path\n\ndef deaf(context):\n    Path(f'began-{context.attempt}').touch()\n"
-        "    while context.attempt == 1:\n        time.sleep(0.05)\n"
+        "import time\nfrom pathlib import Path\n\ndef deaf(context):\n   "
+        " Path(f'began-{context.attempt}').touch()\n    while context.attempt == 1:\n       "
+        " time.sleep(0.05)\n"
     )
     fleet.jobs({"name": "deaf", "cron": RARELY, "python": "work:deaf"})
     a = fleet.start("a", KRONII_DRAIN_TIMEOUT="100ms").ready()

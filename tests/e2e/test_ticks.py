@@ -1,4 +1,6 @@
-"""Ticks on a fleet: each at its second, each once, whoever runs it; and what the original left is taken over."""
+"""Ticks on a fleet: each at its second, each once, whoever runs it; and what the original left is
+taken over.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +11,16 @@ from itertools import pairwise
 
 from fleet import EVERY_SECOND, RARELY, Fleet, overlaps, seconds, wait_until
 
-ORIGINAL = """CREATE TABLE jobs (id UUID PRIMARY KEY, name TEXT NOT NULL, cron TEXT NOT NULL, next_run TIMESTAMP, last_run TIMESTAMP,
+ORIGINAL = """CREATE TABLE jobs (id UUID PRIMARY KEY, name TEXT NOT NULL, cron TEXT NOT NULL,
+    next_run TIMESTAMP, last_run TIMESTAMP,
     status TEXT NOT NULL)"""
 
 
 def test_every_tick_once_at_its_second_on_two_instances(fleet: Fleet) -> None:
     names = [f"job-{number}" for number in range(6)]
-    fleet.jobs(*(fleet.job(name, "sleep 0.2") for name in names), fleet.job("even", cron="*/2 * * * * *"))
+    fleet.jobs(
+        *(fleet.job(name, "sleep 0.2") for name in names), fleet.job("even", cron="*/2 * * * * *")
+    )
     a, b = fleet.start("a", WORKER_COUNT="4"), fleet.start("b", WORKER_COUNT="4")
     wrong: list[tuple[float, ...]] = []
     over = threading.Event()
@@ -31,10 +36,12 @@ def test_every_tick_once_at_its_second_on_two_instances(fleet: Fleet) -> None:
     for name in [*names, "even"]:
         runs = fleet.runs(name)
         step = timedelta(seconds=2 if name == "even" else 1)
-        assert all(later["scheduled_for"] - run["scheduled_for"] == step for run, later in pairwise(runs))
-        assert {(run["outcome"], run["attempt"], run["trigger"], run["missed"]) for run in runs} == {
-            ("success", 1, "schedule", 0)
-        }
+        assert all(
+            later["scheduled_for"] - run["scheduled_for"] == step for run, later in pairwise(runs)
+        )
+        assert {
+            (run["outcome"], run["attempt"], run["trigger"], run["missed"]) for run in runs
+        } == {("success", 1, "schedule", 0)}
         late = [(run["started_at"] - run["scheduled_for"]).total_seconds() for run in runs]
         assert min(late) >= 0
         assert max(late) < 1
@@ -51,7 +58,9 @@ def _watch_identity(instances: list, wrong: list[tuple[float, ...]], over: threa
     while not over.wait(0.01):
         for instance in instances:
             seen = instance.metrics()
-            total, *parts = (seen[f"scheduler_jobs_{name}"] for name in ("total", "running", "failed", "success"))
+            total, *parts = (
+                seen[f"scheduler_jobs_{name}"] for name in ("total", "running", "failed", "success")
+            )
             if total != sum(parts):
                 wrong.append((total, *parts))
 
@@ -60,14 +69,18 @@ def test_the_originals_table_and_file(new_fleet: Fleet) -> None:
     fleet = new_fleet
     fleet.query(ORIGINAL)
     fleet.query(
-        "INSERT INTO jobs SELECT gen_random_uuid(), name, cron, next_run::timestamp, last_run::timestamp, status FROM (VALUES"
-        " ('cleanup_temp', '0/30 * * * * *', NULL, '2024-01-01 00:00:00', 'success'),"
-        " ('cleanup_temp', '0/30 * * * * *', '2024-01-01 00:00:30', NULL, 'running'),"
-        " ('send_report', '* * * * * *', '2024-01-01 00:00:00', NULL, 'pending'),"
-        " ('gone', '0 0 * * * *', NULL, NULL, 'failed')) AS old (name, cron, next_run, last_run, status)"
+        "INSERT INTO jobs SELECT gen_random_uuid(), name, cron, next_run::timestamp,"
+        " last_run::timestamp, status FROM (VALUES ('cleanup_temp', '0/30 * * * * *', NULL,"
+        " '2024-01-01 00:00:00', 'success'), ('cleanup_temp', '0/30 * * * * *', '2024-01-01"
+        " 00:00:30', NULL, 'running'), ('send_report', '* * * * * *', '2024-01-01 00:00:00', NULL,"
+        " 'pending'), ('gone', '0 0 * * * *', NULL, NULL, 'failed')) AS old (name, cron, next_run,"
+        " last_run, status)"
     )
     kept = {str(row["id"]) for row in fleet.query("SELECT id FROM jobs")}
-    fleet.jobs({"name": "cleanup_temp", "cron": "0/30 * * * * *"}, {"name": "send_report", "cron": EVERY_SECOND})
+    fleet.jobs(
+        {"name": "cleanup_temp", "cron": "0/30 * * * * *"},
+        {"name": "send_report", "cron": EVERY_SECOND},
+    )
     instances = [fleet.start(node) for node in "ab"]
     for instance in instances:
         instance.ready()
@@ -86,7 +99,9 @@ def test_the_originals_table_and_file(new_fleet: Fleet) -> None:
 
 def test_ten_instances_start_at_once_on_an_empty_database(new_fleet: Fleet) -> None:
     fleet = new_fleet
-    fleet.jobs(fleet.job("tick"), *(fleet.job(f"rare-{number}", cron=RARELY) for number in range(20)))
+    fleet.jobs(
+        fleet.job("tick"), *(fleet.job(f"rare-{number}", cron=RARELY) for number in range(20))
+    )
     instances = [fleet.start(f"node-{number}") for number in range(5)]
     for instance in instances:
         instance.ready()
@@ -94,14 +109,23 @@ def test_ten_instances_start_at_once_on_an_empty_database(new_fleet: Fleet) -> N
     assert [instance.stop() for instance in instances] == [0] * 5
     ticks = [run["scheduled_for"] for run in fleet.runs("tick")]
     assert [tick.isoformat() + "Z" for tick in ticks] == seconds(ticks[0], ticks[-1])
-    assert sum(event["new"] for instance in instances for event in instance.said("jobs registered")) == 21
+    assert (
+        sum(event["new"] for instance in instances for event in instance.said("jobs registered"))
+        == 21
+    )
     assert sum(len(instance.said("schema upgraded")) for instance in instances) == 1
     assert fleet.nothing_left()
 
 
 def test_what_a_job_sees(fleet: Fleet) -> None:
     script = "env | sort; pwd; echo to-stderr >&2; printf 'no line end'"
-    job = {"name": "seer", "cron": EVERY_SECOND, "command": script, "env": {"MINE": "yes"}, "cwd": str(fleet.directory)}
+    job = {
+        "name": "seer",
+        "cron": EVERY_SECOND,
+        "command": script,
+        "env": {"MINE": "yes"},
+        "cwd": str(fleet.directory),
+    }
     fleet.jobs(job)
     fleet.start("node-1", INHERITED="from outside").ready()
     run = fleet.ended("seer", "success")

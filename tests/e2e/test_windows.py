@@ -37,7 +37,9 @@ def test_what_a_python_job_forks_or_starts_ends_with_its_instance(fleet: Fleet) 
     assert url == "None", "DATABASE_URL is not handed to a job"
     fleet.start("b", KRONII_LEASE="60s").ready()
     a.kill()
-    wait_until(lambda: len(fleet.runs("forker")) == 2)  # long before the lease is over: the death was proven
+    wait_until(
+        lambda: len(fleet.runs("forker")) == 2
+    )  # long before the lease is over: the death was proven
     assert not alive(int(child))
     assert not alive(int(program))
 
@@ -55,7 +57,10 @@ def test_a_function_that_does_not_return_is_interrupted_with_its_instance(fleet:
     fleet.start("b").ready()
     wait_until(lambda: len(fleet.runs("deaf")) == 2)
     first, second = fleet.runs("deaf")
-    assert (first["outcome"], first["error"]) == ("interrupted", "ended with its instance, which stopped")
+    assert (first["outcome"], first["error"]) == (
+        "interrupted",
+        "ended with its instance, which stopped",
+    )
     assert (second["attempt"], second["scheduled_for"]) == (2, first["scheduled_for"])
     assert fleet.row("deaf")["deaths"] == 0, "a deploy is no death"
 
@@ -99,11 +104,15 @@ def test_an_outage_ends_for_outcomes_too(fleet: Fleet) -> None:
     name = fleet.query("SELECT current_database() AS name")[0]["name"]
     with psycopg.connect(fleet.url, dbname="postgres", autocommit=True) as admin:
         admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
-        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
+        )
         instance.wait_for("database away")
         fleet.release("long")
         instance.wait_for("outcomes wait for the database")
-        until = time.monotonic() + 17.0  # left to itself, the pool would try again after 15 s and after 31
+        until = (
+            time.monotonic() + 17.0
+        )  # left to itself, the pool would try again after 15 s and after 31
         wait_until(lambda: time.monotonic() > until, timeout=20.0)
         admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true".encode())
     instance.wait_for("run success", timeout=6.0, job="long")

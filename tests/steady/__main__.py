@@ -1,8 +1,10 @@
-"""Three instances, sixty command jobs, every tick counted by the jobs themselves: `python -m tests.steady --seconds 600`.
+"""Three instances, sixty command jobs, every tick counted by the jobs themselves: `python -m
+tests.steady --seconds 600`.
 
-Each job appends a line when it begins and one when it ends, with the host's clock; Kronii's tables are not asked, but
-for where the measured stretch begins.  Exit status 1 if a tick was lost, ran twice or overlapped, if an instance had
-nothing to do, or if fewer than 99 % of the starts were within 250 ms of their tick.
+Each job appends a line when it begins and one when it ends, with the host's clock; Kronii's tables
+are not asked, but for where the measured stretch begins.  Exit status 1 if a tick was lost, ran
+twice or overlapped, if an instance had nothing to do, or if fewer than 99 % of the starts were
+within 250 ms of their tick.
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ from kronii import embedded
 ROOT = Path(__file__).resolve().parent.parent.parent
 #: Begin, a little work, end; each line is appended in one write.
 SCRIPT = (
-    'say() { echo "$1 $KRONII_JOB $KRONII_SCHEDULED_FOR $KRONII_NODE $KRONII_ATTEMPT $(date +%s.%N)" >> LOG; }'
-    "; say begin; sleep 0.1; say end"
+    'say() { echo "$1 $KRONII_JOB $KRONII_SCHEDULED_FOR $KRONII_NODE $KRONII_ATTEMPT $(date'
+    ' +%s.%N)" >> LOG; }; say begin; sleep 0.1; say end'
 )
 #: Seconds of a start after its tick that are still on time, and the share of starts that has to be.
 ON_TIME, SHARE = 0.25, 0.99
@@ -49,7 +51,9 @@ class Line:
     def read(cls, text: str) -> Line:
         """One line of the log."""
         what, job, tick, node, attempt, at = text.split()
-        return cls(what, job, datetime.fromisoformat(tick).timestamp(), node, int(attempt), float(at))
+        return cls(
+            what, job, datetime.fromisoformat(tick).timestamp(), node, int(attempt), float(at)
+        )
 
 
 def main() -> int:
@@ -70,7 +74,10 @@ def _run(folder: Path, jobs: int, instances: int, seconds: int) -> tuple[float, 
     script = SCRIPT.replace("LOG", str(folder / "log"))
     (folder / "log").touch()
     crons = ("* * * * * *", "0/2 * * * * *")
-    listed = [{"name": f"job-{n:02}", "cron": crons[n % 2], "command": script, "catch_up": "all"} for n in range(jobs)]
+    listed = [
+        {"name": f"job-{n:02}", "cron": crons[n % 2], "command": script, "catch_up": "all"}
+        for n in range(jobs)
+    ]
     (folder / "jobs.yaml").write_text(json.dumps({"jobs": listed}), "utf-8")
     with embedded.server() as url:
         fleet = [_instance(folder, url, f"node-{number}") for number in range(instances)]
@@ -81,36 +88,63 @@ def _run(folder: Path, jobs: int, instances: int, seconds: int) -> tuple[float, 
             process.send_signal(signal.SIGTERM)
         statuses = [process.wait(60) for process in fleet]
     if any(statuses):
-        sys.exit(f"instances ended with {statuses}: {(folder / 'stderr').read_text('utf-8')[-2000:]}")
+        sys.exit(
+            f"instances ended with {statuses}: {(folder / 'stderr').read_text('utf-8')[-2000:]}"
+        )
     return float(int(began) + EDGE), float(int(ended) - EDGE)
 
 
 def _instance(folder: Path, url: str, node: str) -> subprocess.Popen[bytes]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("KRONII_")}
     environment = kept | {
-        "DATABASE_URL": url, "METRICS_PORT": "0", "KRONII_NODE": node, "WORKER_COUNT": "32", "KRONII_LOG_LEVEL": "warning",
+        "DATABASE_URL": url,
+        "METRICS_PORT": "0",
+        "KRONII_NODE": node,
+        "WORKER_COUNT": "32",
+        "KRONII_LOG_LEVEL": "warning",
         "PYTHONPATH": str(ROOT),
-    }  # fmt: skip
+    }
     with open(folder / "stderr", "ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "kronii", "run"], cwd=folder, env=environment, stdout=log, stderr=log
+            [sys.executable, "-m", "kronii", "run"],
+            cwd=folder,
+            env=environment,
+            stdout=log,
+            stderr=log,
         )
 
 
 def _judge(lines: list[Line], jobs: int, instances: int, begin: float, end: float) -> int:
     begun = [line for line in lines if line.what == "begin" and begin <= line.tick <= end]
     ran = Counter((line.job, line.tick) for line in begun)
-    due = [(f"job-{n:02}", float(tick)) for n in range(jobs) for tick in _ticks(int(begin), int(end), 1 + n % 2)]
-    lost, twice = [tick for tick in due if tick not in ran], [tick for tick, count in ran.items() if count > 1]
+    due = [
+        (f"job-{n:02}", float(tick))
+        for n in range(jobs)
+        for tick in _ticks(int(begin), int(end), 1 + n % 2)
+    ]
+    lost, twice = (
+        [tick for tick in due if tick not in ran],
+        [tick for tick, count in ran.items() if count > 1],
+    )
     late = sorted(line.at - line.tick for line in begun)
     on_time = sum(seconds <= ON_TIME for seconds in late) / len(late)
     share = Counter(line.node for line in begun)
     overlapped = _overlaps(lines)
-    print(f"from {datetime.fromtimestamp(begin, UTC):%H:%M:%S} to {datetime.fromtimestamp(end, UTC):%H:%M:%S} UTC")
+    print(
+        f"from {datetime.fromtimestamp(begin, UTC):%H:%M:%S} to"
+        f" {datetime.fromtimestamp(end, UTC):%H:%M:%S} UTC"
+    )
     print(f"ticks due {len(due)}, lost {len(lost)}, twice {len(twice)}, overlaps {overlapped}")
     print(f"starts within {ON_TIME * 1000:.0f} ms of their tick: {on_time:.3%}")
-    places = {f"p{share:g}": late[min(len(late) - 1, int(len(late) * share / 100))] for share in (50, 99, 99.9)}
-    print("late:", ", ".join(f"{name} {value * 1000:.0f} ms" for name, value in places.items()), end=", ")
+    places = {
+        f"p{share:g}": late[min(len(late) - 1, int(len(late) * share / 100))]
+        for share in (50, 99, 99.9)
+    }
+    print(
+        "late:",
+        ", ".join(f"{name} {value * 1000:.0f} ms" for name, value in places.items()),
+        end=", ",
+    )
     print(f"worst {late[-1] * 1000:.0f} ms")
     print("by instance:", ", ".join(f"{node} {count}" for node, count in sorted(share.items())))
     facts = [not lost, not twice, not overlapped, on_time >= SHARE, len(share) == instances]

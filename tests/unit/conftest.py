@@ -11,11 +11,23 @@ from kronii.model import Claim, Definition, Trigger
 from kronii.schedule import schedule
 
 #: Fields of a claim; all others are its definition's.
-CLAIM_FIELDS = {"run_id", "job_id", "lock_key", "owner", "scheduled_for", "attempt", "trigger", "failures", "missed"}
+CLAIM_FIELDS = {
+    "run_id",
+    "job_id",
+    "lock_key",
+    "owner",
+    "scheduled_for",
+    "attempt",
+    "trigger",
+    "failures",
+    "missed",
+}
 
 
 class MakeClaim(Protocol):
-    """`make_claim(timeout=1, attempt=2, cron="...")`: a claim, its fields and those of its definition by name."""
+    """`make_claim(timeout=1, attempt=2, cron="...")`: a claim, its fields and those of its
+    definition by name.
+    """
 
     def __call__(self, **fields: Any) -> Claim: ...
 
@@ -24,8 +36,24 @@ class MakeClaim(Protocol):
 def make_claim() -> MakeClaim:
     def make(**fields: Any) -> Claim:
         own = {name: fields.pop(name) for name in CLAIM_FIELDS & set(fields)}
-        definition = Definition(fields.pop("name", "job"), schedule(fields.pop("cron", "0 * * * * *")), **fields)
-        defaults = {"run_id": 1, "job_id": "j", "lock_key": 7, "owner": "me", "scheduled_for": datetime(2026, 1, 1)}
-        return Claim(**{**defaults, "attempt": 1, "trigger": Trigger.SCHEDULE, "definition": definition, **own})
+        definition = Definition(
+            fields.pop("name", "job"), schedule(fields.pop("cron", "0 * * * * *")), **fields
+        )
+        defaults = {
+            "run_id": 1,
+            "job_id": "j",
+            "lock_key": 7,
+            "owner": "me",
+            "scheduled_for": datetime(2026, 1, 1),
+        }
+        return Claim(
+            **{
+                **defaults,
+                "attempt": 1,
+                "trigger": Trigger.SCHEDULE,
+                "definition": definition,
+                **own,
+            }
+        )
 
     return make

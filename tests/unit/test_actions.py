@@ -98,7 +98,7 @@ def test_without_an_action_a_tick_is_a_recorded_no_op(world: World) -> None:
     assert world.do(None) == Result(Outcome.SUCCESS)
 
 
-# -- command: how it ends ----------------------------------------------------------------------------------------------
+# -- command: how it ends --------------------------------------------------------------------------
 
 
 def test_exit_status_0_is_success(world: World) -> None:
@@ -137,7 +137,9 @@ NOT_STARTED = [
 
 
 @pytest.mark.parametrize(("argv", "cwd", "error"), NOT_STARTED)
-def test_what_can_not_be_started_says_why(world: World, argv: tuple[str, ...], cwd: str | None, error: str) -> None:
+def test_what_can_not_be_started_says_why(
+    world: World, argv: tuple[str, ...], cwd: str | None, error: str
+) -> None:
     assert world.do(Command(argv), cwd=cwd) == Result(Outcome.FAILED, error=error)
     assert world.board.groups == []
 
@@ -158,23 +160,38 @@ def test_a_script_whose_interpreter_is_missing(world: World, tmp_path: Path) -> 
     assert (result.outcome, result.error) == (Outcome.FAILED, f"not started: {script} not found")
 
 
-# -- command: what it sees ---------------------------------------------------------------------------------------------
+# -- command: what it sees -------------------------------------------------------------------------
 
 
 def test_its_environment(world: World) -> None:
-    result = world.shell("env", name="a.job", run_id=41, attempt=3, env=(("OWN", "mine"), ("FROM_INSTANCE", "changed")))
+    result = world.shell(
+        "env",
+        name="a.job",
+        run_id=41,
+        attempt=3,
+        env=(("OWN", "mine"), ("FROM_INSTANCE", "changed")),
+    )
     seen = dict(line.split("=", 1) for line in (result.output or "").splitlines())
     for shells in ("PWD", "SHLVL", "_", "OLDPWD"):
         seen.pop(shells, None)
     assert seen == {
-        "PATH": os.environ["PATH"], "FROM_INSTANCE": "changed", "OWN": "mine", "KRONII_JOB": "a.job",
-        "KRONII_SCHEDULED_FOR": "2026-01-01T00:00:00Z", "KRONII_RUN_ID": "41", "KRONII_ATTEMPT": "3",
-        "KRONII_NODE": "node-1", "KRONII_INSTANCE": "the-mark",
-    }  # fmt: skip
+        "PATH": os.environ["PATH"],
+        "FROM_INSTANCE": "changed",
+        "OWN": "mine",
+        "KRONII_JOB": "a.job",
+        "KRONII_SCHEDULED_FOR": "2026-01-01T00:00:00Z",
+        "KRONII_RUN_ID": "41",
+        "KRONII_ATTEMPT": "3",
+        "KRONII_NODE": "node-1",
+        "KRONII_INSTANCE": "the-mark",
+    }
 
 
 def test_what_it_is_told_of_itself_can_not_be_overridden(world: World) -> None:
-    assert world.shell("echo $KRONII_RUN_ID", run_id=41, env=(("KRONII_RUN_ID", "1"),)).output == "41\n"
+    assert (
+        world.shell("echo $KRONII_RUN_ID", run_id=41, env=(("KRONII_RUN_ID", "1"),)).output
+        == "41\n"
+    )
 
 
 def test_its_directory_and_its_input(world: World, tmp_path: Path) -> None:
@@ -182,7 +199,10 @@ def test_its_directory_and_its_input(world: World, tmp_path: Path) -> None:
 
 
 def test_it_has_a_session_of_its_own_and_no_descriptors_of_ours(world: World) -> None:
-    program = "import os; print(os.getsid(0) == os.getpid(), sorted(map(int, os.listdir('/proc/self/fd'))))"
+    program = (
+        "import os; print(os.getsid(0) == os.getpid(), sorted(map(int,"
+        " os.listdir('/proc/self/fd'))))"
+    )
     reader, writer = os.pipe()
     os.set_inheritable(reader, True)
     output = world.do(Command((sys.executable, "-c", program))).output or ""
@@ -191,7 +211,7 @@ def test_it_has_a_session_of_its_own_and_no_descriptors_of_ours(world: World) ->
     assert output == "True [0, 1, 2, 3]\n"  # 3 is the listing's own
 
 
-# -- command: its output -----------------------------------------------------------------------------------------------
+# -- command: its output ---------------------------------------------------------------------------
 
 
 def test_the_last_64_kib_are_kept(world: World) -> None:
@@ -211,7 +231,9 @@ def test_what_is_no_text_becomes_text(world: World) -> None:
     assert as_text("ü".encode() * OUTPUT) == "ü" * (OUTPUT // 2)
 
 
-def test_a_grandchild_that_holds_the_pipe_is_ended_and_not_waited_for(world: World, wait_for: Any) -> None:
+def test_a_grandchild_that_holds_the_pipe_is_ended_and_not_waited_for(
+    world: World, wait_for: Any
+) -> None:
     result = world.shell("sleep 300 & echo $!")
     assert result.outcome is Outcome.SUCCESS
     wait_for(lambda: not alive(int(result.output or "0")), WAIT)
@@ -221,7 +243,9 @@ def test_a_grandchild_that_writes_on_for_ever_is_not_waited_for(world: World) ->
     """It left the group and fills the pipe: what it writes after the end is not the job's."""
     result = world.shell("setsid sh -c 'echo $$; exec yes' & sleep 0.1; exit 3")
     assert (result.outcome, result.exit_code) == (Outcome.FAILED, 3)
-    runaway = int((result.output or "0").split("\n", 1)[0]) if (result.output or "")[:1].isdigit() else 0
+    runaway = (
+        int((result.output or "0").split("\n", 1)[0]) if (result.output or "")[:1].isdigit() else 0
+    )
     if runaway:  # its number was not pushed out by what followed
         with contextlib.suppress(ProcessLookupError):
             os.kill(runaway, signal.SIGKILL)
@@ -243,7 +267,7 @@ def test_descriptors_do_not_leak(world: World) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-# -- command: ended from outside ---------------------------------------------------------------------------------------
+# -- command: ended from outside -------------------------------------------------------------------
 
 
 def test_an_end_is_a_term_to_the_whole_group(world: World, wait_for: Any) -> None:
@@ -261,7 +285,11 @@ def test_an_end_is_a_term_to_the_whole_group(world: World, wait_for: Any) -> Non
 def test_children_hear_the_term_themselves(world: World, tmp_path: Path, wait_for: Any) -> None:
     """The main process only waits for its child, which ends when it is told and not before."""
     child = f"trap 'echo told; exit 0' TERM; touch {tmp_path}/ready; while :; do sleep 0.02; done"
-    run = world.run(Command(("/bin/sh", "-c", 'trap : TERM; /bin/sh -c "$0" & while ! wait $!; do :; done', child)))
+    run = world.run(
+        Command(
+            ("/bin/sh", "-c", 'trap : TERM; /bin/sh -c "$0" & while ! wait $!; do :; done', child)
+        )
+    )
     begun = world.begin(run)
     wait_for((tmp_path / "ready").exists, WAIT)
     run.end(Outcome.TIMEOUT)
@@ -269,14 +297,21 @@ def test_children_hear_the_term_themselves(world: World, tmp_path: Path, wait_fo
 
 
 def test_nothing_of_the_group_is_left_when_the_run_is_over(world: World) -> None:
-    """Not even for the moment that a killed process takes to go: the job's next run may begin at once."""
+    """Not even for the moment that a killed process takes to go: the job's next run may begin at
+    once.
+    """
     for _ in range(20):
-        left = world.shell("for n in 1 2 3 4; do (trap '' TERM; sleep 300) & echo $!; done").output or ""
+        left = (
+            world.shell("for n in 1 2 3 4; do (trap '' TERM; sleep 300) & echo $!; done").output
+            or ""
+        )
         assert [pid for pid in map(int, left.split()) if alive(pid)] == []
 
 
 def test_who_ignores_term_is_killed(world: World, wait_for: Any) -> None:
-    run = world.run(Command(("/bin/sh", "-c", "trap '' TERM; echo ready; sleep 300 & wait; sleep 300")))
+    run = world.run(
+        Command(("/bin/sh", "-c", "trap '' TERM; echo ready; sleep 300 & wait; sleep 300"))
+    )
     begun = world.begin(run)
     assert world.board.running.wait(WAIT)
     pid = world.board.groups[0][1]
@@ -287,7 +322,10 @@ def test_who_ignores_term_is_killed(world: World, wait_for: Any) -> None:
     run.kill()
     result = finish(begun)
     assert (result.outcome, result.exit_code) == (Outcome.INTERRUPTED, 137)
-    assert result.error == "ended because the instance stopped or lost its lease (killed by SIGKILL (9))"
+    assert (
+        result.error
+        == "ended because the instance stopped or lost its lease (killed by SIGKILL (9))"
+    )
 
 
 def _has_term(pid: int, mask_name: str) -> bool:
@@ -324,7 +362,7 @@ def test_a_run_that_was_ended_before_it_began(world: World) -> None:
     assert (result.outcome, result.exit_code) == (Outcome.INTERRUPTED, 143)
 
 
-# -- python ------------------------------------------------------------------------------------------------------------
+# -- python ----------------------------------------------------------------------------------------
 
 MODULE = """
 import builtins, sys, time
@@ -394,11 +432,18 @@ def test_functions_are_called(world: World, calls: list[Any], name: str, noted: 
 
 
 @pytest.mark.parametrize("name", ["with_context", "optional_context", "coroutine_with_context"])
-def test_a_function_that_takes_a_parameter_gets_its_context(world: World, calls: list[Any], name: str) -> None:
+def test_a_function_that_takes_a_parameter_gets_its_context(
+    world: World, calls: list[Any], name: str
+) -> None:
     assert call(world, name, name="a.job", run_id=41, attempt=3) == SUCCESS
     (context,) = calls
     assert isinstance(context, Context)
-    assert (context.job, context.run_id, context.attempt, context.node) == ("a.job", 41, 3, "node-1")
+    assert (context.job, context.run_id, context.attempt, context.node) == (
+        "a.job",
+        41,
+        3,
+        "node-1",
+    )
     assert context.scheduled_for.isoformat() == "2026-01-01T00:00:00+00:00"
     assert not context.stop.is_set()
 
@@ -440,12 +485,20 @@ def test_sys_exit(world: World, calls: list[Any], name: str, result: Result) -> 
 @pytest.mark.parametrize(
     ("target", "error"),
     [
-        ("tasks_of_the_test:missing", "AttributeError: module 'tasks_of_the_test' has no attribute 'missing'"),
+        (
+            "tasks_of_the_test:missing",
+            "AttributeError: module 'tasks_of_the_test' has no attribute 'missing'",
+        ),
         ("tasks_of_the_test:number", "TypeError: tasks_of_the_test:number is not a function"),
-        ("no_such_module_anywhere:x", "ModuleNotFoundError: No module named 'no_such_module_anywhere'"),
+        (
+            "no_such_module_anywhere:x",
+            "ModuleNotFoundError: No module named 'no_such_module_anywhere'",
+        ),
     ],
 )
-def test_a_target_that_is_not_there(world: World, calls: list[Any], target: str, error: str) -> None:
+def test_a_target_that_is_not_there(
+    world: World, calls: list[Any], target: str, error: str
+) -> None:
     result = world.do(PythonCall(target))
     assert (result.outcome, result.error) == (Outcome.FAILED, error)
 
@@ -458,7 +511,9 @@ def test_a_target_that_is_not_there(world: World, calls: list[Any], target: str,
         ("waits_and_exits", "ended after its timeout of 5s"),
     ],
 )
-def test_a_function_that_is_told_to_stop(world: World, calls: list[Any], name: str, error: str) -> None:
+def test_a_function_that_is_told_to_stop(
+    world: World, calls: list[Any], name: str, error: str
+) -> None:
     run = world.run(PythonCall(f"tasks_of_the_test:{name}"), timeout=5.0)
     begun = world.begin(run)
     run.end(Outcome.TIMEOUT)
@@ -466,11 +521,16 @@ def test_a_function_that_is_told_to_stop(world: World, calls: list[Any], name: s
     assert (result.outcome, result.error) == (Outcome.TIMEOUT, error)
 
 
-def test_a_return_after_the_timeout_is_late_though_nobody_has_noticed(world: World, calls: list[Any]) -> None:
+def test_a_return_after_the_timeout_is_late_though_nobody_has_noticed(
+    world: World, calls: list[Any]
+) -> None:
     run = world.run(PythonCall("tasks_of_the_test:plain"), timeout=5.0)
     run.deadline = time.monotonic()
     result = execute(run, world.host)
-    assert (result.outcome, result.error) == (Outcome.TIMEOUT, "ended after its timeout of 5s, and returned")
+    assert (result.outcome, result.error) == (
+        Outcome.TIMEOUT,
+        "ended after its timeout of 5s, and returned",
+    )
 
 
 def test_what_a_function_prints_is_kept_and_what_others_print_is_not(
@@ -493,15 +553,19 @@ def test_what_a_function_prints_is_kept_and_what_others_print_is_not(
         raise ValueError("wrong")
 
     module.talk, module.fail = talk, fail  # type: ignore[attr-defined]
-    assert world.do(PythonCall("printing:talk")) == Result(Outcome.SUCCESS, output="for the run\nfor the run, too\n")
+    assert world.do(PythonCall("printing:talk")) == Result(
+        Outcome.SUCCESS, output="for the run\nfor the run, too\n"
+    )
     failed = world.do(PythonCall("printing:fail"))
     assert (failed.outcome, failed.error) == (Outcome.FAILED, "ValueError: wrong")
-    assert (failed.output or "").startswith("before the error\nTraceback (most recent call last):\n")
+    assert (failed.output or "").startswith(
+        "before the error\nTraceback (most recent call last):\n"
+    )
     print("afterwards")
     assert capsys.readouterr().out == "for the instance\nafterwards\n"
 
 
-# -- sql ---------------------------------------------------------------------------------------------------------------
+# -- sql -------------------------------------------------------------------------------------------
 
 
 def test_sql_without_its_database(world: World) -> None:
@@ -512,7 +576,9 @@ def test_sql_without_its_database(world: World) -> None:
         raise DatabaseUnavailable("no database here")
 
     world.host = replace(world.host, connect=connect)
-    assert world.do(Sql("SELECT 1"), timeout=0.5) == Result(Outcome.FAILED, error="no database here")
+    assert world.do(Sql("SELECT 1"), timeout=0.5) == Result(
+        Outcome.FAILED, error="no database here"
+    )
     assert len(asked) > 1, "nothing was done yet, so it is asked again until the run's time is over"
     assert asked == sorted(asked, reverse=True)
 
@@ -524,7 +590,7 @@ def test_sql_that_was_ended_meanwhile(world: World) -> None:
     assert execute(run, world.host) == Result(Outcome.INTERRUPTED, error=error)
 
 
-# -- http --------------------------------------------------------------------------------------------------------------
+# -- http ------------------------------------------------------------------------------------------
 
 
 class Site(http.server.BaseHTTPRequestHandler):
@@ -629,7 +695,9 @@ class Server:
         self.came: list[dict[str, Any]] = []
         self.release, self.reached = threading.Event(), threading.Event()
         names = {"came": self.came, "release": self.release, "reached": self.reached}
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Site,), names))
+        self._server = http.server.ThreadingHTTPServer(
+            ("127.0.0.1", 0), type("Bound", (Site,), names)
+        )
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
 
@@ -673,26 +741,37 @@ EXPECT = [
 
 
 @pytest.mark.parametrize(("status", "expect", "good"), EXPECT)
-def test_expect(world: World, site: Server, status: int, expect: tuple[str, ...], good: bool) -> None:
+def test_expect(
+    world: World, site: Server, status: int, expect: tuple[str, ...], good: bool
+) -> None:
     result = world.do(Http(site.url(f"/status/{status}"), expect=expect))
     assert result.outcome is (Outcome.SUCCESS if good else Outcome.FAILED)
 
 
-def test_a_status_that_is_not_expected_says_which_and_keeps_the_body(world: World, site: Server) -> None:
+def test_a_status_that_is_not_expected_says_which_and_keeps_the_body(
+    world: World, site: Server
+) -> None:
     result = world.do(Http(site.url("/status/500"), expect=("2xx", "404")))
     error = "status 500 Internal Server Error, expected 2xx or 404"
     assert result == Result(Outcome.FAILED, error=error, output="body of it")
 
 
 def test_what_is_sent(world: World, site: Server) -> None:
-    action = Http(site.url("/a?b=c"), "POST", (("content-type", "text/plain"), ("X-Own", "ü")), "kö")
+    action = Http(
+        site.url("/a?b=c"), "POST", (("content-type", "text/plain"), ("X-Own", "ü")), "kö"
+    )
     world.do(action, name="a.job", run_id=41, attempt=2)
     (came,) = site.came
     assert (came["method"], came["path"], came["body"]) == ("POST", "/a?b=c", "kö".encode())
     wanted = {
-        "Content-Type": "text/plain", "X-Own": "ü", "Kronii-Job": "a.job", "Kronii-Run-Id": "41", "Kronii-Attempt": "2",
-        "Kronii-Scheduled-For": "2026-01-01T00:00:00Z", "Kronii-Node": "node-1",
-    }  # fmt: skip
+        "Content-Type": "text/plain",
+        "X-Own": "ü",
+        "Kronii-Job": "a.job",
+        "Kronii-Run-Id": "41",
+        "Kronii-Attempt": "2",
+        "Kronii-Scheduled-For": "2026-01-01T00:00:00Z",
+        "Kronii-Node": "node-1",
+    }
     headers = {name.title(): value for name, value in came["headers"].items()}
     assert wanted.items() <= headers.items()
     assert headers["User-Agent"].startswith("kronii/")
@@ -764,7 +843,10 @@ def test_an_answer_that_is_none(world: World, site: Server, path: str) -> None:
 @pytest.mark.parametrize("path", ["/hang", "/hang500"])
 def test_no_answer_within_the_timeout(world: World, site: Server, path: str) -> None:
     result = world.do(Http(site.url(path)), timeout=0.2)
-    assert (result.outcome, result.error) == (Outcome.TIMEOUT, "no answer within its timeout (timed out)")
+    assert (result.outcome, result.error) == (
+        Outcome.TIMEOUT,
+        "no answer within its timeout (timed out)",
+    )
 
 
 @pytest.mark.parametrize("path", ["/hang", "/hang500", "/trickle"])
@@ -787,7 +869,9 @@ def test_an_end_before_the_connection_is_made(world: World, site: Server) -> Non
     assert site.came == []
 
 
-def test_an_end_while_the_connection_is_made(world: World, site: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_end_while_the_connection_is_made(
+    world: World, site: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run, make = world.run(Http(site.url("/"))), socket.create_connection
 
     def ended_meanwhile(*where: Any) -> socket.socket:
@@ -804,7 +888,9 @@ def test_requests_leave_no_descriptors(world: World, site: Server) -> None:
     world.do(Http(site.url("/")))
     for path in ("/", "/redirect", "/status/500", "/cut", "/drop"):
         world.do(Http(site.url(path)))
-    ours = [c for c in psutil.Process().net_connections("tcp") if c.raddr and c.raddr.port == site.port]
+    ours = [
+        c for c in psutil.Process().net_connections("tcp") if c.raddr and c.raddr.port == site.port
+    ]
     assert ours == []
 
 

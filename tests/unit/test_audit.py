@@ -12,7 +12,9 @@ START = datetime(2026, 3, 1, 12)
 OWED = [START + timedelta(minutes=n) for n in range(5)]
 
 
-def ran(place: int, outcome: str = "success", attempt: int = 1, missed: int = 0, id: int = 0) -> Ran:
+def ran(
+    place: int, outcome: str = "success", attempt: int = 1, missed: int = 0, id: int = 0
+) -> Ran:
     """A run of the tick at a place."""
     return Ran(id or place + 1, OWED[place], attempt, outcome, missed)
 
@@ -44,7 +46,12 @@ def test_nothing_to_say(runs: list[Ran]) -> None:
         ([ran(0), ran(4, missed=2)], 1, "no outcome", ()),
         ([*WHOLE, ran(2, attempt=2, id=9)], 2, "more than one outcome", (3, 9)),
         ([*WHOLE, ran(2, "failed", attempt=2, id=9)], 2, "more than one outcome", (3, 9)),
-        ([*WHOLE[:2], ran(2, "failed"), ran(2, "failed", id=9), *WHOLE[3:]], 2, "more than one outcome", (3, 9)),
+        (
+            [*WHOLE[:2], ran(2, "failed"), ran(2, "failed", id=9), *WHOLE[3:]],
+            2,
+            "more than one outcome",
+            (3, 9),
+        ),
     ],
     ids=[
         "lost",

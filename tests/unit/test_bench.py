@@ -1,4 +1,6 @@
-"""The benchmarks' own arithmetic: a bar that can't be missed, or a lost tick that is not counted, would measure nothing."""
+"""The benchmarks' own arithmetic: a bar that can't be missed, or a lost tick that is not counted,
+would measure nothing.
+"""
 
 from __future__ import annotations
 
@@ -39,13 +41,18 @@ def test_a_row_passes_only_with_all_its_figures() -> None:
 
 
 def stamps(*starts: tuple[int, int, float]) -> list[str]:
-    """A line for each (job, tick, seconds late); the first start is far before the window, which begins at 1,008."""
+    """A line for each (job, tick, seconds late); the first start is far before the window, which
+    begins at 1,008.
+    """
     return ["0 1000 1000.001", *(f"{job} {tick} {tick + late}" for job, tick, late in starts)]
 
 
 def test_ticks_of_a_peer_that_are_missing_or_run_twice_are_counted() -> None:
     ticks = [(job, tick, 0.002) for job in range(2) for tick in (1008, 1009)]
-    assert (read("peer", 2, 2, stamps(*ticks)).lost, read("peer", 2, 2, stamps(*ticks)).doubled) == (0, 0)
+    assert (
+        read("peer", 2, 2, stamps(*ticks)).lost,
+        read("peer", 2, 2, stamps(*ticks)).doubled,
+    ) == (0, 0)
     assert read("peer", 2, 2, stamps(*ticks[1:])).lost == 1
     assert read("peer", 2, 2, stamps(*ticks, ticks[3])).doubled == 1
 
@@ -70,7 +77,9 @@ def test_pgbench_gets_statements_without_parameters_of_the_driver() -> None:
 
 
 def test_in_the_simulation_more_jobs_are_later_and_more_cores_take_more() -> None:
-    few, many = (scaling.Simulation(1, 512, jobs, 2, scaling.Costs()).run(3) for jobs in (100, 5_000))
+    few, many = (
+        scaling.Simulation(1, 512, jobs, 2, scaling.Costs()).run(3) for jobs in (100, 5_000)
+    )
     assert few.p99 < many.p99
     assert few.keeps_up
     assert not scaling.Simulation(1, 512, 200_000, 2, scaling.Costs()).run(3).keeps_up

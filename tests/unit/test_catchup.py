@@ -1,4 +1,6 @@
-"""What becomes of ticks: run, stand for others, skip, try again, move on.  Pure functions of time."""
+"""What becomes of ticks: run, stand for others, skip, try again, move on.  Pure functions of
+time.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kronii.catchup import JITTER, SKIPPED_ROWS, Closing, Skipped, backoff, close, pass_over, plan, skipped
+from kronii.catchup import (
+    JITTER,
+    SKIPPED_ROWS,
+    Skipped,
+    Transition,
+    backoff,
+    plan,
+    settle,
+    skip,
+    skipped,
+)
 from kronii.model import CatchUp, Claim, Definition, Outcome, Result, Retries, Trigger
 from kronii.schedule import Schedule, schedule
 
@@ -19,7 +31,9 @@ INSTANT = timedelta(microseconds=1)
 LONG_AGO, LATER = TICK - timedelta(days=1), TICK + timedelta(days=1)
 
 
-def job(catch_up: CatchUp = CatchUp.LATEST, cron: str = "0 * * * * *", **fields: object) -> Definition:
+def job(
+    catch_up: CatchUp = CatchUp.LATEST, cron: str = "0 * * * * *", **fields: object
+) -> Definition:
     return Definition("job", schedule(cron), catch_up=catch_up, **fields)  # type: ignore[arg-type]
 
 
@@ -28,7 +42,7 @@ def claim(definition: Definition, **fields: object) -> Claim:
     return replace(base, **fields)  # type: ignore[arg-type]
 
 
-# -- plan --------------------------------------------------------------------------------------------------------------
+# -- plan ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("catch_up", CatchUp)
@@ -45,8 +59,12 @@ def test_a_tick_that_waited_for_a_worker_is_not_missed(catch_up: CatchUp) -> Non
 
 def test_latest_runs_once_for_all() -> None:
     one = claim(job(), missed=2)
-    assert plan(one, TICK + 10 * MINUTE, LATER) == replace(one, scheduled_for=TICK + 10 * MINUTE, missed=12)
-    assert plan(one, TICK + 10 * MINUTE + SECOND, LONG_AGO) == replace(one, scheduled_for=TICK + 10 * MINUTE, missed=12)
+    assert plan(one, TICK + 10 * MINUTE, LATER) == replace(
+        one, scheduled_for=TICK + 10 * MINUTE, missed=12
+    )
+    assert plan(one, TICK + 10 * MINUTE + SECOND, LONG_AGO) == replace(
+        one, scheduled_for=TICK + 10 * MINUTE, missed=12
+    )
 
 
 def test_latest_runs_a_single_missed_tick() -> None:
@@ -61,28 +79,36 @@ def test_all_runs_each_as_it_is() -> None:
 
 def test_none_skips_what_fell_due_while_nothing_could_run() -> None:
     one = claim(job(CatchUp.NONE))
-    closing = plan(one, TICK + SECOND, TICK + INSTANT)
-    assert closing == Closing(over=True, next_run=TICK + MINUTE, skipped=(Skipped(TICK),))
+    transition = plan(one, TICK + SECOND, TICK + INSTANT)
+    assert transition == Transition(settled=True, next_run=TICK + MINUTE, skipped=(Skipped(TICK),))
 
 
 def test_none_runs_the_latest_if_something_could_run_at_it() -> None:
-    """Behind an overrun: the earlier ones are skipped, and the job goes on with the tick that is due now."""
-    closing = plan(claim(job(CatchUp.NONE)), TICK + 3 * MINUTE + SECOND, LONG_AGO)
-    assert isinstance(closing, Closing)
-    assert closing.next_run == TICK + 3 * MINUTE
-    assert [skip.tick for skip in closing.skipped] == [TICK, TICK + MINUTE, TICK + 2 * MINUTE]
+    """Behind an overrun: the earlier ones are skipped, and the job goes on with the tick that is
+    due now.
+    """
+    transition = plan(claim(job(CatchUp.NONE)), TICK + 3 * MINUTE + SECOND, LONG_AGO)
+    assert isinstance(transition, Transition)
+    assert transition.next_run == TICK + 3 * MINUTE
+    assert [skip.tick for skip in transition.skipped] == [TICK, TICK + MINUTE, TICK + 2 * MINUTE]
 
 
 def test_none_skips_the_latest_too_if_nothing_could_run_at_it() -> None:
-    closing = plan(claim(job(CatchUp.NONE)), TICK + 3 * MINUTE + SECOND, TICK + 3 * MINUTE + INSTANT)
-    assert isinstance(closing, Closing)
-    assert closing.next_run == TICK + 4 * MINUTE
-    assert len(closing.skipped) == 4
+    transition = plan(
+        claim(job(CatchUp.NONE)), TICK + 3 * MINUTE + SECOND, TICK + 3 * MINUTE + INSTANT
+    )
+    assert isinstance(transition, Transition)
+    assert transition.next_run == TICK + 4 * MINUTE
+    assert len(transition.skipped) == 4
 
 
 @pytest.mark.parametrize("catch_up", CatchUp)
-@pytest.mark.parametrize("fields", [{"trigger": Trigger.MANUAL}, {"attempt": 2, "trigger": Trigger.RETRY}])
-def test_manual_runs_and_further_attempts_are_run_however_late(catch_up: CatchUp, fields: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "fields", [{"trigger": Trigger.MANUAL}, {"attempt": 2, "trigger": Trigger.RETRY}]
+)
+def test_manual_runs_and_further_attempts_are_run_however_late(
+    catch_up: CatchUp, fields: dict[str, object]
+) -> None:
     one = claim(job(catch_up), **fields)
     assert plan(one, LATER, LATER) is one
 
@@ -91,8 +117,8 @@ def test_a_schedule_that_has_ended_leaves_its_last_tick() -> None:
     last = replace(claim(job(cron="0 0 0 1 1 * 2030")), scheduled_for=datetime(2030, 1, 1))
     assert plan(last, datetime(2031, 1, 1), datetime(2031, 1, 1)) is last
     none = replace(last, definition=job(CatchUp.NONE, cron="0 0 0 1 1 * 2030"))
-    assert plan(none, datetime(2031, 1, 1), datetime(2031, 1, 1)) == Closing(
-        over=True, next_run=None, skipped=(Skipped(datetime(2030, 1, 1)),)
+    assert plan(none, datetime(2031, 1, 1), datetime(2031, 1, 1)) == Transition(
+        settled=True, next_run=None, skipped=(Skipped(datetime(2030, 1, 1)),)
     )
 
 
@@ -114,8 +140,12 @@ def test_splay_is_no_reason_to_take_a_tick_for_missed(catch_up: CatchUp) -> None
     st.integers(0, 30_000),
     st.integers(-20_000, 40_000),
 )
-def test_no_tick_is_lost_and_none_comes_twice(cron: str, zone: str, start: datetime, age: int, live_after: int) -> None:
-    """Skipped rows, the run and what it stands for, and the ticks from `next_run` on are all ticks, each once."""
+def test_no_tick_is_lost_and_none_comes_twice(
+    cron: str, zone: str, start: datetime, age: int, live_after: int
+) -> None:
+    """Skipped rows, the run and what it stands for, and the ticks from `next_run` on are all ticks,
+    each once.
+    """
     timing = Schedule(cron, zone)
     tick = timing.next(start)
     assert tick is not None
@@ -130,12 +160,16 @@ def test_no_tick_is_lost_and_none_comes_twice(cron: str, zone: str, start: datet
             assert catch_up is not CatchUp.LATEST or place == len(due) - 1
         else:
             stood_for = sum(1 + skip.missed for skip in planned.skipped)
-            assert [skip.tick for skip in planned.skipped] == due[stood_for - len(planned.skipped) : stood_for]
-            assert planned.next_run == (due[stood_for] if stood_for < len(due) else timing.next(now))
+            assert [skip.tick for skip in planned.skipped] == due[
+                stood_for - len(planned.skipped) : stood_for
+            ]
+            assert planned.next_run == (
+                due[stood_for] if stood_for < len(due) else timing.next(now)
+            )
             assert catch_up is CatchUp.NONE
 
 
-# -- rows of skipped ticks ---------------------------------------------------------------------------------------------
+# -- rows of skipped ticks -------------------------------------------------------------------------
 
 
 def test_no_tick_no_row() -> None:
@@ -166,47 +200,51 @@ def test_a_burst_of_more_ticks_than_rows_in_a_long_stretch() -> None:
 
 
 def test_passing_over_goes_on_with_the_first_tick_behind() -> None:
-    closing = pass_over(Schedule("0 * * * * *"), TICK, TICK + 2 * MINUTE)
-    assert closing == Closing(
-        over=True, next_run=TICK + 3 * MINUTE, skipped=(Skipped(TICK + MINUTE), Skipped(TICK + 2 * MINUTE))
+    transition = skip(Schedule("0 * * * * *"), TICK, TICK + 2 * MINUTE)
+    assert transition == Transition(
+        settled=True,
+        next_run=TICK + 3 * MINUTE,
+        skipped=(Skipped(TICK + MINUTE), Skipped(TICK + 2 * MINUTE)),
     )
 
 
-# -- close -------------------------------------------------------------------------------------------------------------
+# -- close -----------------------------------------------------------------------------------------
 
 BAD = [Outcome.FAILED, Outcome.TIMEOUT]
 RESULTS = [Outcome.SUCCESS, *BAD]
 
 
-def closed(one: Claim, outcome: Outcome, now: datetime = TICK + SECOND) -> Closing:
-    return close(one, Result(outcome), now, lambda low, high: low)
+def closed(one: Claim, outcome: Outcome, now: datetime = TICK + SECOND) -> Transition:
+    return settle(one, Result(outcome), now, lambda low, high: low)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.INTERRUPTED, Outcome.LOST])
 @pytest.mark.parametrize("trigger", Trigger)
 def test_an_interrupted_tick_is_not_over(outcome: Outcome, trigger: Trigger) -> None:
     one = claim(job(retries=Retries(3)), trigger=trigger)
-    assert closed(one, outcome) == Closing(over=False)
+    assert closed(one, outcome) == Transition(settled=False)
 
 
 @pytest.mark.parametrize("outcome", RESULTS)
 def test_without_retries_any_outcome_moves_on_to_the_following_tick(outcome: Outcome) -> None:
-    assert closed(claim(job()), outcome) == Closing(over=True, next_run=TICK + MINUTE)
-    assert closed(claim(job()), outcome, LATER) == Closing(over=True, next_run=TICK + MINUTE)
+    assert closed(claim(job()), outcome) == Transition(settled=True, next_run=TICK + MINUTE)
+    assert closed(claim(job()), outcome, LATER) == Transition(settled=True, next_run=TICK + MINUTE)
 
 
 @pytest.mark.parametrize("outcome", RESULTS)
 def test_a_manual_run_leaves_next_run_alone(outcome: Outcome) -> None:
     one = claim(job(retries=Retries(3)), trigger=Trigger.MANUAL)
-    assert closed(one, outcome) == Closing(over=True)
+    assert closed(one, outcome) == Transition(settled=True)
 
 
 @pytest.mark.parametrize("outcome", BAD)
 def test_retries_until_they_are_used_up(outcome: Outcome) -> None:
     definition = job(retries=Retries(2, 10.0, 300.0))
-    assert closed(claim(definition), outcome) == Closing(over=False, delay=10.0)
-    assert closed(claim(definition, failures=1), outcome) == Closing(over=False, delay=20.0)
-    assert closed(claim(definition, failures=2), outcome) == Closing(over=True, next_run=TICK + MINUTE)
+    assert closed(claim(definition), outcome) == Transition(settled=False, delay=10.0)
+    assert closed(claim(definition, failures=1), outcome) == Transition(settled=False, delay=20.0)
+    assert closed(claim(definition, failures=2), outcome) == Transition(
+        settled=True, next_run=TICK + MINUTE
+    )
 
 
 def test_a_lost_attempt_does_not_count_against_retries() -> None:
@@ -215,37 +253,43 @@ def test_a_lost_attempt_does_not_count_against_retries() -> None:
 
 
 def test_a_success_is_never_retried() -> None:
-    assert closed(claim(job(retries=Retries(3))), Outcome.SUCCESS).over
+    assert closed(claim(job(retries=Retries(3))), Outcome.SUCCESS).settled
 
 
 def test_none_skips_what_an_overrun_has_covered() -> None:
-    closing = closed(claim(job(CatchUp.NONE)), Outcome.SUCCESS, TICK + 2 * MINUTE + SECOND)
-    assert closing.next_run == TICK + 3 * MINUTE
-    assert [skip.tick for skip in closing.skipped] == [TICK + MINUTE, TICK + 2 * MINUTE]
+    transition = closed(claim(job(CatchUp.NONE)), Outcome.SUCCESS, TICK + 2 * MINUTE + SECOND)
+    assert transition.next_run == TICK + 3 * MINUTE
+    assert [skip.tick for skip in transition.skipped] == [TICK + MINUTE, TICK + 2 * MINUTE]
 
 
 def test_none_with_a_clock_that_reads_less_than_the_tick() -> None:
-    closing = closed(claim(job(CatchUp.NONE)), Outcome.SUCCESS, TICK - MINUTE)
-    assert closing == Closing(over=True, next_run=TICK + MINUTE)
+    transition = closed(claim(job(CatchUp.NONE)), Outcome.SUCCESS, TICK - MINUTE)
+    assert transition == Transition(settled=True, next_run=TICK + MINUTE)
 
 
 def test_none_with_splay_skips_no_tick_whose_turn_has_not_come() -> None:
     definition = job(CatchUp.NONE, splay=600.0)
     now = TICK + timedelta(seconds=definition.offset) + SECOND
-    assert closed(claim(definition), Outcome.SUCCESS, now) == Closing(over=True, next_run=TICK + MINUTE)
+    assert closed(claim(definition), Outcome.SUCCESS, now) == Transition(
+        settled=True, next_run=TICK + MINUTE
+    )
 
 
 def test_a_schedule_that_has_ended_has_no_next_run() -> None:
     one = claim(job(cron="0 0 0 1 1 * 2030"), scheduled_for=datetime(2030, 1, 1))
-    assert closed(one, Outcome.SUCCESS, datetime(2030, 1, 2)) == Closing(over=True, next_run=None)
+    assert closed(one, Outcome.SUCCESS, datetime(2030, 1, 2)) == Transition(
+        settled=True, next_run=None
+    )
 
 
-# -- back-off ----------------------------------------------------------------------------------------------------------
+# -- back-off --------------------------------------------------------------------------------------
 
 
 def test_the_delay_doubles_up_to_its_maximum() -> None:
     retries = Retries(20, 10.0, 100.0)
-    delays = [backoff(retries, failures, lambda low, high: low) for failures in (0, 1, 2, 3, 4, 63, 10**6)]
+    delays = [
+        backoff(retries, failures, lambda low, high: low) for failures in (0, 1, 2, 3, 4, 63, 10**6)
+    ]
     assert delays == [10, 20, 40, 80, 100, 100, 100]
 
 
@@ -261,6 +305,6 @@ def test_jitter_is_a_quarter_at_the_most_and_never_above_the_maximum(
 
 def test_jobs_that_failed_together_do_not_come_back_together() -> None:
     one = claim(job(retries=Retries(1, 100.0, 300.0)))
-    delays = {close(one, Result(Outcome.FAILED), TICK).delay for _ in range(50)}
+    delays = {settle(one, Result(Outcome.FAILED), TICK).delay for _ in range(50)}
     assert len(delays) > 25
     assert all(delay is not None and 100 <= delay <= 125 for delay in delays)

@@ -1,4 +1,6 @@
-"""The command line without a database: validate, next, help, usage; exit statuses and documents, never a traceback."""
+"""The command line without a database: validate, next, help, usage; exit statuses and documents,
+never a traceback.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,10 @@ jobs:
     cron: "H * * * *"
     command: "true"
 """
-BROKEN = 'jobs:\n  - name: a\n    cron: "0 0 * * * *"\n    comand: ls\n  - name: b\n    cron: "61 * * * *"\n'
+BROKEN = (
+    'jobs:\n  - name: a\n    cron: "0 0 * * * *"\n    comand: ls\n  - name: b\n    cron: "61 * * *'
+    ' *"\n'
+)
 
 
 @dataclass
@@ -48,7 +53,9 @@ Kronii = Callable[..., Done]
 
 
 @pytest.fixture
-def kronii(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Kronii:
+def kronii(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Kronii:
     """`kronii("validate", "--json")`, in this process, in an empty directory with a jobs file."""
     for name in [
         *filter(lambda n: n.startswith("KRONII_"), os.environ),
@@ -72,7 +79,7 @@ def kronii(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     return run
 
 
-# -- help and usage ----------------------------------------------------------------------------------------------------
+# -- help and usage --------------------------------------------------------------------------------
 
 
 def test_without_a_command_there_is_help_and_a_usage_error(kronii: Kronii) -> None:
@@ -99,7 +106,10 @@ USAGE = [
     (["next", "@daily", "-n", "0"], "'0' is not a whole number from 1 to 1000000"),
     (["next", "@daily", "-n", "x"], "'x' is not a whole number"),
     (["next", "@daily", "-n", "1000001"], "is not a whole number"),
-    (["next", "@daily", "--from", "tomorrow"], "'tomorrow' is not a time: write it as 2026-11-23T08:00:00Z"),
+    (
+        ["next", "@daily", "--from", "tomorrow"],
+        "'tomorrow' is not a time: write it as 2026-11-23T08:00:00Z",
+    ),
     (["next", "61 * * * *"], "the minute field '61' is not valid: it takes 0-59"),
     (["next", "H * * * *"], "'H' in 'H * * * *' spreads by the job's name"),
     (["next", "@dayly"], "did you mean @daily?"),
@@ -122,7 +132,7 @@ def test_usage_errors(kronii: Kronii, arguments: Sequence[str], fragment: str) -
     assert fragment in done.err
 
 
-# -- validate ----------------------------------------------------------------------------------------------------------
+# -- validate --------------------------------------------------------------------------------------
 
 
 def test_a_right_file(kronii: Kronii) -> None:
@@ -138,7 +148,10 @@ def test_a_wrong_file_has_every_problem_on_stderr_and_a_sum_on_stdout(kronii: Kr
     assert lines[0].startswith("broken.yaml:2:11: warning: the job has no command")
     assert "broken.yaml:4:5: error: unknown key 'comand': did you mean 'command'?" in lines
     assert lines[lines.index("        comand: ***") + 1] == "        ^"
-    assert any(line.startswith("broken.yaml:6:11: error: '61 * * * *' is not a cron expression") for line in lines)
+    assert any(
+        line.startswith("broken.yaml:6:11: error: '61 * * * *' is not a cron expression")
+        for line in lines
+    )
 
 
 def test_the_problems_as_a_document(kronii: Kronii) -> None:
@@ -174,7 +187,9 @@ def test_the_file_of_the_settings(kronii: Kronii, monkeypatch: pytest.MonkeyPatc
     assert "other.yaml: 2 jobs" in kronii("validate").out
 
 
-def test_bad_settings_are_a_sentence_and_78(kronii: Kronii, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_settings_are_a_sentence_and_78(
+    kronii: Kronii, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("WORKER_COUNT", "many")
     assert kronii("validate").status == 78
     done = kronii("run")
@@ -182,8 +197,12 @@ def test_bad_settings_are_a_sentence_and_78(kronii: Kronii, monkeypatch: pytest.
     assert done.err == "kronii: WORKER_COUNT='many': must be a whole number from 1 to 1000\n"
 
 
-@pytest.mark.parametrize("arguments", [["list"], ["history"], ["logs", "1"], ["migrate"], ["migrate", "--check"]])
-def test_without_an_address_what_needs_a_database_says_so(kronii: Kronii, arguments: Sequence[str]) -> None:
+@pytest.mark.parametrize(
+    "arguments", [["list"], ["history"], ["logs", "1"], ["migrate"], ["migrate", "--check"]]
+)
+def test_without_an_address_what_needs_a_database_says_so(
+    kronii: Kronii, arguments: Sequence[str]
+) -> None:
     done = kronii(*arguments)
     assert (done.status, done.out) == (78, "")
     assert done.err.startswith("kronii: DATABASE_URL is not set: give the address")
@@ -200,14 +219,15 @@ def test_a_database_that_is_not_there_is_69(
     assert "hunter2" not in done.err
 
 
-# -- next --------------------------------------------------------------------------------------------------------------
+# -- next ------------------------------------------------------------------------------------------
 
 
 def test_the_coming_ticks_of_an_expression(kronii: Kronii) -> None:
     done = kronii("next", "0/30 * * * * *", "-n", "2", "--from", "2026-01-01T00:00:00Z")
     assert done == Done(
         0,
-        "Thu 2026-01-01 00:00:30 UTC  2026-01-01T00:00:30Z\nThu 2026-01-01 00:01:00 UTC  2026-01-01T00:01:00Z\n",
+        "Thu 2026-01-01 00:00:30 UTC  2026-01-01T00:00:30Z\nThu 2026-01-01 00:01:00 UTC "
+        " 2026-01-01T00:01:00Z\n",
         "",
     )
 
@@ -216,7 +236,10 @@ def test_a_job_has_its_own_time_zone_and_its_clock_changes_are_marked(kronii: Kr
     done = kronii("next", "nightly", "-n", "3", "--from", "2026-03-28")
     assert done.out.splitlines() == [
         "Sat 2026-03-28 02:30:00 CET  2026-03-28T01:30:00Z",
-        "Sun 2026-03-29 03:00:00 CEST  2026-03-29T01:00:00Z  moved from 02:30:00, which does not exist on this day",
+        (
+            "Sun 2026-03-29 03:00:00 CEST  2026-03-29T01:00:00Z  moved from 02:30:00, which does"
+            " not exist on this day"
+        ),
         "Mon 2026-03-30 02:30:00 CEST  2026-03-30T00:30:00Z",
     ]
 
@@ -232,12 +255,24 @@ def test_ticks_as_a_document(kronii: Kronii) -> None:
 
 
 def test_another_time_zone_for_a_job(kronii: Kronii) -> None:
-    done = kronii("next", "nightly", "--json", "-n", "1", "--from", "2026-01-01T00:00:00Z", "--timezone", "Asia/Tokyo")
+    done = kronii(
+        "next",
+        "nightly",
+        "--json",
+        "-n",
+        "1",
+        "--from",
+        "2026-01-01T00:00:00Z",
+        "--timezone",
+        "Asia/Tokyo",
+    )
     assert done.document["ticks"] == ["2026-01-01T17:30:00Z"]
 
 
 def test_a_time_without_an_offset_is_in_the_time_zone(kronii: Kronii) -> None:
-    done = kronii("next", "@daily", "--json", "-n", "1", "--timezone", "Asia/Tokyo", "--from", "2026-01-01")
+    done = kronii(
+        "next", "@daily", "--json", "-n", "1", "--timezone", "Asia/Tokyo", "--from", "2026-01-01"
+    )
     assert done.document["ticks"] == ["2026-01-01T15:00:00Z"]
 
 
@@ -249,14 +284,18 @@ def test_from_now_on_five_ticks(kronii: Kronii) -> None:
 
 
 def test_h_is_the_jobs_own(kronii: Kronii) -> None:
-    first, second = (kronii("next", "spread", "-n", "3", "--from", "2026-01-01").out for _ in range(2))
+    first, second = (
+        kronii("next", "spread", "-n", "3", "--from", "2026-01-01").out for _ in range(2)
+    )
     assert first == second
 
 
 def test_a_schedule_that_has_ended(kronii: Kronii) -> None:
     done = kronii("next", "0 0 0 1 1 * 2099", "--from", "2099-06-01")
     assert done == Done(0, "", "no further tick\n")
-    assert kronii("next", "0 0 0 1 1 * 2099", "--from", "2099-06-01", "--json").document["ticks"] == []
+    assert (
+        kronii("next", "0 0 0 1 1 * 2099", "--from", "2099-06-01", "--json").document["ticks"] == []
+    )
 
 
 def test_no_such_job(kronii: Kronii) -> None:
@@ -272,14 +311,22 @@ def test_next_of_a_job_in_a_wrong_file(kronii: Kronii) -> None:
     assert "jobs.yaml:4:5: error: unknown key 'comand'" in done.err
 
 
-# -- as a process ------------------------------------------------------------------------------------------------------
+# -- as a process ----------------------------------------------------------------------------------
 
 
-def process(*arguments: str, directory: Path = ROOT, **environ: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("KRONII_", "DATABASE_"))}
+def process(
+    *arguments: str, directory: Path = ROOT, **environ: str
+) -> subprocess.CompletedProcess[str]:
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("KRONII_", "DATABASE_"))
+    }
     environment |= {"PYTHONPATH": str(ROOT), **environ}
     command = [sys.executable, *arguments]
-    return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        command, cwd=directory, env=environment, capture_output=True, text=True, timeout=60
+    )
 
 
 def test_as_a_module(tmp_path: Path) -> None:
@@ -298,12 +345,14 @@ def test_run_without_a_database_names_both_ways_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", ["['--help']", "['validate']", "['next', '@daily']"])
-def test_what_needs_no_database_does_not_wait_for_its_driver(tmp_path: Path, arguments: str) -> None:
+def test_what_needs_no_database_does_not_wait_for_its_driver(
+    tmp_path: Path, arguments: str
+) -> None:
     (tmp_path / "jobs.yaml").write_text(JOBS)
     program = (
-        "import sys\nfrom kronii.commands.main import main\n"
-        f"try: main({arguments})\nexcept SystemExit: pass\n"
-        "print(sorted({'psycopg', 'psycopg_pool', 'prometheus_client'} & set(sys.modules)), file=sys.stderr)"
+        f"import sys\nfrom kronii.commands.main import main\ntry: main({arguments})\nexcept"
+        " SystemExit: pass\nprint(sorted({'psycopg', 'psycopg_pool', 'prometheus_client'} &"
+        " set(sys.modules)), file=sys.stderr)"
     )
     done = process("-c", program, directory=tmp_path)
     assert (done.returncode, done.stderr) == (0, "[]\n")

@@ -1,4 +1,6 @@
-"""Files that a hostile hand wrote: huge words, huge numbers, huge counts; and what follows from a key left out."""
+"""Files that a hostile hand wrote: huge words, huge numbers, huge counts; and what follows from a
+key left out.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,14 @@ def test_a_huge_value_is_a_short_problem(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "cron", [f"*/{DIGITS} * * * *", f"0-{DIGITS} * * * *", f"{DIGITS} * * * *", f"@{DIGITS}", "* " * 50_000]
+    "cron",
+    [
+        f"*/{DIGITS} * * * *",
+        f"0-{DIGITS} * * * *",
+        f"{DIGITS} * * * *",
+        f"@{DIGITS}",
+        "* " * 50_000,
+    ],
 )
 def test_a_huge_expression_is_a_problem(cron: str) -> None:
     with pytest.raises(ScheduleError):
@@ -73,6 +82,8 @@ def test_a_huge_expression_is_a_problem(cron: str) -> None:
         ("{attempts: 3, delay: 1s, max_delay: 1s}", 1, 1),
     ],
 )
-def test_of_delay_and_max_delay_the_given_one_bounds_the_other(retries: str, delay: float, max_delay: float) -> None:
+def test_of_delay_and_max_delay_the_given_one_bounds_the_other(
+    retries: str, delay: float, max_delay: float
+) -> None:
     (definition,) = load_text(JOB % f"retries: {retries}", "jobs.yaml").definitions
     assert definition.retries == Retries(3, delay, max_delay)

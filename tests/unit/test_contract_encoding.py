@@ -1,4 +1,6 @@
-"""Any text can be recorded, whatever the address says of encodings; a database that can't hold it is refused."""
+"""Any text can be recorded, whatever the address says of encodings; a database that can't hold it
+is refused.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ def made(server_url: str) -> Iterator[dict[str, str]]:
         for encoding in ("LATIN1", "SQL_ASCII"):
             name = f"kronii_{uuid4().hex}"
             connection.execute(
-                f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
+                f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C'"
+                " LC_CTYPE 'C'"
             )
             urls[encoding] = make_conninfo(server_url, dbname=name)
         yield urls

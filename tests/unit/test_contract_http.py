@@ -1,4 +1,6 @@
-"""The HTTP interface by the letter: four names, everything else `kronii_…`, 404 for the rest; both text formats."""
+"""The HTTP interface by the letter: four names, everything else `kronii_…`, 404 for the rest; both
+text formats.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ class Server:
         self.web = Web("127.0.0.1", 0, self.metrics, lambda: (True, []), lambda: self.ready)
         self.web.start()
 
-    def request(self, method: str, target: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    def request(
+        self, method: str, target: str, **headers: str
+    ) -> tuple[int, dict[str, str], bytes]:
         """Status, headers and body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.web.port, timeout=20)
         connection.request(method, target, headers=headers)
@@ -60,7 +64,10 @@ def test_the_four_metrics_are_there_from_the_first_second(server: Server) -> Non
     ("accept", "read"),
     [
         ("text/plain", parser.text_string_to_metric_families),
-        ("application/openmetrics-text; version=1.0.0", openmetrics_parser.text_string_to_metric_families),
+        (
+            "application/openmetrics-text; version=1.0.0",
+            openmetrics_parser.text_string_to_metric_families,
+        ),
     ],
 )
 def test_everything_else_is_named_kronii(server: Server, accept: str, read: object) -> None:
@@ -68,24 +75,41 @@ def test_everything_else_is_named_kronii(server: Server, accept: str, read: obje
     server.metrics.finished([('odd"name\\', Outcome.SUCCESS, 1.0), ("b", Outcome.TIMEOUT, 2.0)])
     families = list(read(server.request("GET", "/metrics", Accept=accept)[2].decode()))  # type: ignore[operator]
     samples = [sample for family in families for sample in family.samples]
-    ours = {sample.name: sample.value for sample in samples if sample.name in PUBLISHED and not sample.labels}
+    ours = {
+        sample.name: sample.value
+        for sample in samples
+        if sample.name in PUBLISHED and not sample.labels
+    }
     assert ours == {
-        "scheduler_jobs_total": 3, "scheduler_jobs_running": 1, "scheduler_jobs_failed": 1, "scheduler_jobs_success": 1
-    }  # fmt: skip
+        "scheduler_jobs_total": 3,
+        "scheduler_jobs_running": 1,
+        "scheduler_jobs_failed": 1,
+        "scheduler_jobs_success": 1,
+    }
     assert [
-        sample.name for sample in samples if sample.name not in PUBLISHED and not sample.name.startswith("kronii_")
+        sample.name
+        for sample in samples
+        if sample.name not in PUBLISHED and not sample.name.startswith("kronii_")
     ] == []
     assert not any("job" in sample.labels or "instance" in sample.labels for sample in samples)
     assert 'odd"name\\' in {sample.labels.get("job_name") for sample in samples}
 
 
 def test_openmetrics_is_offered(server: Server) -> None:
-    kind = server.request("GET", "/metrics", Accept="application/openmetrics-text; version=1.0.0")[1]["content-type"]
+    kind = server.request("GET", "/metrics", Accept="application/openmetrics-text; version=1.0.0")[
+        1
+    ]["content-type"]
     assert kind.startswith(openmetrics.exposition.CONTENT_TYPE_LATEST.split(";")[0])
 
 
 @pytest.mark.parametrize(
-    "target", ["/metrics?x=1", "/metrics?name[]=scheduler_jobs_total", "/metrics?name[]=nothing", "/metrics?"]
+    "target",
+    [
+        "/metrics?x=1",
+        "/metrics?name[]=scheduler_jobs_total",
+        "/metrics?name[]=nothing",
+        "/metrics?",
+    ],
 )
 def test_a_query_changes_nothing(server: Server, target: str) -> None:
     status, _, body = server.request("GET", target)
@@ -94,7 +118,8 @@ def test_a_query_changes_nothing(server: Server, target: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["/metrics/", "/METRICS", "/metricsx", "/x/metrics", "/favicon.ico", "/-/healthy", "/healthz/"]
+    "target",
+    ["/metrics/", "/METRICS", "/metricsx", "/x/metrics", "/favicon.ico", "/-/healthy", "/healthz/"],
 )
 def test_any_other_path_is_404(server: Server, target: str) -> None:
     assert server.request("GET", target)[0] == 404
@@ -126,7 +151,13 @@ def test_the_metrics_name_the_instance(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "accept", ["application/openmetrics-text;version=x", "application/openmetrics-text;version=1.x;q=y", "*/*;q=z", ","]
+    "accept",
+    [
+        "application/openmetrics-text;version=x",
+        "application/openmetrics-text;version=1.x;q=y",
+        "*/*;q=z",
+        ",",
+    ],
 )
 def test_an_accept_header_that_makes_no_sense(server: Server, accept: str) -> None:
     status, _, body = server.request("GET", "/metrics", Accept=accept)
@@ -135,7 +166,10 @@ def test_an_accept_header_that_makes_no_sense(server: Server, accept: str) -> No
 
 
 def test_a_bug_in_an_answer_is_one_event(
-    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     def fail() -> tuple[bool, list[str]]:
         raise RuntimeError("a bug")

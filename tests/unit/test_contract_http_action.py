@@ -12,4 +12,8 @@ from kronii.model import Http, Outcome
 def test_a_reason_is_kept_without_what_no_text_may_hold() -> None:
     run: Any = SimpleNamespace(reason=None)
     result = _result(run, Http("http://h"), 500, "b\x00ad \x1b[2Jü\x85", "out")
-    assert (result.outcome, result.error, result.output) == (Outcome.FAILED, "status 500 bad [2Jü, expected 2xx", "out")
+    assert (result.outcome, result.error, result.output) == (
+        Outcome.FAILED,
+        "status 500 bad [2Jü, expected 2xx",
+        "out",
+    )

@@ -1,4 +1,6 @@
-"""Every line of the log is well-formed whatever is in it, and hides the password without spoiling the rest."""
+"""Every line of the log is well-formed whatever is in it, and hides the password without spoiling
+the rest.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,9 @@ def test_one_event_is_one_line(lines: Lines, format: str, value: str) -> None:
 
 @pytest.mark.parametrize("secret", ["a", "1", "info", '"', "kronii", "=", "\\", "level", "p q"])
 @pytest.mark.parametrize("format", ["text", "logfmt", "json", "journal"])
-def test_a_password_that_is_an_ordinary_word_spoils_no_line(lines: Lines, format: str, secret: str) -> None:
+def test_a_password_that_is_an_ordinary_word_spoils_no_line(
+    lines: Lines, format: str, secret: str
+) -> None:
     def say(log: logs.Log) -> None:
         log.info("a run of kronii ended", job="kronii", run=11, node="a")
 
@@ -79,7 +83,9 @@ def test_a_password_that_is_an_ordinary_word_spoils_no_line(lines: Lines, format
 
 @pytest.mark.parametrize("format", ["text", "logfmt", "json", "journal"])
 @pytest.mark.parametrize("secret", ["hunter2", "s3cr3t p@ss/word", "kronii"])
-def test_a_password_is_hidden_in_the_words_of_others(lines: Lines, format: str, secret: str) -> None:
+def test_a_password_is_hidden_in_the_words_of_others(
+    lines: Lines, format: str, secret: str
+) -> None:
     quoted = secret.replace(" ", "%20").replace("@", "%40").replace("/", "%2F")
 
     def say(log: logs.Log) -> None:

@@ -1,4 +1,6 @@
-"""The loader and the editors' schema agree on generated documents, both ways, as far as a schema can know."""
+"""The loader and the editors' schema agree on generated documents, both ways, as far as a schema
+can know.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,69 @@ from kronii.definitions.jsonschema import schema
 
 VALIDATOR = Draft202012Validator(schema())
 
-TEXTS = ["", "  ", "a", "a\n", "x y", "5", "5m", "0s", "0.0ms", "1h30m", "30m1h", "1d1d", "1.5h", "latest", "LATEST", "none", "/", "tmp", "2xx", "2XX", "204", "600", "日本"]  # fmt: skip
+TEXTS = [
+    "",
+    "  ",
+    "a",
+    "a\n",
+    "x y",
+    "5",
+    "5m",
+    "0s",
+    "0.0ms",
+    "1h30m",
+    "30m1h",
+    "1d1d",
+    "1.5h",
+    "latest",
+    "LATEST",
+    "none",
+    "/",
+    "tmp",
+    "2xx",
+    "2XX",
+    "204",
+    "600",
+    "日本",
+]
 VALUES: list[object] = [
-    None, True, False, 0, 1, -1, 3, 99, 100, 101, 204, 1.5, 10**20, *TEXTS, [], ["a"], [""], ["a", ""], [1], [None], [["a"]], {}, {"a": "b"},
-    {"a": 1}, {"A-B": "x"}, {"DATABASE_URL": "x"}, {"KRONII_JOB": "x"}, {"KRONII_FOO": "x"}, {"": "x"}, {"attempts": 3}, {"attempts": "3"},
-    {"attempts": 3, "delay": "1s"}, {"attempts": 3, "delay": 1}, {"attempts": -1}, {"delay": "1s"}, {"attempts": 1, "x": 1},
-]  # fmt: skip
+    None,
+    True,
+    False,
+    0,
+    1,
+    -1,
+    3,
+    99,
+    100,
+    101,
+    204,
+    1.5,
+    10**20,
+    *TEXTS,
+    [],
+    ["a"],
+    [""],
+    ["a", ""],
+    [1],
+    [None],
+    [["a"]],
+    {},
+    {"a": "b"},
+    {"a": 1},
+    {"A-B": "x"},
+    {"DATABASE_URL": "x"},
+    {"KRONII_JOB": "x"},
+    {"KRONII_FOO": "x"},
+    {"": "x"},
+    {"attempts": 3},
+    {"attempts": "3"},
+    {"attempts": 3, "delay": "1s"},
+    {"attempts": 3, "delay": 1},
+    {"attempts": -1},
+    {"delay": "1s"},
+    {"attempts": 1, "x": 1},
+]
 HTTP: dict[str, list[object]] = {
     "url": ["http://h", "https://h:1/p?q", "ftp://h", "http://", "HTTP://H", "http://a b"],
     "method": ["GET", "POST", "get", "TRACE"],
@@ -32,16 +91,27 @@ HTTP: dict[str, list[object]] = {
     "foo": [1],
 }
 GOOD: dict[str, list[object]] = {
-    "command": ["echo hi", ["a", "b"]], "python": ["json:dumps", "json.decoder:JSONDecoder.decode"], "sql": ["SELECT 1"],
-    "timezone": ["Europe/Berlin"], "timeout": ["5m"], "retries": [3, {"attempts": 1}], "catch_up": ["all"], "splay": ["1s"],
-    "env": [{"A": "b"}], "cwd": ["/tmp"], "enabled": [True], "description": ["x"], "name": ["n", "N_-.1"],
+    "command": ["echo hi", ["a", "b"]],
+    "python": ["json:dumps", "json.decoder:JSONDecoder.decode"],
+    "sql": ["SELECT 1"],
+    "timezone": ["Europe/Berlin"],
+    "timeout": ["5m"],
+    "retries": [3, {"attempts": 1}],
+    "catch_up": ["all"],
+    "splay": ["1s"],
+    "env": [{"A": "b"}],
+    "cwd": ["/tmp"],
+    "enabled": [True],
+    "description": ["x"],
+    "name": ["n", "N_-.1"],
     "cron": ["* * * * *", "@daily", " 0 0 0 * * * ", "H H * * *", "0 0 0 1 1 * 2099"],
-}  # fmt: skip
+}
 KEYS = [*GOOD, "http", "bogus", "Name", "x-y"]
 
 #: What only the loader can say: of the world outside, of two places at once, or of a meaning.
 BEYOND = re.compile(
-    r"not a time zone|has \d+ fields|not a cron expression|is not valid|duplicate name|3650d|less than delay|no module|\.0"
+    r"not a time zone|has \d+ fields|not a cron expression|is not valid|duplicate name|3650d|less"
+    r" than delay|no module|\.0"
 )
 
 
@@ -62,7 +132,10 @@ def keys_with_values(draw: st.DrawFn) -> dict[str, object]:
 @st.composite
 def documents(draw: st.DrawFn) -> dict[str, object]:
     count = draw(st.integers(1, 2))
-    jobs = [{"name": f"j{index}", "cron": "* * * * *"} | draw(keys_with_values()) for index in range(count)]
+    jobs = [
+        {"name": f"j{index}", "cron": "* * * * *"} | draw(keys_with_values())
+        for index in range(count)
+    ]
     document: dict[str, object] = {
         "jobs": draw(st.sampled_from([*VALUES, jobs])) if draw(st.integers(0, 19)) == 0 else jobs
     }
@@ -76,7 +149,11 @@ def documents(draw: st.DrawFn) -> dict[str, object]:
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(documents(), st.booleans())
 def test_they_agree(document: dict[str, object], as_json: bool) -> None:
-    text = json.dumps(document, ensure_ascii=False) if as_json else yaml.safe_dump(document, sort_keys=False)
+    text = (
+        json.dumps(document, ensure_ascii=False)
+        if as_json
+        else yaml.safe_dump(document, sort_keys=False)
+    )
     errors = [problem.message for problem in check_text(text, "jobs.yaml").errors]
     objections = [error.message for error in VALIDATOR.iter_errors(document)]
     if not errors:
@@ -85,7 +162,9 @@ def test_they_agree(document: dict[str, object], as_json: bool) -> None:
         assert [error for error in errors if not BEYOND.search(error)] == []
 
 
-@pytest.mark.parametrize("cron", ["* * *", "* * * *", "* * * * * * * *", "daily", "@", "@every 5m", ""])
+@pytest.mark.parametrize(
+    "cron", ["* * *", "* * * *", "* * * * * * * *", "daily", "@", "@every 5m", ""]
+)
 def test_the_schema_counts_fields(cron: str) -> None:
     assert not VALIDATOR.is_valid({"jobs": [{"name": "a", "cron": cron}]})
     assert check_text(json.dumps({"jobs": [{"name": "a", "cron": cron}]}), "jobs.yaml").errors

@@ -1,4 +1,6 @@
-"""Settings as a stranger would set them: no digit but ASCII's, no host that is half a password, no secret in any form."""
+"""Settings as a stranger would set them: no digit but ASCII's, no host that is half a password, no
+secret in any form.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,8 @@ def test_no_form_of_a_secret_is_shown(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["postgresql://u:a@hunter2@h/d", "postgresql://u:hun@ter2@/d", "host='a b'", "host=h;x=1"]
+    "url",
+    ["postgresql://u:a@hunter2@h/d", "postgresql://u:hun@ter2@/d", "host='a b'", "host=h;x=1"],
 )
 def test_a_host_that_is_none_is_refused_before_libpq_repeats_it(url: str) -> None:
     assert "hunter2" not in refusal(DATABASE_URL=url)

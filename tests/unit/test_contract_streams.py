@@ -1,4 +1,6 @@
-"""The command line with odd streams, locales and working directories: real processes, and never a traceback."""
+"""The command line with odd streams, locales and working directories: real processes, and never a
+traceback.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,20 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 JOB = 'jobs:\n  - name: a\n    cron: "* * * * * *"\n    description: ünï 日本 😀\n    bogus日: 1\n'
 
 
-def kronii(arguments: str, directory: Path, shell: str = "", **environ: str) -> subprocess.CompletedProcess[bytes]:
+def kronii(
+    arguments: str, directory: Path, shell: str = "", **environ: str
+) -> subprocess.CompletedProcess[bytes]:
     """Run `kronii ARGUMENTS` by a shell, with redirections in `shell`."""
     names = ("PATH", "HOME", "TMPDIR")
     environment = {name: os.environ[name] for name in names if name in os.environ}
     environment |= {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **environ}
     line = f"{sys.executable} -m kronii {arguments} {shell}"
     return subprocess.run(
-        ["/bin/bash", "-o", "pipefail", "-c", line], cwd=directory, env=environment, capture_output=True, timeout=60
+        ["/bin/bash", "-o", "pipefail", "-c", line],
+        cwd=directory,
+        env=environment,
+        capture_output=True,
+        timeout=60,
     )
 
 
@@ -41,9 +49,15 @@ def test_a_reader_that_leaves_early_is_no_error(directory: Path) -> None:
 
 def test_a_full_disk_is_a_sentence(directory: Path) -> None:
     done = kronii("next '* * * * * *' -n 20000", directory, ">/dev/full")
-    assert (done.returncode, done.stderr) == (1, b"kronii: the output can't be written: No space left on device\n")
+    assert (done.returncode, done.stderr) == (
+        1,
+        b"kronii: the output can't be written: No space left on device\n",
+    )
     done = kronii("next @hourly", directory, ">/dev/full")
-    assert (done.returncode, done.stderr) == (1, b"kronii: the output can't be written: No space left on device\n")
+    assert (done.returncode, done.stderr) == (
+        1,
+        b"kronii: the output can't be written: No space left on device\n",
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,7 +94,9 @@ def test_any_locale_will_do(directory: Path, locale: dict[str, str]) -> None:
     assert b"5:5: error: unknown key" in done.stderr
     assert b"Traceback" not in done.stderr
     problems = json.loads(kronii("validate --json", directory, **locale).stdout)["problems"]
-    assert "bogus日" in next(problem["message"] for problem in problems if problem["severity"] == "error")
+    assert "bogus日" in next(
+        problem["message"] for problem in problems if problem["severity"] == "error"
+    )
 
 
 def test_a_file_name_that_is_not_utf8(directory: Path) -> None:
@@ -89,16 +105,21 @@ def test_a_file_name_that_is_not_utf8(directory: Path) -> None:
     assert done.stdout == b"\\udcff.yaml: 1 error, 0 warnings\n"
 
 
-@pytest.mark.parametrize("arguments", ["validate", "next a", "list", "history", "logs 1", "migrate", "run"])
+@pytest.mark.parametrize(
+    "arguments", ["validate", "next a", "list", "history", "logs 1", "migrate", "run"]
+)
 def test_a_working_directory_that_is_gone(tmp_path: Path, arguments: str) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
     line = f"cd {gone} && rmdir {gone} && {sys.executable} -m kronii {arguments}"
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
-    gone_done = subprocess.run(["/bin/sh", "-c", line], env=environment, capture_output=True, text=True, timeout=60)
+    gone_done = subprocess.run(
+        ["/bin/sh", "-c", line], env=environment, capture_output=True, text=True, timeout=60
+    )
     assert (gone_done.returncode, gone_done.stderr) == (
-        78, "kronii: the working directory can't be used: No such file or directory\n"
-    )  # fmt: skip
+        78,
+        "kronii: the working directory can't be used: No such file or directory\n",
+    )
 
 
 def test_an_absolute_file_is_validated_from_nowhere(tmp_path: Path) -> None:
@@ -107,12 +128,23 @@ def test_an_absolute_file_is_validated_from_nowhere(tmp_path: Path) -> None:
     gone.mkdir()
     line = f"cd {gone} && rmdir {gone} && {sys.executable} -m kronii validate {file}"
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(["/bin/sh", "-c", line], env=environment, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{file}: 1 job, 0 errors, 0 warnings\n", "")
+    done = subprocess.run(
+        ["/bin/sh", "-c", line], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (
+        0,
+        f"{file}: 1 job, 0 errors, 0 warnings\n",
+        "",
+    )
 
 
-@pytest.mark.parametrize("start", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+@pytest.mark.parametrize(
+    "start", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"]
+)
 def test_from_at_an_end_of_the_calendar(directory: Path, start: str) -> None:
     done = kronii(f"next @daily --from {start}", directory)
     assert (done.returncode, done.stdout) == (2, b"")
-    assert done.stderr == b"kronii: --from is too near to an end of the calendar, the years 1 and 9999\n"
+    assert (
+        done.stderr
+        == b"kronii: --from is too near to an end of the calendar, the years 1 and 9999\n"
+    )

@@ -12,7 +12,10 @@ from kronii.commands.main import _print_table
     [
         ("2026-11-25T18:02:25.001643Z", "2026-11-25T18:02:25Z"),
         ("2026-11-25T18:02:25Z", "2026-11-25T18:02:25Z"),
-        ("some-thing went wrong in the year 2026, at 12Z", "some-thing went wrong in the year 2026, at 12Z"),
+        (
+            "some-thing went wrong in the year 2026, at 12Z",
+            "some-thing went wrong in the year 2026, at 12Z",
+        ),
         ("boom\nline two\x85three", "boom line two three"),
         ("\x1b[2J\x07gone", "\ufffd[2J\ufffdgone"),
         (None, ""),

@@ -23,7 +23,9 @@ CRON = 'cron: "0 0 * * * *"'
 
 
 def one(lines: str, before: str = "") -> Definition:
-    text = f"{before}jobs:\n  - name: a\n    {CRON}\n" + "".join(f"    {line}\n" for line in lines.splitlines())
+    text = f"{before}jobs:\n  - name: a\n    {CRON}\n" + "".join(
+        f"    {line}\n" for line in lines.splitlines()
+    )
     if "<<]" not in text:  # a text to the loader; PyYAML's constructor has no name for it
         assert VALIDATOR.is_valid(yaml.safe_load(text)), "the schema refuses what the loader takes"
     return load_text(text, "jobs.yaml").definitions[0]
@@ -36,7 +38,10 @@ def test_the_original_form() -> None:
 
 
 ACTIONS = [
-    ('command: ["find", "/var/tmp", "-mtime", "+1"]', Command(("find", "/var/tmp", "-mtime", "+1"))),
+    (
+        'command: ["find", "/var/tmp", "-mtime", "+1"]',
+        Command(("find", "/var/tmp", "-mtime", "+1")),
+    ),
     ("command: [test, a, =, <<]", Command(("test", "a", "=", "<<"))),
     ("command: [echo, '', '5', !!str 5]", Command(("echo", "", "5", "5"))),
     ("command: ls | wc -l", Command(("/bin/sh", "-c", "ls | wc -l"))),
@@ -46,7 +51,10 @@ ACTIONS = [
     ("sql: CALL refresh_rollups()", Sql("CALL refresh_rollups()")),
     ("http: {url: 'https://h/x?y=1'}", Http("https://h/x?y=1")),
     ("http: {url: 'http://[::1]:80/', expect: 204}", Http("http://[::1]:80/", expect=("204",))),
-    ("http: {url: 'http://h', expect: [2xx, 304, '404']}", Http("http://h", expect=("2xx", "304", "404"))),
+    (
+        "http: {url: 'http://h', expect: [2xx, 304, '404']}",
+        Http("http://h", expect=("2xx", "304", "404")),
+    ),
     (
         "http: {url: 'http://h', method: POST, headers: {X-A: b, Y: ''}, body: hé}",
         Http("http://h", "POST", (("X-A", "b"), ("Y", "")), "hé"),
@@ -114,9 +122,15 @@ def test_a_job_wins_over_defaults() -> None:
 
 
 def test_anchors_and_merge_keys() -> None:
-    anchors = "x-slow: &slow {timeout: 2h, retries: 2}\nx-quiet: &quiet {retries: 5, description: q}\n"
+    anchors = (
+        "x-slow: &slow {timeout: 2h, retries: 2}\nx-quiet: &quiet {retries: 5, description: q}\n"
+    )
     definition = one("<<: [*slow, *quiet]\ntimeout: 1h", anchors)
-    assert (definition.timeout, definition.retries, definition.description) == (3600, Retries(2), "q")
+    assert (definition.timeout, definition.retries, definition.description) == (
+        3600,
+        Retries(2),
+        "q",
+    )
 
 
 def test_merge_within_env() -> None:
@@ -145,8 +159,12 @@ def test_a_job_without_an_action_is_a_warning() -> None:
 
 
 def test_a_directory_that_is_not_here_is_a_warning() -> None:
-    loaded = load_text(f"jobs:\n  - name: a\n    {CRON}\n    command: ls\n    cwd: /does/not/exist\n", "f")
-    assert [(w.line, w.column, w.message) for w in loaded.warnings] == [(5, 10, "cwd is not a directory on this host")]
+    loaded = load_text(
+        f"jobs:\n  - name: a\n    {CRON}\n    command: ls\n    cwd: /does/not/exist\n", "f"
+    )
+    assert [(w.line, w.column, w.message) for w in loaded.warnings] == [
+        (5, 10, "cwd is not a directory on this host")
+    ]
 
 
 def test_check_gives_problems_and_warnings_and_the_right_jobs(tmp_path: Path) -> None:
@@ -156,8 +174,12 @@ def test_check_gives_problems_and_warnings_and_the_right_jobs(tmp_path: Path) ->
     assert [job.name for job in checked.definitions] == ["a"]
     assert [problem.severity for problem in checked.problems] == ["warning", "error", "warning"]
     assert checked.errors[0].published() == {
-        "file": str(path), "line": 4, "column": 5, "severity": "error", "message": "a job has no cron"
-    }  # fmt: skip
+        "file": str(path),
+        "line": 4,
+        "column": 5,
+        "severity": "error",
+        "message": "a job has no cron",
+    }
     assert check(tmp_path / "none").errors[0].line == 1
 
 
@@ -166,7 +188,9 @@ def test_check_gives_problems_and_warnings_and_the_right_jobs(tmp_path: Path) ->
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package that says so when it is imported, a namespace package, and a module, in the working directory."""
+    """A package that says so when it is imported, a namespace package, and a module, in the working
+    directory.
+    """
     bang = "raise SystemExit('imported')\n"
     (tmp_path / "loud/inner").mkdir(parents=True)
     (tmp_path / "loud/__init__.py").write_text(bang)
@@ -180,17 +204,33 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_modules_are_found_and_not_imported(package: Path) -> None:
     modules = Modules()
-    for name in ("loud", "loud.inner", "loud.inner.tasks", "space.deeper.tasks", "json.tool", "gc", "sys"):
+    for name in (
+        "loud",
+        "loud.inner",
+        "loud.inner.tasks",
+        "space.deeper.tasks",
+        "json.tool",
+        "gc",
+        "sys",
+    ):
         assert modules.why_missing(name) == ""
-    assert modules.why_missing("loud.inner.task") == "there is no module 'loud.inner.task': did you mean 'tasks'?"
+    assert (
+        modules.why_missing("loud.inner.task")
+        == "there is no module 'loud.inner.task': did you mean 'tasks'?"
+    )
     assert modules.why_missing("space.deper.tasks").startswith("there is no module 'space.deper'")
-    assert modules.why_missing("loud.inner.tasks.x") == "'loud.inner.tasks' is a module, not a package: it holds no 'x'"
+    assert (
+        modules.why_missing("loud.inner.tasks.x")
+        == "'loud.inner.tasks' is a module, not a package: it holds no 'x'"
+    )
     assert not {"loud", "loud.inner", "space"} & set(sys.modules)
 
 
 def test_loading_executes_nothing(package: Path) -> None:
     tags = "!!python/object/apply:os.mkdir ['made']"
-    text = f"x-a: {tags}\njobs:\n  - {{name: a, {CRON}, python: 'loud.inner.tasks:run'}}\n  - {tags}\n"
+    text = (
+        f"x-a: {tags}\njobs:\n  - {{name: a, {CRON}, python: 'loud.inner.tasks:run'}}\n  - {tags}\n"
+    )
     assert len(check_text(text, "f").errors) == 3
     assert not (package / "made").exists()
 
@@ -223,7 +263,10 @@ def test_the_schema_is_one_and_takes_the_shipped_jobs() -> None:
 
 
 def many(count: int) -> str:
-    line = "  - name: job_{}\n    cron: '{} {}/10 * * * *'\n    command: [find, /var/tmp, -delete]\n    env: {{A: b}}\n"
+    line = (
+        "  - name: job_{}\n    cron: '{} {}/10 * * * *'\n    command: [find, /var/tmp, -delete]\n  "
+        "  env: {{A: b}}\n"
+    )
     return "jobs:\n" + "".join(line.format(n, n % 60, n % 7) for n in range(count))
 
 

@@ -1,4 +1,6 @@
-"""Whatever a file holds, the loader returns definitions or raises DefinitionsError, and masks what may be a secret."""
+"""Whatever a file holds, the loader returns definitions or raises DefinitionsError, and masks what
+may be a secret.
+"""
 
 from __future__ import annotations
 
@@ -34,17 +36,65 @@ jobs:
 """
 
 TOKENS = [
-    "*", "&a ", "*a", "!!int ", "!x ", "<<: ", "- ", ": ", "? ", "{", "}", "[", "]", ",", "'", '"', "|", ">", "#", "%",
-    "@", "\t", "\n", "\n  ", "\n    ", "---\n", "...\n", "12:30", "no", "010", "~", "\0", "\\", "\u2028", "\x85",
-    "\ufeff", "日本", "cron", "env", "name", "jobs", "5m", "retries", "\r", "=", "0x1f", "1e3", ".inf", "2026-01-01",
-]  # fmt: skip
+    "*",
+    "&a ",
+    "*a",
+    "!!int ",
+    "!x ",
+    "<<: ",
+    "- ",
+    ": ",
+    "? ",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    "'",
+    '"',
+    "|",
+    ">",
+    "#",
+    "%",
+    "@",
+    "\t",
+    "\n",
+    "\n  ",
+    "\n    ",
+    "---\n",
+    "...\n",
+    "12:30",
+    "no",
+    "010",
+    "~",
+    "\0",
+    "\\",
+    "\u2028",
+    "\x85",
+    "\ufeff",
+    "日本",
+    "cron",
+    "env",
+    "name",
+    "jobs",
+    "5m",
+    "retries",
+    "\r",
+    "=",
+    "0x1f",
+    "1e3",
+    ".inf",
+    "2026-01-01",
+]
 
 QUICK = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @st.composite
 def mutated(draw: st.DrawFn, text: str) -> str:
-    """The text with up to four pieces replaced by tokens, by other pieces of itself, or by nothing."""
+    """The text with up to four pieces replaced by tokens, by other pieces of itself, or by
+    nothing.
+    """
     for _ in range(draw(st.integers(1, 4))):
         start = draw(st.integers(0, len(text)))
         end = min(len(text), start + draw(st.integers(0, 12)))
@@ -97,5 +147,7 @@ def test_any_bytes(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> 
 @given(st.integers(0, len(SECRETIVE)), st.sampled_from(TOKENS))
 def test_no_secret_in_a_report(place: int, token: str) -> None:
     """One token put in anywhere but into a secret itself, which would make it another text."""
-    report = "\n".join(map(str, check_text(SECRETIVE[:place] + token + SECRETIVE[place:], "f").problems))
+    report = "\n".join(
+        map(str, check_text(SECRETIVE[:place] + token + SECRETIVE[place:], "f").problems)
+    )
     assert "hunter2" not in report

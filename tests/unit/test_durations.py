@@ -28,7 +28,8 @@ def test_parses(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "5", "m", "5 m", "-5m", "5min", "5M", "1m1h", "1m1m", "1h 30m", "1.m", ".5m", "5m\n"]
+    "text",
+    ["", "5", "m", "5 m", "-5m", "5min", "5M", "1m1h", "1m1m", "1h 30m", "1.m", ".5m", "5m\n"],
 )
 def test_refuses(text: str) -> None:
     with pytest.raises(DurationError, match="is not a duration"):
@@ -37,4 +38,6 @@ def test_refuses(text: str) -> None:
 
 @given(st.integers(0, 10**12))
 def test_round_trip(milliseconds: int) -> None:
-    assert parse_duration(format_duration(milliseconds / 1000)) == pytest.approx(milliseconds / 1000)
+    assert parse_duration(format_duration(milliseconds / 1000)) == pytest.approx(
+        milliseconds / 1000
+    )

@@ -1,4 +1,6 @@
-"""The helper: the board that it shares with its instance, what it waits for, and what it ends; on real processes."""
+"""The guard: the board that it shares with its instance, what it waits for, and what it ends; on
+real processes.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,9 @@ from kronii.guard import process as module
 from kronii.guard.board import BACKEND, DEADLINE, FREE, GOODBYE, INSIDE, SLOTS, Board
 from kronii.guard.instance import MARK, Guard
 from kronii.guard.process import end_work, watch
-from kronii.lease import Terms
+from kronii.lease import LeaseTimings
 
-TERMS = Terms(2.0)
+TIMINGS = LeaseTimings(2.0)
 WAIT = 20.0
 
 WaitFor = Callable[..., object]
@@ -71,7 +73,7 @@ def word(process: subprocess.Popen[bytes]) -> str:
     return process.stdout.readline().decode().strip()
 
 
-# -- the board ---------------------------------------------------------------------------------------------------------
+# -- the board -------------------------------------------------------------------------------------
 
 
 def test_a_new_board_says_nothing(board: Board) -> None:
@@ -112,7 +114,7 @@ def test_whoever_has_the_descriptor_sees_the_same() -> None:
     os.close(fd)
 
 
-# -- watch -------------------------------------------------------------------------------------------------------------
+# -- watch -----------------------------------------------------------------------------------------
 
 
 class Watch:
@@ -120,7 +122,7 @@ class Watch:
 
     def __init__(self, board: Board, instance: int) -> None:
         self.reader, self.writer = os.pipe()
-        self._thread = threading.Thread(target=watch, args=(self.reader, board, TERMS, instance))
+        self._thread = threading.Thread(target=watch, args=(self.reader, board, TIMINGS, instance))
         self._thread.start()
 
     def returned(self, seconds: float) -> bool:
@@ -150,20 +152,27 @@ def watching(board: Board, sleeper: subprocess.Popen[bytes]) -> Iterator[Watch]:
     os.close(watching.reader)
 
 
-def test_it_waits_for_the_end_of_the_pipe(watching: Watch, sleeper: subprocess.Popen[bytes]) -> None:
+def test_it_waits_for_the_end_of_the_pipe(
+    watching: Watch, sleeper: subprocess.Popen[bytes]
+) -> None:
     assert not watching.returned(0.1)
     watching.close()
     assert watching.returned(WAIT)
     assert sleeper.poll() is None
 
 
-def test_an_idle_instance_is_not_ended_however_late_it_is(watching: Watch, sleeper: subprocess.Popen[bytes]) -> None:
+def test_an_idle_instance_is_not_ended_however_late_it_is(
+    watching: Watch, sleeper: subprocess.Popen[bytes]
+) -> None:
     assert not watching.returned(0.3)
     assert sleeper.poll() is None
 
 
 def test_work_that_outlasts_the_lease_ends_the_instance(
-    watching: Watch, board: Board, sleeper: subprocess.Popen[bytes], capfd: pytest.CaptureFixture[str]
+    watching: Watch,
+    board: Board,
+    sleeper: subprocess.Popen[bytes],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     board.words[SLOTS] = INSIDE
     assert sleeper.wait(WAIT) == -signal.SIGKILL
@@ -172,14 +181,18 @@ def test_work_that_outlasts_the_lease_ends_the_instance(
     assert f"work outlasted the lease, ending instance {sleeper.pid}" in capfd.readouterr().err
 
 
-def test_a_lease_that_is_renewed_is_respected(watching: Watch, board: Board, sleeper: subprocess.Popen[bytes]) -> None:
+def test_a_lease_that_is_renewed_is_respected(
+    watching: Watch, board: Board, sleeper: subprocess.Popen[bytes]
+) -> None:
     board.words[DEADLINE] = int((time.monotonic() + 100) * 1e9)
     board.words[SLOTS] = INSIDE
     assert not watching.returned(0.2)
     assert sleeper.poll() is None
 
 
-def test_before_the_first_lease_nothing_is_overdue(board: Board, sleeper: subprocess.Popen[bytes]) -> None:
+def test_before_the_first_lease_nothing_is_overdue(
+    board: Board, sleeper: subprocess.Popen[bytes]
+) -> None:
     board.words[SLOTS] = INSIDE
     watching = Watch(board, sleeper.pid)
     assert not watching.returned(0.2)
@@ -189,7 +202,7 @@ def test_before_the_first_lease_nothing_is_overdue(board: Board, sleeper: subpro
     os.close(watching.reader)
 
 
-# -- end_work ----------------------------------------------------------------------------------------------------------
+# -- end_work --------------------------------------------------------------------------------------
 
 
 def test_everything_on_the_board_is_killed_with_its_descendants(board: Board, spawn: Spawn) -> None:
@@ -213,7 +226,11 @@ def test_what_left_its_group_is_known_by_its_mark(board: Board, spawn: Spawn) ->
     others = spawn("sleep", "300", env={**os.environ, MARK: str(uuid.uuid4())})
 
     def marked() -> list[int]:
-        return [p.pid for p in psutil.process_iter() if mark.encode() in module._environment(p.pid) and alive(p.pid)]
+        return [
+            p.pid
+            for p in psutil.process_iter()
+            if mark.encode() in module._environment(p.pid) and alive(p.pid)
+        ]
 
     deadline = time.monotonic() + WAIT
     while len({os.getpgid(pid) for pid in marked()}) < 2 and time.monotonic() < deadline:
@@ -239,12 +256,12 @@ def test_groups_that_are_gone_already(board: Board, spawn: Spawn) -> None:
     end_work(board, str(uuid.uuid4()))
 
 
-# -- the instance's side -----------------------------------------------------------------------------------------------
+# -- the instance's side ---------------------------------------------------------------------------
 
 
 @pytest.fixture
 def guard() -> Iterator[Guard]:
-    guard = Guard(TERMS, "", str(uuid.uuid4()), 4)
+    guard = Guard(TIMINGS, "", str(uuid.uuid4()), 4)
     yield guard
     if guard._process is not None and guard._process.poll() is None:
         guard.stop(True)
@@ -284,10 +301,14 @@ def test_each_thread_has_a_slot_of_its_own(guard: Guard) -> None:
 def test_a_beat_says_until_when_and_for_whom(guard: Guard) -> None:
     identity = str(uuid.uuid4())
     guard.beat(1234.5, identity, 77)
-    assert (guard.board.deadline, guard.board.identity, guard.board.words[BACKEND]) == (1234.5, identity, 77)
+    assert (guard.board.deadline, guard.board.identity, guard.board.words[BACKEND]) == (
+        1234.5,
+        identity,
+        77,
+    )
 
 
-def test_a_clean_stop_ends_the_helper_quietly(guard: Guard) -> None:
+def test_a_clean_stop_ends_the_guard_quietly(guard: Guard) -> None:
     assert guard.pid == 0
     assert not guard.revive()
     guard.start()
@@ -298,7 +319,7 @@ def test_a_clean_stop_ends_the_helper_quietly(guard: Guard) -> None:
     assert guard._process.returncode == 0
 
 
-def test_a_helper_that_died_is_replaced(guard: Guard) -> None:
+def test_a_guard_that_died_is_replaced(guard: Guard) -> None:
     guard.start()
     first = guard.pid
     os.kill(first, signal.SIGKILL)
@@ -310,13 +331,14 @@ def test_a_helper_that_died_is_replaced(guard: Guard) -> None:
     assert guard._process.returncode == 0
 
 
-#: An instance with one job: it says its helper's and its job's process ids.  The helper says whom it would report dead.
+#: An instance with one job: it says its guard's and its job's process ids.  The guard says whom it
+#: would report dead.
 INSTANCE = """
 import os, subprocess, sys, time, uuid
 from kronii.guard.instance import MARK, Guard
-from kronii.lease import Terms
+from kronii.lease import LeaseTimings
 mark = str(uuid.uuid4())
-guard = Guard(Terms(2.0), "", mark, 1)
+guard = Guard(LeaseTimings(2.0), "", mark, 1)
 guard.start()
 guard.enter()
 job = subprocess.Popen(["sleep", "300"], start_new_session=True, env={**os.environ, MARK: mark})
@@ -329,43 +351,45 @@ time.sleep(300)
 
 def started_instance(spawn: Spawn, lease: float) -> tuple[subprocess.Popen[bytes], int, int]:
     instance = spawn(sys.executable, "-c", INSTANCE, str(lease), stdout=subprocess.PIPE)
-    helper, job = map(int, word(instance).split())
-    return instance, helper, job
+    guard, job = map(int, word(instance).split())
+    return instance, guard, job
 
 
-def put_away(helper: int) -> None:
+def put_away(guard: int) -> None:
     """It would go on trying to reach a database for a while."""
     with contextlib.suppress(ProcessLookupError):
-        os.kill(helper, signal.SIGKILL)
+        os.kill(guard, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
-def test_a_job_ends_with_its_instance(spawn: Spawn, wait_for: WaitFor, number: signal.Signals) -> None:
-    instance, helper, job = started_instance(spawn, 100)
+def test_a_job_ends_with_its_instance(
+    spawn: Spawn, wait_for: WaitFor, number: signal.Signals
+) -> None:
+    instance, guard, job = started_instance(spawn, 100)
     os.kill(instance.pid, number)
     instance.wait(WAIT)
     wait_for(lambda: not alive(job), WAIT)
-    put_away(helper)
+    put_away(guard)
 
 
 def test_a_stopped_instance_is_ended_at_its_deadline(spawn: Spawn, wait_for: WaitFor) -> None:
-    instance, helper, job = started_instance(spawn, 0.5)
+    instance, guard, job = started_instance(spawn, 0.5)
     os.kill(instance.pid, signal.SIGSTOP)
     assert instance.wait(WAIT) == -signal.SIGKILL
     wait_for(lambda: not alive(job), WAIT)
-    put_away(helper)
+    put_away(guard)
 
 
-def test_signals_of_a_terminal_are_not_for_the_helper(spawn: Spawn, wait_for: WaitFor) -> None:
-    instance, helper, job = started_instance(spawn, 100)
+def test_signals_of_a_terminal_are_not_for_the_guard(spawn: Spawn, wait_for: WaitFor) -> None:
+    instance, guard, job = started_instance(spawn, 100)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        wait_for(lambda n=number: _ignores(helper, n), WAIT)
-        os.kill(helper, number)
-    assert alive(helper)
+        wait_for(lambda n=number: _ignores(guard, n), WAIT)
+        os.kill(guard, number)
+    assert alive(guard)
     os.kill(instance.pid, signal.SIGKILL)
     instance.wait(WAIT)
     wait_for(lambda: not alive(job), WAIT)
-    put_away(helper)
+    put_away(guard)
 
 
 def _ignores(pid: int, number: int) -> bool:
@@ -374,7 +398,7 @@ def _ignores(pid: int, number: int) -> bool:
     return bool(int(mask, 16) >> (number - 1) & 1)
 
 
-# -- speak -------------------------------------------------------------------------------------------------------------
+# -- speak -----------------------------------------------------------------------------------------
 
 
 def test_the_death_is_said_until_it_is_heard(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,11 @@ FLOORS = (
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 FILES = {
-    path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__"): path
+    path.relative_to(ROOT)
+    .with_suffix("")
+    .as_posix()
+    .replace("/", ".")
+    .removesuffix(".__init__"): path
     for path in sorted((ROOT / "kronii").rglob("*.py"))
 }
 
@@ -48,11 +52,15 @@ def imported(module: str) -> Iterator[tuple[str, int]]:
     """Modules of the house that a module imports, each with its line."""
     for node in _walk(ast.parse(FILES[module].read_text("utf-8"))):
         if isinstance(node, ast.Import):
-            yield from ((alias.name, node.lineno) for alias in node.names if room_of_house(alias.name))
+            yield from (
+                (alias.name, node.lineno) for alias in node.names if room_of_house(alias.name)
+            )
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module}:{node.lineno}: imports are absolute"
             if room_of_house(node.module or ""):
-                yield from ((_named(node.module or "", alias.name), node.lineno) for alias in node.names)
+                yield from (
+                    (_named(node.module or "", alias.name), node.lineno) for alias in node.names
+                )
 
 
 def room_of_house(name: str) -> bool:
@@ -79,7 +87,8 @@ def test_every_room_has_its_floor() -> None:
 @pytest.mark.parametrize("module", sorted(FILES))
 def test_imports_go_down(module: str) -> None:
     up = [
-        f"{FILES[module].relative_to(ROOT)}:{line}: {room(module)} imports {room(other)}, which is not on a lower floor"
+        f"{FILES[module].relative_to(ROOT)}:{line}: {room(module)} imports {room(other)}, which is"
+        " not on a lower floor"
         for other, line in imported(module)
         if room(other) != room(module) and FLOOR[room(other)] >= FLOOR[room(module)]
     ]
@@ -88,7 +97,9 @@ def test_imports_go_down(module: str) -> None:
 
 def test_there_is_no_circle_of_modules() -> None:
     """Within a room, too; importing a module runs its package first."""
-    graph = {module: {other for other, _ in imported(module) if other != module} for module in FILES}
+    graph = {
+        module: {other for other, _ in imported(module) if other != module} for module in FILES
+    }
     TopologicalSorter(graph).prepare()
 
 
@@ -96,19 +107,26 @@ def test_every_module_can_be_imported_alone() -> None:
     """In whatever order: a circle through a package's `__init__` shows only from one side."""
     modules = sorted({module for module in FILES if not module.endswith("__main__")})
     program = (
-        "import importlib, sys\n"
-        "for name in sys.argv[1:]:\n"
-        "    for known in [m for m in sys.modules if m.split('.')[0] == 'kronii']: del sys.modules[known]\n"
-        "    importlib.import_module(name)\n"
+        "import importlib, sys\nfor name in sys.argv[1:]:\n    for known in [m for m in sys.modules"
+        " if m.split('.')[0] == 'kronii']: del sys.modules[known]\n   "
+        " importlib.import_module(name)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program, *modules], capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", program, *modules], capture_output=True, text=True, cwd=ROOT
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_only_the_border_and_its_neighbours_know_the_driver() -> None:
     """Rooms above it meet its errors as Kronii's own."""
     knowing = {module for module in FILES if "psycopg" in _foreign(module)}
-    assert {"kronii.commands.main", "kronii.instance.scheduler", "kronii.instance.recorder", "kronii.instance.report", "kronii.web.metrics"} & knowing == set()
+    assert {
+        "kronii.commands.main",
+        "kronii.instance.scheduler",
+        "kronii.instance.recorder",
+        "kronii.instance.report",
+        "kronii.web.metrics",
+    } & knowing == set()
 
 
 def _foreign(module: str) -> set[str]:

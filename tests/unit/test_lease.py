@@ -8,32 +8,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kronii.lease import Lease, Terms
+from kronii.lease import Lease, LeaseTimings
 
 
 @given(st.floats(2, 3600))
 def test_the_ends_come_in_their_order(length: float) -> None:
-    """Deadline, KILL, the helper's end, and only then the end of the lease, at which a rival may start."""
-    terms = Terms(length)
-    assert 0 < terms.kill_after < terms.helper_after < terms.margin < length
-    assert 3 * terms.beat < length - terms.margin
+    """Deadline, KILL, the guard's end, and only then the end of the lease, at which a rival may
+    start.
+    """
+    timings = LeaseTimings(length)
+    assert 0 < timings.kill_after < timings.guard_kill_after < timings.margin < length
+    assert 3 * timings.beat < length - timings.margin
 
 
 @given(st.floats(6, 3600))
 def test_a_statement_ends_within_half_the_margin(length: float) -> None:
-    terms = Terms(length)
-    assert terms.statement < terms.margin / 2
-    assert terms.network <= max(1.0, terms.margin)
+    timings = LeaseTimings(length)
+    assert timings.statement < timings.margin / 2
+    assert timings.network <= max(1.0, timings.margin)
 
 
 def test_a_new_lease_is_neither_granted_nor_held() -> None:
-    lease = Lease(Terms(15))
+    lease = Lease(LeaseTimings(15))
     assert not lease.granted
     assert not lease.held
 
 
 def test_a_renewal_counts_from_its_sending() -> None:
-    lease, sent = Lease(Terms(15)), time.monotonic()
+    lease, sent = Lease(LeaseTimings(15)), time.monotonic()
     lease.renewed(sent)
     assert lease.deadline == pytest.approx(sent + 12)
     assert lease.granted
@@ -41,14 +43,14 @@ def test_a_renewal_counts_from_its_sending() -> None:
 
 
 def test_a_renewal_that_took_too_long_is_worth_nothing() -> None:
-    lease = Lease(Terms(15))
+    lease = Lease(LeaseTimings(15))
     lease.renewed(time.monotonic() - 12.001)
     assert lease.granted
     assert not lease.held
 
 
 def test_a_new_identity_begins_without_a_lease() -> None:
-    lease = Lease(Terms(15))
+    lease = Lease(LeaseTimings(15))
     lease.renewed(time.monotonic())
     before = lease.identity
     lease.renew_identity()

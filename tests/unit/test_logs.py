@@ -44,7 +44,7 @@ def written(format: str, level: str = "info", secret: str | None = None) -> io.S
     return stream
 
 
-# -- one line ----------------------------------------------------------------------------------------------------------
+# -- one line --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -71,7 +71,12 @@ def test_json_gives_back_what_was_said(message: str, value: str) -> None:
     stream = written("json")
     log.info(message, value=value, number=1.5, none=None)
     found = json.loads(stream.getvalue())
-    assert (found["msg"], found["value"], found["number"], found["level"]) == (message, value, 1.5, "info")
+    assert (found["msg"], found["value"], found["number"], found["level"]) == (
+        message,
+        value,
+        1.5,
+        "info",
+    )
     assert "none" not in found
     assert found["ts"].endswith("Z")
 
@@ -108,10 +113,12 @@ def test_text() -> None:
     assert second[12:] == " INFO    started"
 
 
-# -- levels ------------------------------------------------------------------------------------------------------------
+# -- levels ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("level", "count"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
+@pytest.mark.parametrize(
+    ("level", "count"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)]
+)
 def test_levels(level: str, count: int) -> None:
     stream = written("text", level)
     for say in (log.debug, log.info, log.warning, log.error):
@@ -144,7 +151,7 @@ def test_an_unknown_level_of_another_library() -> None:
     assert stream.getvalue() == "<5>odd logger=other\n"
 
 
-# -- exceptions --------------------------------------------------------------------------------------------------------
+# -- exceptions ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -169,7 +176,7 @@ def test_an_exception_in_json() -> None:
     assert "exc_info" not in found
 
 
-# -- secrets and broken streams ----------------------------------------------------------------------------------------
+# -- secrets and broken streams --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("secret", ["hunter2x", 'hun"ter\\2', "hün=ter 2", "long\nsecret"])
@@ -225,13 +232,17 @@ def test_a_reader_that_has_gone_loses_lines_and_counts_them() -> None:
 def test_signs_that_stderr_cannot_encode_are_no_error() -> None:
     """Python opens stderr with backslashreplace, whatever its encoding."""
     raw = io.BytesIO()
-    setup("info", "text", io.TextIOWrapper(raw, encoding="ascii", errors="backslashreplace", write_through=True))
+    setup(
+        "info",
+        "text",
+        io.TextIOWrapper(raw, encoding="ascii", errors="backslashreplace", write_through=True),
+    )
     log.info("jöb", name="日本\ud800")
     assert logs.dropped() == 0
     assert len(raw.getvalue().splitlines()) == 1
 
 
-# -- which format ------------------------------------------------------------------------------------------------------
+# -- which format ----------------------------------------------------------------------------------
 
 
 def test_the_journals_socket_is_recognised(tmp_path: Path) -> None:

@@ -23,17 +23,28 @@ from kronii.web.metrics import RUN_BUCKETS, Histogram, Metrics
 
 #: A name that no job can have; whatever a label holds is escaped.
 ODD = 'odd "name"\\\n'
-FOUR = ("scheduler_jobs_total", "scheduler_jobs_running", "scheduler_jobs_failed", "scheduler_jobs_success")
+FOUR = (
+    "scheduler_jobs_total",
+    "scheduler_jobs_running",
+    "scheduler_jobs_failed",
+    "scheduler_jobs_success",
+)
 
 
 def values(metrics: Metrics) -> dict[str, float]:
     """Every sample: `name{label=value}` to its value."""
     families = parse_text(generate_latest(metrics.registry).decode())
-    return {_key(sample.name, sample.labels): sample.value for family in families for sample in family.samples}
+    return {
+        _key(sample.name, sample.labels): sample.value
+        for family in families
+        for sample in family.samples
+    }
 
 
 def _key(name: str, labels: dict[str, str]) -> str:
-    return name + ("{" + ",".join(f"{k}={v}" for k, v in sorted(labels.items())) + "}" if labels else "")
+    return name + (
+        "{" + ",".join(f"{k}={v}" for k, v in sorted(labels.items())) + "}" if labels else ""
+    )
 
 
 def four(metrics: Metrics) -> list[float]:
@@ -52,7 +63,9 @@ def test_runs_move_from_running_to_their_outcome() -> None:
     assert four(metrics) == [3, 0, 2, 1]
 
 
-@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.TIMEOUT, Outcome.INTERRUPTED, Outcome.LOST])
+@pytest.mark.parametrize(
+    "outcome", [Outcome.FAILED, Outcome.TIMEOUT, Outcome.INTERRUPTED, Outcome.LOST]
+)
 def test_every_bad_outcome_counts_as_failed(outcome: Outcome) -> None:
     metrics = Metrics()
     metrics.started([0.0])
@@ -70,7 +83,10 @@ def test_the_sum_holds_in_every_scrape_while_threads_count() -> None:
             metrics.finished([("a", outcome, 0.1)])
             metrics.finished([("b", outcome, 0.1)])
 
-    threads = [threading.Thread(target=work, args=(outcome,)) for outcome in (Outcome.SUCCESS, Outcome.FAILED) * 2]
+    threads = [
+        threading.Thread(target=work, args=(outcome,))
+        for outcome in (Outcome.SUCCESS, Outcome.FAILED) * 2
+    ]
     for thread in threads:
         thread.start()
     before = 0.0
@@ -105,13 +121,19 @@ def test_both_text_formats_can_be_read_and_say_the_same() -> None:
 
 def _samples(families: Iterable[Metric]) -> dict[tuple[str, str], float]:
     """Samples by name and job."""
-    return {(s.name, s.labels.get("job_name", "")): s.value for family in families for s in family.samples}
+    return {
+        (s.name, s.labels.get("job_name", "")): s.value
+        for family in families
+        for s in family.samples
+    }
 
 
 def test_a_job_that_left_the_file_leaves_no_series() -> None:
     metrics = Metrics()
     metrics.started([0.0] * 3)
-    metrics.finished([("a", Outcome.SUCCESS, 1.0), ("a", Outcome.FAILED, 1.0), ("b", Outcome.SUCCESS, 2.0)])
+    metrics.finished(
+        [("a", Outcome.SUCCESS, 1.0), ("a", Outcome.FAILED, 1.0), ("b", Outcome.SUCCESS, 2.0)]
+    )
     metrics.forget(["a", "never there"])
     found = values(metrics)
     assert not [key for key in found if "job_name=a" in key]
@@ -142,7 +164,10 @@ def test_counters_are_there_before_anything_happens_and_count() -> None:
     metrics.reloaded(False)
     found = values(metrics)
     assert (found["kronii_runs_fenced_total"], found["kronii_database_reconnects_total"]) == (2, 1)
-    assert (found["kronii_reloads_total{result=success}"], found["kronii_reloads_total{result=failed}"]) == (1, 2)
+    assert (
+        found["kronii_reloads_total{result=success}"],
+        found["kronii_reloads_total{result=failed}"],
+    ) == (1, 2)
 
 
 @pytest.fixture
@@ -164,7 +189,11 @@ def test_lines_that_could_not_be_written_are_counted(broken_log: None) -> None:
 
 
 def test_what_runs_here() -> None:
-    assert [key for key in values(Metrics("node-7")) if key.startswith("kronii_build_info{") and __version__ in key]
+    assert [
+        key
+        for key in values(Metrics("node-7"))
+        if key.startswith("kronii_build_info{") and __version__ in key
+    ]
 
 
 @given(st.lists(st.floats(0, 1e9), max_size=50))

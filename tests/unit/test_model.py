@@ -16,9 +16,14 @@ JOB = Definition("job", Schedule("0 0 * * * *"))
 
 
 def test_the_digest_is_the_same_on_every_instance_and_in_every_release() -> None:
-    """It is compared between instances of a rolling deploy: another one would keep the old from running the job."""
+    """It is compared between instances of a rolling deploy: another one would keep the old from
+    running the job.
+    """
     assert JOB.digest == "d9b314fe1eb8a6da0bde3781f4e89a24"
-    assert replace(JOB, action=Command(("ls", "-l")), env=(("A", "b"),)).digest == "8c49eed1f6bf24ba9a3346533f309380"
+    assert (
+        replace(JOB, action=Command(("ls", "-l")), env=(("A", "b"),)).digest
+        == "8c49eed1f6bf24ba9a3346533f309380"
+    )
 
 
 CHANGES: list[dict[str, Any]] = [
@@ -42,14 +47,19 @@ CHANGES: list[dict[str, Any]] = [
 
 
 def test_every_field_decides() -> None:
-    assert {name for change in CHANGES for name in change} == {field.name for field in fields(Definition)}
+    assert {name for change in CHANGES for name in change} == {
+        field.name for field in fields(Definition)
+    }
     digests = {replace(JOB, **change).digest for change in CHANGES}
     assert len(digests | {JOB.digest}) == len(CHANGES) + 1
 
 
 def test_an_equal_definition_has_an_equal_digest() -> None:
     assert Definition("job", Schedule("0 0 * * * *")).digest == JOB.digest
-    assert replace(JOB, action=Command(("a", "b"))).digest == replace(JOB, action=Command(("a", "b"))).digest
+    assert (
+        replace(JOB, action=Command(("a", "b"))).digest
+        == replace(JOB, action=Command(("a", "b"))).digest
+    )
 
 
 def test_without_splay_a_job_starts_at_its_tick() -> None:
@@ -66,5 +76,7 @@ def test_splay_is_a_stable_share_by_the_name(name: str, splay: float) -> None:
 
 def test_splay_spreads() -> None:
     offsets = [replace(JOB, name=f"job-{n}", splay=100).offset for n in range(400)]
-    in_tenths = [sum(tenth * 10 <= offset < tenth * 10 + 10 for offset in offsets) for tenth in range(10)]
+    in_tenths = [
+        sum(tenth * 10 <= offset < tenth * 10 + 10 for offset in offsets) for tenth in range(10)
+    ]
     assert min(in_tenths) > 20

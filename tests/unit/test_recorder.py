@@ -1,4 +1,6 @@
-"""The recorder: batches, outages, refusals and the end, against a store that answers as it is told."""
+"""The recorder: batches, outages, refusals and the end, against a store that answers as it is
+told.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +12,12 @@ from typing import cast
 
 import pytest
 
-from kronii.catchup import Closing, Skipped
+from kronii.catchup import Skipped, Transition
 from kronii.clock import DatabaseClock
-from kronii.database.store import Ended, Store
+from kronii.database.store import FinishedRun, Store
 from kronii.errors import DatabaseError, DatabaseUnavailable
 from kronii.instance import recorder as module
-from kronii.instance.recorder import BATCH, UNSTORABLE, Recorded, Recorder
+from kronii.instance.recorder import BATCH, UNSTORABLE, CommittedRun, Recorder
 from kronii.model import Claim, Outcome, Result, Retries
 
 MakeClaim = Callable[..., Claim]
@@ -26,15 +28,17 @@ class Table:
     """A store: what `finish` does with each batch is decided by `answer`, and what came is kept."""
 
     def __init__(self) -> None:
-        self.came: queue.SimpleQueue[list[Ended]] = queue.SimpleQueue()
+        self.came: queue.SimpleQueue[list[FinishedRun]] = queue.SimpleQueue()
         self.go = threading.Semaphore(0)
         self.gated = False
-        self.answer: Callable[[Sequence[Ended]], set[int]] = lambda batch: {e.claim.run_id for e in batch}
+        self.answer: Callable[[Sequence[FinishedRun]], set[int]] = lambda batch: {
+            e.claim.run_id for e in batch
+        }
         self.committed: set[int] = set()
         self.marked: list[tuple[int, str]] = []
         self.mark_error: Exception | None = None
 
-    def finish(self, batch: Sequence[Ended], now: float) -> set[int]:
+    def finish(self, batch: Sequence[FinishedRun], now: float) -> set[int]:
         self.came.put(list(batch))
         if self.gated:
             assert self.go.acquire(timeout=WAIT)
@@ -45,7 +49,7 @@ class Table:
     def recorded(self, runs: Sequence[int]) -> set[int]:
         return self.committed & set(runs)
 
-    def mark(self, outcome: Outcome, runs: Sequence[tuple[int, str]]) -> None:
+    def announce(self, outcome: Outcome, runs: Sequence[tuple[int, str]]) -> None:
         if self.mark_error:
             raise self.mark_error
         self.marked.extend(runs)
@@ -56,10 +60,12 @@ class World:
 
     def __init__(self, make_claim: MakeClaim) -> None:
         self.table = Table()
-        self.told: queue.SimpleQueue[list[Recorded]] = queue.SimpleQueue()
+        self.told: queue.SimpleQueue[list[CommittedRun]] = queue.SimpleQueue()
         self.clock = DatabaseClock()
         self.clock.observe(datetime(2026, 1, 1), 0.0)
-        self.recorder = Recorder(cast(Store, self.table), self.clock, lambda batch: self.told.put(list(batch)))
+        self.recorder = Recorder(
+            cast(Store, self.table), self.clock, lambda batch: self.told.put(list(batch))
+        )
         self._make_claim = make_claim
 
     def put(self, run_id: int, outcome: Outcome = Outcome.SUCCESS, **result: object) -> None:
@@ -122,15 +128,19 @@ def test_how_a_run_moves_its_job_on_is_decided_when_it_is_written(world: World) 
     world.recorder.start()
     world.put(1, Outcome.FAILED)
     (ended,) = world.table.came.get(timeout=WAIT)
-    assert ended.closing == Closing(over=False, delay=10.0)
+    assert ended.transition == Transition(settled=False, delay=10.0)
 
 
-def test_a_skipped_tick_keeps_the_closing_that_it_came_with(world: World, make_claim: MakeClaim) -> None:
-    closing = Closing(over=True, next_run=datetime(2026, 2, 1), skipped=(Skipped(datetime(2026, 1, 1)),))
+def test_a_skipped_tick_keeps_the_closing_that_it_came_with(
+    world: World, make_claim: MakeClaim
+) -> None:
+    transition = Transition(
+        settled=True, next_run=datetime(2026, 2, 1), skipped=(Skipped(datetime(2026, 1, 1)),)
+    )
     world.recorder.start()
-    world.recorder.pass_over(make_claim(run_id=4), closing)
+    world.recorder.skip(make_claim(run_id=4), transition)
     (ended,) = world.table.came.get(timeout=WAIT)
-    assert (ended.closing, ended.result.outcome) == (closing, Outcome.SKIPPED)
+    assert (ended.transition, ended.result.outcome) == (transition, Outcome.SKIPPED)
     assert world.hear() == {4: Outcome.SKIPPED}
 
 
@@ -142,13 +152,13 @@ def test_a_refused_claim_is_told_as_lost(world: World) -> None:
     assert world.hear() == {1: Outcome.SUCCESS, 2: Outcome.LOST}
 
 
-# -- the database is away ----------------------------------------------------------------------------------------------
+# -- the database is away --------------------------------------------------------------------------
 
 
 def test_an_outage_is_waited_out(world: World) -> None:
     left = [5]
 
-    def answer(batch: Sequence[Ended]) -> set[int]:
+    def answer(batch: Sequence[FinishedRun]) -> set[int]:
         left[0] -= 1
         if left[0]:
             raise DatabaseUnavailable("away")
@@ -165,7 +175,7 @@ def test_a_commit_whose_answer_was_lost_is_no_loss(world: World) -> None:
     """The second try finds no claim any more, but an outcome that is its own."""
     tries: list[int] = []
 
-    def answer(batch: Sequence[Ended]) -> set[int]:
+    def answer(batch: Sequence[FinishedRun]) -> set[int]:
         tries.append(len(batch))
         if len(tries) == 1:
             world.table.committed |= {1}
@@ -182,7 +192,7 @@ def test_a_commit_whose_answer_was_lost_is_no_loss(world: World) -> None:
 def test_a_stop_while_the_database_is_away_says_what_is_left(world: World) -> None:
     away = threading.Event()
 
-    def answer(batch: Sequence[Ended]) -> set[int]:
+    def answer(batch: Sequence[FinishedRun]) -> set[int]:
         away.set()
         raise DatabaseUnavailable("away")
 
@@ -205,11 +215,11 @@ def test_a_stop_writes_what_there_is(world: World) -> None:
     assert len(world.hear()) == 10
 
 
-# -- the database refuses ----------------------------------------------------------------------------------------------
+# -- the database refuses --------------------------------------------------------------------------
 
 
 def test_one_refused_outcome_does_not_hold_up_the_others(world: World) -> None:
-    def answer(batch: Sequence[Ended]) -> set[int]:
+    def answer(batch: Sequence[FinishedRun]) -> set[int]:
         if any(e.claim.run_id == 2 and e.result.error != UNSTORABLE for e in batch):
             raise DatabaseError("invalid byte sequence")
         return {e.claim.run_id for e in batch}
@@ -228,7 +238,7 @@ def test_one_refused_outcome_does_not_hold_up_the_others(world: World) -> None:
 def test_what_is_refused_even_so_is_tried_again(world: World) -> None:
     left = [4]
 
-    def answer(batch: Sequence[Ended]) -> set[int]:
+    def answer(batch: Sequence[FinishedRun]) -> set[int]:
         left[0] -= 1
         if left[0] > 0:
             raise DatabaseError("permission denied")
@@ -243,7 +253,7 @@ def test_what_is_refused_even_so_is_tried_again(world: World) -> None:
 def test_an_outage_in_the_midst_of_one_by_one_loses_nothing(world: World) -> None:
     tries = [0]
 
-    def answer(batch: Sequence[Ended]) -> set[int]:
+    def answer(batch: Sequence[FinishedRun]) -> set[int]:
         tries[0] += 1
         if len(batch) > 1:
             raise DatabaseError("refused")
@@ -258,11 +268,11 @@ def test_an_outage_in_the_midst_of_one_by_one_loses_nothing(world: World) -> Non
     assert world.hear() == dict.fromkeys((1, 2, 3), Outcome.SUCCESS)
 
 
-# -- timeouts ----------------------------------------------------------------------------------------------------------
+# -- timeouts --------------------------------------------------------------------------------------
 
 
 def test_a_timeout_is_marked_before_the_run_returns(world: World, make_claim: MakeClaim) -> None:
-    world.recorder.mark_timeout(make_claim(run_id=9), "still running")
+    world.recorder.announce_timeout(make_claim(run_id=9), "still running")
     world.put(9, Outcome.TIMEOUT)
     world.recorder.start()
     assert world.hear() == {9: Outcome.TIMEOUT}
@@ -270,9 +280,11 @@ def test_a_timeout_is_marked_before_the_run_returns(world: World, make_claim: Ma
 
 
 @pytest.mark.parametrize("error", [DatabaseUnavailable("away"), DatabaseError("refused")])
-def test_a_mark_that_fails_is_made_good_by_the_outcome(world: World, make_claim: MakeClaim, error: Exception) -> None:
+def test_a_mark_that_fails_is_made_good_by_the_outcome(
+    world: World, make_claim: MakeClaim, error: Exception
+) -> None:
     world.table.mark_error = error
-    world.recorder.mark_timeout(make_claim(run_id=9), "still running")
+    world.recorder.announce_timeout(make_claim(run_id=9), "still running")
     world.put(9, Outcome.TIMEOUT)
     world.recorder.start()
     assert world.hear() == {9: Outcome.TIMEOUT}
@@ -280,7 +292,7 @@ def test_a_mark_that_fails_is_made_good_by_the_outcome(world: World, make_claim:
 
 def test_a_mark_alone_wakes_the_recorder(world: World, make_claim: MakeClaim) -> None:
     world.recorder.start()
-    world.recorder.mark_timeout(make_claim(run_id=9), "still running")
+    world.recorder.announce_timeout(make_claim(run_id=9), "still running")
     assert world.recorder.stop(WAIT) == 0
     assert world.table.marked == [(9, "still running")]
     assert world.told.empty()

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from kronii.catchup import Closing
-from kronii.database.store import Ended
-from kronii.instance.recorder import Recorded
+from kronii.catchup import Transition
+from kronii.database.store import FinishedRun
+from kronii.instance.recorder import CommittedRun
 from kronii.instance.report import BOUND, RunReport
 from kronii.model import Claim, Outcome, Result
 
@@ -22,9 +22,13 @@ def _all_levels(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "kronii.runs")
 
 
-def ended(claim: Claim, outcome: Outcome, closing: Closing | None = None, **result: Any) -> Recorded:
-    done = Ended(claim, Result(outcome, **result), 100.0, closing or Closing(over=True), took=1.25)
-    return Recorded(done, outcome)
+def ended(
+    claim: Claim, outcome: Outcome, transition: Transition | None = None, **result: Any
+) -> CommittedRun:
+    done = FinishedRun(
+        claim, Result(outcome, **result), 100.0, transition or Transition(settled=True), took=1.25
+    )
+    return CommittedRun(done, outcome)
 
 
 def fields(caplog: pytest.LogCaptureFixture) -> dict[str, object]:
@@ -35,12 +39,22 @@ def fields(caplog: pytest.LogCaptureFixture) -> dict[str, object]:
 def test_a_run_is_a_line(make_claim: MakeClaim, caplog: pytest.LogCaptureFixture) -> None:
     RunReport().ended(ended(make_claim(name="a"), Outcome.SUCCESS), 1.0)
     assert caplog.messages == ["run success"]
-    assert fields(caplog) == {"job": "a", "tick": "2026-01-01T00:00:00Z", "run": 1, "took": "1s250ms"}
+    assert fields(caplog) == {
+        "job": "a",
+        "tick": "2026-01-01T00:00:00Z",
+        "run": 1,
+        "took": "1s250ms",
+    }
 
 
-def test_a_bad_run_is_a_warning_and_says_why(make_claim: MakeClaim, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bad_run_is_a_warning_and_says_why(
+    make_claim: MakeClaim, caplog: pytest.LogCaptureFixture
+) -> None:
     claim = make_claim(attempt=2, missed=3)
-    RunReport().ended(ended(claim, Outcome.FAILED, Closing(over=False, delay=10.0), error="exit status 1"), 1.0)
+    RunReport().ended(
+        ended(claim, Outcome.FAILED, Transition(settled=False, delay=10.0), error="exit status 1"),
+        1.0,
+    )
     assert caplog.records[-1].levelno == logging.WARNING
     wanted = {"attempt": 2, "missed": 3, "error": "exit status 1", "retry_in": "10s"}
     assert wanted.items() <= fields(caplog).items()
@@ -56,13 +70,19 @@ SENTENCES = [
 
 @pytest.mark.parametrize(("outcome", "sentence", "level"), SENTENCES)
 def test_what_is_said(
-    make_claim: MakeClaim, caplog: pytest.LogCaptureFixture, outcome: Outcome, sentence: str, level: int
+    make_claim: MakeClaim,
+    caplog: pytest.LogCaptureFixture,
+    outcome: Outcome,
+    sentence: str,
+    level: int,
 ) -> None:
     RunReport().ended(ended(make_claim(), outcome), 1.0)
     assert (caplog.messages, caplog.records[0].levelno) == ([sentence], level)
 
 
-def test_beyond_the_bound_only_a_sum(make_claim: MakeClaim, caplog: pytest.LogCaptureFixture) -> None:
+def test_beyond_the_bound_only_a_sum(
+    make_claim: MakeClaim, caplog: pytest.LogCaptureFixture
+) -> None:
     report, good = RunReport(), ended(make_claim(), Outcome.SUCCESS)
     for _ in range(BOUND + 50):
         report.ended(good, 5.9)
@@ -73,7 +93,9 @@ def test_beyond_the_bound_only_a_sum(make_claim: MakeClaim, caplog: pytest.LogCa
     assert caplog.records[BOUND].__dict__["fields"] == {"success": 50, "skipped": 1}
 
 
-def test_many_good_runs_do_not_hide_a_bad_one(make_claim: MakeClaim, caplog: pytest.LogCaptureFixture) -> None:
+def test_many_good_runs_do_not_hide_a_bad_one(
+    make_claim: MakeClaim, caplog: pytest.LogCaptureFixture
+) -> None:
     report = RunReport()
     for _ in range(BOUND + 1):
         report.ended(ended(make_claim(), Outcome.SUCCESS), 5.0)
@@ -81,7 +103,9 @@ def test_many_good_runs_do_not_hide_a_bad_one(make_claim: MakeClaim, caplog: pyt
     assert caplog.messages[-1] == "run failed"
 
 
-def test_each_second_has_its_own_bound(make_claim: MakeClaim, caplog: pytest.LogCaptureFixture) -> None:
+def test_each_second_has_its_own_bound(
+    make_claim: MakeClaim, caplog: pytest.LogCaptureFixture
+) -> None:
     report = RunReport()
     for second in range(3):
         for _ in range(BOUND):

@@ -1,4 +1,6 @@
-"""A run in flight: in whatever order it is attached, ended, killed and detached, the first reason stays."""
+"""A run in flight: in whatever order it is attached, ended, killed and detached, the first reason
+stays.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ def test_end_and_kill_reach_the_work_once(run: Run) -> None:
     assert work.done == ["end", "kill"]
 
 
-@pytest.mark.parametrize("reasons", list(itertools.permutations([Outcome.TIMEOUT, Outcome.INTERRUPTED, Outcome.LOST])))
+@pytest.mark.parametrize(
+    "reasons", list(itertools.permutations([Outcome.TIMEOUT, Outcome.INTERRUPTED, Outcome.LOST]))
+)
 def test_the_first_reason_stays(run: Run, reasons: tuple[Outcome, ...]) -> None:
     assert [run.end(reason) for reason in reasons] == [True, False, False]
     assert run.reason is reasons[0]

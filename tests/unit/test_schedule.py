@@ -1,6 +1,8 @@
-"""Schedules: what an expression means, what is refused and how, and every tick around clock changes.
+"""Schedules: what an expression means, what is refused and how, and every tick around clock
+changes.
 
-Two oracles: cronsim itself, and cronsim's walls read by the published rule for clock changes (`Walls`).
+Two oracles: cronsim itself, and cronsim's walls read by the published rule for clock changes
+(`Walls`).
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ INSTANT = timedelta(microseconds=1)
 FAR = datetime(2200, 1, 1)
 
 
-def ticks(cron: str, count: int = 3, zone: str = "UTC", start: datetime = NEW_YEAR, name: str = "") -> list[datetime]:
+def ticks(
+    cron: str, count: int = 3, zone: str = "UTC", start: datetime = NEW_YEAR, name: str = ""
+) -> list[datetime]:
     found = Schedule(cron, zone, name).between(start, FAR)
     return list(itertools.islice(found, count))
 
@@ -41,7 +45,7 @@ def refusal(cron: str, zone: str = "UTC", name: str = "") -> str:
     return str(caught.value)
 
 
-# -- fields ------------------------------------------------------------------------------------------------------------
+# -- fields ----------------------------------------------------------------------------------------
 
 
 def test_six_fields_begin_with_the_seconds() -> None:
@@ -74,7 +78,12 @@ def test_the_schedule_ends_with_its_last_year() -> None:
 
 @pytest.mark.parametrize(("alias", "meaning"), sorted(ALIASES.items()))
 def test_aliases_mean_what_they_mean_in_crontab(alias: str, meaning: str) -> None:
-    crontab = {"@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *", "@monthly": "0 0 1 * *", "@weekly": "0 0 * * 0"}
+    crontab = {
+        "@yearly": "0 0 1 1 *",
+        "@annually": "0 0 1 1 *",
+        "@monthly": "0 0 1 * *",
+        "@weekly": "0 0 * * 0",
+    }
     crontab |= {"@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@hourly": "0 * * * *"}
     assert meaning == f"0 {crontab[alias]}"
     assert ticks(alias) == ticks(crontab[alias])
@@ -143,7 +152,7 @@ def test_the_29th_of_february() -> None:
     assert [tick.year for tick in ticks("0 0 0 */28 2 mon#5")] == [2044, 2072, 2112]
 
 
-# -- H, R --------------------------------------------------------------------------------------------------------------
+# -- H, R ------------------------------------------------------------------------------------------
 
 
 def test_h_spreads_by_the_name() -> None:
@@ -166,7 +175,10 @@ def test_h_at_a_fixed_place_counts_as_a_fixed_time() -> None:
 
 
 def test_h_needs_a_name() -> None:
-    assert refusal("H * * * *") == "'H' in 'H * * * *' spreads by the job's name, and there is none here"
+    assert (
+        refusal("H * * * *")
+        == "'H' in 'H * * * *' spreads by the job's name, and there is none here"
+    )
 
 
 def test_names_with_an_h_are_no_h() -> None:
@@ -177,30 +189,42 @@ def test_names_with_an_h_are_no_h() -> None:
 
 def test_equal_where_expression_zone_and_seed_are() -> None:
     assert Schedule("0 0 * * *") == Schedule("0 0 * * *", name="x")
-    assert len({Schedule("0 0 * * *"), Schedule("0 0 * * *"), Schedule("0 0 * * *", "Europe/Berlin")}) == 2
+    assert (
+        len({Schedule("0 0 * * *"), Schedule("0 0 * * *"), Schedule("0 0 * * *", "Europe/Berlin")})
+        == 2
+    )
     assert Schedule("H 0 * * *", name="a") != Schedule("H 0 * * *", name="b")
     assert Schedule("0 0 * * *") != "0 0 * * *"
     assert repr(Schedule("0 0 * * *")) == "Schedule('0 0 * * *', 'UTC')"
 
 
-# -- what is refused ---------------------------------------------------------------------------------------------------
+# -- what is refused -------------------------------------------------------------------------------
 
 REFUSED = [
     ("", "is missing: write six fields, second first"),
     (" \t", "is missing"),
-    ("* * * *", "has 4 fields: write six (second minute hour day-of-month month day-of-week), five"),
+    (
+        "* * * *",
+        "has 4 fields: write six (second minute hour day-of-month month day-of-week), five",
+    ),
     ("* * * * * * * *", "has 8 fields"),
     ("@dayly", "is not an alias: did you mean @daily?"),
     ("@reboot", "is not an alias: there are @yearly, @annually"),
     ("@hourly 5", "is not an alias"),
-    ("R * * * *", "'R' in the minute field of 'R * * * *' is random, so instances would disagree: use 'H'"),
+    (
+        "R * * * *",
+        "'R' in the minute field of 'R * * * *' is random, so instances would disagree: use 'H'",
+    ),
     ("0 r(0-5) * * * *", "'R' in the minute field"),
     ("0 0 R/2 * * *", "'R' in the hour field"),
     ("0 0 30 2 *", "never fires: no day matches day-of-month, month and year"),
     ("0 0 31 4,6,9,11 *", "never fires"),
     ("0 0 0 29 2 * 2027", "never fires"),
     ("0 0 0 1 1 * 2020", "never fires"),
-    ("*/60 * * * *", "step 60 in the minute field of '*/60 * * * *' is out of range: it may be 1 to 59"),
+    (
+        "*/60 * * * *",
+        "step 60 in the minute field of '*/60 * * * *' is out of range: it may be 1 to 59",
+    ),
     ("0/0 * * * *", "step 0 in the minute field"),
     ("0 */24 * * *", "step 24 in the hour field"),
     ("60 * * * * *", "the second field '60' is not valid: it takes 0-59"),
@@ -256,10 +280,12 @@ def test_refused_time_zones(zone: str, fragment: str) -> None:
     assert fragment in refusal("0 0 * * *", zone)
 
 
-# -- warnings ----------------------------------------------------------------------------------------------------------
+# -- warnings --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("cron", ["0 0 0 * * 1", "0 0 0 * * 1-5", "0 0 0 * * 0,6", "0 0 0 * * 5#2", "0 0 0 * * 1 2030"])
+@pytest.mark.parametrize(
+    "cron", ["0 0 0 * * 1", "0 0 0 * * 1-5", "0 0 0 * * 0,6", "0 0 0 * * 5#2", "0 0 0 * * 1 2030"]
+)
 def test_numbered_week_days_beside_six_fields_are_a_warning(cron: str) -> None:
     (warning,) = Schedule(cron).warnings
     assert "week days are numbered as in crontab (0 and 7 are Sunday)" in warning
@@ -272,7 +298,7 @@ def test_no_warning(cron: str) -> None:
     assert Schedule(cron).warnings == ()
 
 
-# -- clock changes, by example -----------------------------------------------------------------------------------------
+# -- clock changes, by example ---------------------------------------------------------------------
 
 #: Europe/Berlin: 2026-03-29 02:00 -> 03:00 at 01:00 UTC, 2026-10-25 03:00 -> 02:00 at 01:00 UTC.
 SPRING, AUTUMN = datetime(2026, 3, 28, 12), datetime(2026, 10, 24, 12)
@@ -294,9 +320,20 @@ def test_a_fixed_time_in_the_repeat_fires_at_the_first_of_the_two() -> None:
 
 def test_a_wildcard_follows_elapsed_time() -> None:
     assert berlin("30 * * * *", datetime(2026, 3, 29), 3) == ["29 00:30", "29 01:30", "29 02:30"]
-    assert berlin("30 * * * *", datetime(2026, 10, 24, 23), 4) == ["24 23:30", "25 00:30", "25 01:30", "25 02:30"]
+    assert berlin("30 * * * *", datetime(2026, 10, 24, 23), 4) == [
+        "24 23:30",
+        "25 00:30",
+        "25 01:30",
+        "25 02:30",
+    ]
     assert berlin("*/30 2 * * *", SPRING, 2) == ["30 00:00", "30 00:30"]
-    assert berlin("*/30 2 * * *", AUTUMN, 5) == ["25 00:00", "25 00:30", "25 01:00", "25 01:30", "26 01:00"]
+    assert berlin("*/30 2 * * *", AUTUMN, 5) == [
+        "25 00:00",
+        "25 00:30",
+        "25 01:00",
+        "25 01:30",
+        "26 01:00",
+    ]
 
 
 def test_from_between_the_two_passes() -> None:
@@ -308,7 +345,11 @@ def test_from_between_the_two_passes() -> None:
 
 
 CHANGES = [
-    ("30 2 * * *", datetime(2026, 3, 29, 1), "moved from 02:30:00, which does not exist on this day"),
+    (
+        "30 2 * * *",
+        datetime(2026, 3, 29, 1),
+        "moved from 02:30:00, which does not exist on this day",
+    ),
     ("0 3 * * *", datetime(2026, 3, 29, 1), None),
     ("30 3 * * *", datetime(2026, 3, 29, 1, 30), None),
     ("0 * * * *", datetime(2026, 3, 29, 1), None),
@@ -331,14 +372,24 @@ def test_nothing_is_said_of_one_in_utc() -> None:
     assert Schedule("30 2 * * *").clock_change(datetime(2026, 3, 29, 2, 30)) is None
 
 
-# -- clock changes, against the oracles ----------------------------------------------------------------------------------
+# -- clock changes, against the oracles ------------------------------------------------------------
 
-#: Changes of an hour and of half an hour, at midnight and across it, northern and southern, a day that was left out,
-#: a negative summer time, and none.
+#: Changes of an hour and of half an hour, at midnight and across it, northern and southern, a day
+#: that was left out, a negative summer time, and none.
 CHANGING = (
-    "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca", "America/St_Johns", "Asia/Tehran",
-    "Pacific/Apia", "Europe/Dublin", "America/Nuuk", "America/Havana", "Africa/Cairo", "UTC",
-)  # fmt: skip
+    "Europe/Berlin",
+    "America/New_York",
+    "Australia/Lord_Howe",
+    "Africa/Casablanca",
+    "America/St_Johns",
+    "Asia/Tehran",
+    "Pacific/Apia",
+    "Europe/Dublin",
+    "America/Nuuk",
+    "America/Havana",
+    "Africa/Cairo",
+    "UTC",
+)
 YEARS = (2010, 2011, 2016, 2020, 2022, 2024, 2026, 2027)
 
 
@@ -371,7 +422,11 @@ def _changes(zone: str, year: int) -> Iterator[datetime]:
         morning = datetime(year, 1, 1) + timedelta(days=day)
         if _local(morning, zone) + timedelta(days=1) != _local(morning + timedelta(days=1), zone):
             minutes = (morning + timedelta(minutes=m) for m in range(1441))
-            yield from (b for a, b in itertools.pairwise(minutes) if _local(b, zone) - b != _local(a, zone) - a)
+            yield from (
+                b
+                for a, b in itertools.pairwise(minutes)
+                if _local(b, zone) - b != _local(a, zone) - a
+            )
 
 
 def by_the_rule(cron: str, zone: str, start: datetime) -> Iterator[datetime]:
@@ -383,7 +438,9 @@ def by_the_rule(cron: str, zone: str, start: datetime) -> Iterator[datetime]:
 
 
 def _once(cron: str, zone: str, known: tuple[Stretch, ...], start: datetime) -> Iterator[datetime]:
-    """For each wall the first moment at which the clock shows it or later; the longest gap was a day."""
+    """For each wall the first moment at which the clock shows it or later; the longest gap was a
+    day.
+    """
     gap = timedelta(days=1) if zone == "Pacific/Apia" else timedelta(hours=2)
     for wall in CronSim(cron, _local(start, zone) - gap):
         shown = ((stretch, max(wall - stretch.offset, stretch.start)) for stretch in known)
@@ -395,7 +452,9 @@ def _elapsed(cron: str, known: tuple[Stretch, ...], start: datetime) -> Iterator
     for stretch in known:
         if stretch.end > start:
             first = max(start, stretch.start - timedelta(seconds=1)) + stretch.offset
-            walls = itertools.takewhile(lambda w, s=stretch: w < s.end + s.offset, CronSim(cron, first))  # type: ignore[misc]
+            walls = itertools.takewhile(
+                lambda w, s=stretch: w < s.end + s.offset, CronSim(cron, first)
+            )  # type: ignore[misc]
             yield from (wall - stretch.offset for wall in walls)
     yield datetime.max
 
@@ -406,17 +465,24 @@ def _field(low: int, high: int, step: int) -> st.SearchStrategy[str]:
     numbers = number.map(str)
     ranges = st.tuples(number, number).map(lambda pair: f"{min(pair)}-{max(pair)}")
     several = st.integers(low, high - 1).map(lambda n: f"{n}-{high}")  # cronsim reads 5-5/2 as 5/2
-    stepped = st.tuples(st.just("*") | several, st.integers(1, step)).map(lambda p: f"{p[0]}/{p[1]}")
+    stepped = st.tuples(st.just("*") | several, st.integers(1, step)).map(
+        lambda p: f"{p[0]}/{p[1]}"
+    )
     listed = st.lists(numbers | ranges, min_size=2, max_size=3).map(",".join)
     return st.one_of(st.just("*"), numbers, numbers, ranges, stepped, listed)
 
 
 SECONDS = st.sampled_from(["0", "0", "30", "15,45", "*/20", "59"])
 TIMES = st.tuples(
-    _field(0, 59, 59), st.one_of(_field(0, 23, 23), _field(0, 4, 4), st.sampled_from(["0", "1", "2", "3"]))
+    _field(0, 59, 59),
+    st.one_of(_field(0, 23, 23), _field(0, 4, 4), st.sampled_from(["0", "1", "2", "3"])),
 )
-WEEKDAYS = st.sampled_from(["*", "*", "*", "0", "7", "1-5", "sun", "MON-FRI", "6,7", "*/2", "5#2", "1,3", "2-6/2"])
-MONTHDAYS = st.one_of(st.just("*"), st.just("*"), st.just("*"), _field(1, 28, 31), st.just("L"), st.just("1-15,L"))
+WEEKDAYS = st.sampled_from(
+    ["*", "*", "*", "0", "7", "1-5", "sun", "MON-FRI", "6,7", "*/2", "5#2", "1,3", "2-6/2"]
+)
+MONTHDAYS = st.one_of(
+    st.just("*"), st.just("*"), st.just("*"), _field(1, 28, 31), st.just("L"), st.just("1-15,L")
+)
 MONTHS = st.one_of(st.just("*"), st.just("*"), _field(1, 12, 12))
 
 
@@ -436,12 +502,20 @@ def moments(draw: st.DrawFn) -> tuple[str, datetime]:
     known = stretches(zone, draw(st.sampled_from(YEARS)))
     change = draw(st.sampled_from(known)).end
     change = datetime(change.year - 1, 7, 1) if change == datetime(change.year, 1, 1) else change
-    seconds = draw(st.integers(-100_000, 20_000) | st.integers(-7300, 7300) | st.sampled_from([-1, 0, 1]))
-    return zone, change + timedelta(seconds=seconds, microseconds=draw(st.sampled_from([0, 0, 500_000])))
+    seconds = draw(
+        st.integers(-100_000, 20_000) | st.integers(-7300, 7300) | st.sampled_from([-1, 0, 1])
+    )
+    return zone, change + timedelta(
+        seconds=seconds, microseconds=draw(st.sampled_from([0, 0, 500_000]))
+    )
 
 
-def agree(ours: Iterator[datetime], theirs: Iterator[datetime], until: datetime, limit: int = 100) -> None:
-    wanted = list(itertools.islice(itertools.takewhile(lambda tick: tick < until, _distinct(theirs)), limit))
+def agree(
+    ours: Iterator[datetime], theirs: Iterator[datetime], until: datetime, limit: int = 100
+) -> None:
+    wanted = list(
+        itertools.islice(itertools.takewhile(lambda tick: tick < until, _distinct(theirs)), limit)
+    )
     assert list(itertools.islice(ours, len(wanted))) == wanted
 
 
@@ -450,8 +524,11 @@ def _distinct(moments: Iterator[datetime]) -> Iterator[datetime]:
     return (moment for moment, _ in itertools.groupby(moments))
 
 
-#: The same examples each time: the oracle has slips of its own, and a new one must not turn up in somebody's change.
-QUICK = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+#: The same examples each time: the oracle has slips of its own, and a new one must not turn up in
+#: somebody's change.
+QUICK = settings(
+    max_examples=300, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+)
 
 
 @QUICK
@@ -460,7 +537,9 @@ def test_ticks_are_those_of_the_rule(cron: str, where: tuple[str, datetime]) -> 
     zone, start = where
     ours = fires(cron, zone)
     if ours is not None:
-        agree(ours.between(start, FAR), by_the_rule(cron, zone, start), datetime(start.year, 12, 30))
+        agree(
+            ours.between(start, FAR), by_the_rule(cron, zone, start), datetime(start.year, 12, 30)
+        )
 
 
 def fires(cron: str, zone: str) -> Schedule | None:
@@ -475,20 +554,27 @@ def fires(cron: str, zone: str) -> Schedule | None:
 
 
 def cronsim_ticks(cron: str, zone: str, start: datetime) -> Iterator[datetime]:
-    """cronsim's own ticks in a zone, as naive UTC; it begins a day at 00:00 even if no clock shows that."""
+    """cronsim's own ticks in a zone, as naive UTC; it begins a day at 00:00 even if no clock shows
+    that.
+    """
     local = start.replace(tzinfo=UTC).astimezone(ZoneInfo(zone))
     for tick in CronSim(cron, local):
         moment = tick.astimezone(UTC).replace(tzinfo=None)
         wall = _local(moment, zone)
-        if wall == tick.replace(tzinfo=None, fold=0) or next(CronSim(cron, wall - timedelta(seconds=1))) == wall:
+        if (
+            wall == tick.replace(tzinfo=None, fold=0)
+            or next(CronSim(cron, wall - timedelta(seconds=1))) == wall
+        ):
             yield moment
 
 
 @QUICK
 @given(CRONTAB, moments())
 def test_ticks_are_cronsims(cron: str, where: tuple[str, datetime]) -> None:
-    """But for slips of cronsim's: from within the second pass of a repeat it goes back into the first one, and
-    with wildcards it advances by whole hours, which a change of half an hour, or at 00:01, upsets."""
+    """But for slips of cronsim's: from within the second pass of a repeat it goes back into the
+    first one, and with wildcards it advances by whole hours, which a change of half an hour, or at
+    00:01, upsets.
+    """
     zone, start = where
     start = start.replace(microsecond=0)
     ours = fires(cron, zone)
@@ -499,10 +585,16 @@ def test_ticks_are_cronsims(cron: str, where: tuple[str, datetime]) -> None:
 
 @QUICK
 @given(TIMES_ONLY | CRONTAB, moments(), st.integers(0, 110_000) | st.integers(0, 9_000))
-@example("0 30 23 * * *", ("America/Nuuk", datetime(2024, 3, 30)), 400_000)  # the gap ends at midnight
+@example(
+    "0 30 23 * * *", ("America/Nuuk", datetime(2024, 3, 30)), 400_000
+)  # the gap ends at midnight
 @example("0 0 12 * * *", ("Pacific/Apia", datetime(2011, 12, 28)), 400_000)  # the gap is a day
-@example("0 */5 * * * *", ("America/St_Johns", datetime(2010, 11, 6, 12)), 54_000)  # the repeat leads over midnight
-def test_latest_counts_what_between_yields(cron: str, where: tuple[str, datetime], seconds: int) -> None:
+@example(
+    "0 */5 * * * *", ("America/St_Johns", datetime(2010, 11, 6, 12)), 54_000
+)  # the repeat leads over midnight
+def test_latest_counts_what_between_yields(
+    cron: str, where: tuple[str, datetime], seconds: int
+) -> None:
     zone, start = where
     found, until = fires(cron, zone), start + timedelta(seconds=seconds)
     if found is not None:
@@ -528,7 +620,9 @@ def test_a_year_of_seconds_is_counted_at_once(cron: str, monkeypatch: pytest.Mon
 @QUICK
 @given(TIMES_ONLY, moments())
 def test_what_is_said_is_true(cron: str, where: tuple[str, datetime]) -> None:
-    """`first of two` and `second of two` are said of double walls, `moved` of fixed times after a gap, else nothing."""
+    """`first of two` and `second of two` are said of double walls, `moved` of fixed times after a
+    gap, else nothing.
+    """
     zone, start = where
     found = fires(cron, zone)
     assert found is not None

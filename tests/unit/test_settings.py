@@ -38,7 +38,11 @@ def refusal(name: str, text: str) -> str:
 def test_defaults() -> None:
     settings = read()
     assert settings.database_url is None
-    assert (settings.worker_count, settings.metrics_port, settings.metrics_host) == (5, 3000, "127.0.0.1")
+    assert (settings.worker_count, settings.metrics_port, settings.metrics_host) == (
+        5,
+        3000,
+        "127.0.0.1",
+    )
     assert (settings.drain_timeout, settings.lease, settings.history) == (30, 15, 30 * 86400)
     assert (settings.log_level, settings.log_format, settings.quarantine) == ("info", "", 3)
     assert settings.node
@@ -188,7 +192,10 @@ def test_nothing_to_mask(url: str) -> None:
 
 
 def test_masked_keeps_the_rest() -> None:
-    assert masked("postgresql://u:p@h:1/d?sslmode=require") == "postgresql://u:***@h:1/d?sslmode=require"
+    assert (
+        masked("postgresql://u:p@h:1/d?sslmode=require")
+        == "postgresql://u:***@h:1/d?sslmode=require"
+    )
     assert masked("host=h password=p dbname=d") == "host=h password=*** dbname=d"
 
 
@@ -205,7 +212,13 @@ def test_any_value_is_read_or_refused(name: str, text: str) -> None:
 
 def test_unknown_variables() -> None:
     unknown = {"KRONII_METRIC_HOST": "x", "KRONII_WORKER_COUNT": "3", "KRONII_XYZZY": "s3cret"}
-    known = {"KRONII_JOB": "j", "KRONII_RUN_ID": "1", "KRONII_TEST_URL": "x", "KRONII_ATTEMPT": "1", "HOME": "/"}
+    known = {
+        "KRONII_JOB": "j",
+        "KRONII_RUN_ID": "1",
+        "KRONII_TEST_URL": "x",
+        "KRONII_ATTEMPT": "1",
+        "HOME": "/",
+    }
     assert Settings.from_environment(unknown | known, NOWHERE).warnings == (
         "KRONII_METRIC_HOST is not a setting of Kronii: did you mean KRONII_METRICS_HOST?",
         "KRONII_WORKER_COUNT is not a setting of Kronii: did you mean WORKER_COUNT?",
@@ -274,5 +287,10 @@ def test_nul_in_dotenv(tmp_path: Path) -> None:
 
 
 def test_psycopg_is_not_imported_for_nothing() -> None:
-    program = "import sys, kronii.settings, pathlib as p; kronii.settings.Settings.from_environment({}, p.Path('/')); "
-    subprocess.run([sys.executable, "-c", program + "sys.exit('psycopg' in sys.modules)"], check=True)
+    program = (
+        "import sys, kronii.settings, pathlib as p; kronii.settings.Settings.from_environment({},"
+        " p.Path('/')); "
+    )
+    subprocess.run(
+        [sys.executable, "-c", program + "sys.exit('psycopg' in sys.modules)"], check=True
+    )

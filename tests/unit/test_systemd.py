@@ -14,10 +14,14 @@ from kronii.instance import systemd
 
 
 @pytest.fixture(params=["path", "abstract"])
-def manager(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+def manager(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[socket.socket]:
     """The service manager's end; its address is in the environment."""
     address = (
-        str(tmp_path / "notify") if request.param == "path" else f"@kronii-test-{os.getpid()}-{time.monotonic_ns()}"
+        str(tmp_path / "notify")
+        if request.param == "path"
+        else f"@kronii-test-{os.getpid()}-{time.monotonic_ns()}"
     )
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
         end.bind(address.replace("@", "\0", 1))
@@ -53,7 +57,9 @@ def test_a_manager_that_does_not_listen_holds_nobody_up(manager: socket.socket) 
     assert manager.recv(1000) == b"WATCHDOG=1"
 
 
-@pytest.mark.parametrize("address", ["", "/nonexistent/notify", "@nobody-listens-here", "/" + "x" * 200])
+@pytest.mark.parametrize(
+    "address", ["", "/nonexistent/notify", "@nobody-listens-here", "/" + "x" * 200]
+)
 def test_without_a_manager_nothing_happens(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", address)
     systemd.watchdog()
@@ -75,9 +81,13 @@ WATCHDOG = [
 
 
 @pytest.mark.parametrize(("environ", "interval"), WATCHDOG)
-def test_signs_of_life_come_twice_as_often_as_they_are_wanted(environ: dict[str, str], interval: float | None) -> None:
+def test_signs_of_life_come_twice_as_often_as_they_are_wanted(
+    environ: dict[str, str], interval: float | None
+) -> None:
     assert systemd.watchdog_interval(environ, 7) == interval
 
 
 def test_jobs_are_told_nothing_of_the_manager() -> None:
-    assert {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS"} <= set(systemd.PRIVATE_VARIABLES)
+    assert {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS"} <= set(
+        systemd.PRIVATE_VARIABLES
+    )

@@ -11,7 +11,7 @@ import pytest
 
 from kronii.actions.run import Run
 from kronii.instance.timekeeper import KILL_AFTER, Timekeeper
-from kronii.lease import Lease, Terms
+from kronii.lease import Lease, LeaseTimings
 from kronii.model import Claim, Outcome
 
 MakeClaim = Callable[..., Claim]
@@ -21,7 +21,7 @@ class World:
     """Some runs under a lease, and what the timekeeper has said of them."""
 
     def __init__(self, make_claim: MakeClaim, lease_length: float = 1000.0) -> None:
-        self.lease = Lease(Terms(lease_length))
+        self.lease = Lease(LeaseTimings(lease_length))
         self.now = time.monotonic()
         self.lease.renewed(self.now)
         self.runs: list[Run] = []
@@ -36,7 +36,9 @@ class World:
         return run
 
     def turn(self, after: float) -> float:
-        """Turn so many seconds after the beginning; seconds from the beginning until it wants to look again."""
+        """Turn so many seconds after the beginning; seconds from the beginning until it wants to
+        look again.
+        """
         return self.keeper.turn(self.now + after) - self.now
 
 
@@ -67,7 +69,9 @@ def test_a_run_past_its_timeout_is_ended_and_later_killed(world: World) -> None:
     assert world.timed_out == [run]
 
 
-def test_a_run_that_is_being_ended_for_another_reason_is_no_timeout_but_is_killed(world: World) -> None:
+def test_a_run_that_is_being_ended_for_another_reason_is_no_timeout_but_is_killed(
+    world: World,
+) -> None:
     run = world.add(30.0)
     run.end(Outcome.INTERRUPTED)
     world.turn(31.0)
@@ -78,11 +82,11 @@ def test_a_run_that_is_being_ended_for_another_reason_is_no_timeout_but_is_kille
 def test_at_the_leases_deadline_everything_is_ended(make_claim: MakeClaim) -> None:
     world = World(make_claim, 15.0)
     runs = [world.add(60.0), world.add(600.0)]
-    deadline, terms = 12.0, world.lease.terms
+    deadline, timings = 12.0, world.lease.timings
     assert world.turn(0) == pytest.approx(deadline)
-    assert world.turn(deadline) == pytest.approx(deadline + terms.kill_after)
+    assert world.turn(deadline) == pytest.approx(deadline + timings.kill_after)
     assert [(run.reason, run.killed) for run in runs] == [(Outcome.INTERRUPTED, False)] * 2
-    assert world.turn(deadline + terms.kill_after) == math.inf
+    assert world.turn(deadline + timings.kill_after) == math.inf
     assert [run.killed for run in runs] == [True, True]
     assert world.timed_out == []
 
@@ -137,7 +141,9 @@ def test_the_thread_wakes_for_an_earlier_deadline_than_it_waits_for(world: World
 
 
 @pytest.mark.parametrize("woken_at", [0.0, math.inf])
-def test_a_run_that_comes_while_the_thread_looks_is_not_overlooked(world: World, woken_at: float) -> None:
+def test_a_run_that_comes_while_the_thread_looks_is_not_overlooked(
+    world: World, woken_at: float
+) -> None:
     """Added after the thread has asked for the runs, and told of before the thread waits."""
     ended, asked = threading.Event(), threading.Event()
 

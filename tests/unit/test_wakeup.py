@@ -89,7 +89,9 @@ def test_a_closed_peer_ends_the_wait(bell: Wakeup) -> None:
         assert bell.wait(LONG, ours.fileno())
 
 
-def test_a_ring_while_one_is_taken_does_not_silence_the_bell(bell: Wakeup, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ring_while_one_is_taken_does_not_silence_the_bell(
+    bell: Wakeup, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read = os.eventfd_read
 
     def interrupted(fd: int) -> int:

@@ -1,4 +1,6 @@
-"""The HTTP server under bad conditions: ports that are taken, clients that say nothing; the interface is tested apart."""
+"""The HTTP server under bad conditions: ports that are taken, clients that say nothing; the
+interface is tested apart.
+"""
 
 from __future__ import annotations
 
@@ -43,23 +45,29 @@ def get(server: Web, path: str, method: str = "GET") -> tuple[int, bytes]:
         return answer.status, answer.read()
 
 
-# -- listening ---------------------------------------------------------------------------------------------------------
+# -- listening -------------------------------------------------------------------------------------
 
 
 def test_a_taken_port_says_what_to_set(server: Web) -> None:
     with pytest.raises(
-        ConfigError, match=f"METRICS_PORT={server.port} is taken on 127.0.0.1: set METRICS_PORT to another"
+        ConfigError,
+        match=f"METRICS_PORT={server.port} is taken on 127.0.0.1: set METRICS_PORT to another",
     ):
         listening(port=server.port)
 
 
 def test_a_name_that_is_no_host_of_ours() -> None:
-    with pytest.raises(ConfigError, match=r"KRONII_METRICS_HOST=no-such-host\.invalid is not an address of this host"):
+    with pytest.raises(
+        ConfigError,
+        match=r"KRONII_METRICS_HOST=no-such-host\.invalid is not an address of this host",
+    ):
         listening("no-such-host.invalid")
 
 
 def test_an_address_of_another_host() -> None:
-    with pytest.raises(ConfigError, match=r"can't be listened on at KRONII_METRICS_HOST=192\.0\.2\.1"):
+    with pytest.raises(
+        ConfigError, match=r"can't be listened on at KRONII_METRICS_HOST=192\.0\.2\.1"
+    ):
         listening("192.0.2.1")
 
 
@@ -102,11 +110,14 @@ def test_a_port_is_free_again_at_once(server: Web) -> None:
 def test_it_is_stopped_before_it_was_started() -> None:
     server = listening()
     server.stop()
-    with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", server.port), WAIT):
+    with (
+        pytest.raises(ConnectionRefusedError),
+        socket.create_connection(("127.0.0.1", server.port), WAIT),
+    ):
         pass
 
 
-# -- answering ---------------------------------------------------------------------------------------------------------
+# -- answering -------------------------------------------------------------------------------------
 
 
 def test_the_checks_are_asked_each_time() -> None:
@@ -132,7 +143,10 @@ def test_a_check_that_fails_spoils_no_other_request() -> None:
 
 def test_many_at_once(server: Web) -> None:
     results: list[int] = []
-    threads = [threading.Thread(target=lambda: results.append(get(server, "/metrics")[0])) for _ in range(3 * THREADS)]
+    threads = [
+        threading.Thread(target=lambda: results.append(get(server, "/metrics")[0]))
+        for _ in range(3 * THREADS)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -140,7 +154,7 @@ def test_many_at_once(server: Web) -> None:
     assert results == [200] * len(threads)
 
 
-# -- clients that say nothing ------------------------------------------------------------------------------------------
+# -- clients that say nothing ----------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -183,7 +197,9 @@ def test_more_idle_clients_than_threads_are_waited_out(
     assert get(server, "/metrics")[0] == 200
 
 
-def test_garbage_and_broken_connections_end_nothing(server: Web, connect: Callable[[bytes], socket.socket]) -> None:
+def test_garbage_and_broken_connections_end_nothing(
+    server: Web, connect: Callable[[bytes], socket.socket]
+) -> None:
     connect(b"\x16\x03\x01\x02\x00\x01").close()  # TLS
     connect(b"GET / HTTP/9.9\r\n\r\n")
     connect(b"X" * 70_000)
@@ -191,7 +207,9 @@ def test_garbage_and_broken_connections_end_nothing(server: Web, connect: Callab
     assert get(server, "/healthz")[0] == 200
 
 
-def test_a_stop_does_not_wait_for_clients(connect: Callable[[bytes], socket.socket], server: Web) -> None:
+def test_a_stop_does_not_wait_for_clients(
+    connect: Callable[[bytes], socket.socket], server: Web
+) -> None:
     connect(b"")
     begin = time.monotonic()
     server.stop()

@@ -1,4 +1,6 @@
-"""The workers: a seat for each run, a result for each run whatever happens, and nothing after the lease."""
+"""The workers: a seat for each run, a result for each run whatever happens, and nothing after the
+lease.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from kronii.actions import Host, Run
 from kronii.guard.instance import Guard
 from kronii.instance import workers as module
 from kronii.instance.workers import Workers
-from kronii.lease import Lease, Terms
+from kronii.lease import Lease, LeaseTimings
 from kronii.model import Claim, Outcome, Result
 
 MakeClaim = Callable[..., Claim]
@@ -40,7 +42,7 @@ class World:
 
     def __init__(self, make_claim: MakeClaim, monkeypatch: pytest.MonkeyPatch) -> None:
         self.board = Board()
-        self.lease = Lease(Terms(1000.0))
+        self.lease = Lease(LeaseTimings(1000.0))
         self.lease.renewed(time.monotonic())
         self.ended: queue.SimpleQueue[tuple[int, Result]] = queue.SimpleQueue()
         self.free = threading.Semaphore(0)
@@ -48,14 +50,21 @@ class World:
         self._make_claim = make_claim
         monkeypatch.setattr(module, "execute", lambda run, host: self.action(run))
         self.workers = Workers(
-            2, cast(Host, None), cast(Guard, self.board), self.lease, self._ended, lambda: self.free.release()
+            2,
+            cast(Host, None),
+            cast(Guard, self.board),
+            self.lease,
+            self._ended,
+            lambda: self.free.release(),
         )
 
     def _ended(self, run: Run, result: Result) -> None:
         self.ended.put((run.claim.run_id, result))
 
     def submit(self, run_id: int, owner: str = "") -> Run:
-        return self.workers.submit(self._make_claim(run_id=run_id, owner=owner or self.lease.identity))
+        return self.workers.submit(
+            self._make_claim(run_id=run_id, owner=owner or self.lease.identity)
+        )
 
     def hear(self) -> tuple[int, Result]:
         """The next result; its seat is free then."""
@@ -113,7 +122,10 @@ def test_a_bug_costs_a_run_and_no_worker(world: World, error: BaseException) -> 
     world.action = fails
     for run in range(4):
         world.submit(run)
-        assert world.hear() == (run, Result(Outcome.FAILED, error=f"{type(error).__name__}: {error}"))
+        assert world.hear() == (
+            run,
+            Result(Outcome.FAILED, error=f"{type(error).__name__}: {error}"),
+        )
     assert world.board.said == ["enter", "leave"] * 4
     assert world.workers.seats == 2
 
@@ -122,7 +134,10 @@ def test_nothing_begins_after_the_lease(world: World) -> None:
     world.lease.deadline = time.monotonic() - 1
     world.action = lambda run: pytest.fail("it began")
     world.submit(1)
-    assert world.hear() == (1, Result(Outcome.INTERRUPTED, error="the lease was over before the run began"))
+    assert world.hear() == (
+        1,
+        Result(Outcome.INTERRUPTED, error="the lease was over before the run began"),
+    )
 
 
 def test_nothing_of_a_former_life_begins(world: World) -> None:
@@ -133,12 +148,17 @@ def test_nothing_of_a_former_life_begins(world: World) -> None:
 @pytest.mark.parametrize(
     ("result", "recorded"),
     [
-        (Result(Outcome.FAILED, 143, "killed", "o"), Result(Outcome.INTERRUPTED, 143, "ended with the lease", "o")),
+        (
+            Result(Outcome.FAILED, 143, "killed", "o"),
+            Result(Outcome.INTERRUPTED, 143, "ended with the lease", "o"),
+        ),
         (Result(Outcome.TIMEOUT), Result(Outcome.INTERRUPTED, None, "ended with the lease")),
         (DONE, DONE),
     ],
 )
-def test_what_ends_with_the_lease_is_no_failure_of_the_job(world: World, result: Result, recorded: Result) -> None:
+def test_what_ends_with_the_lease_is_no_failure_of_the_job(
+    world: World, result: Result, recorded: Result
+) -> None:
     def outlasts(run: Run) -> Result:
         world.lease.deadline = time.monotonic() - 1
         return result
@@ -177,4 +197,6 @@ def test_the_threads_end_after_a_stop(world: World, wait_for: Callable[..., Any]
     before = {thread for thread in threading.enumerate() if thread.name.startswith("worker")}
     assert before
     world.workers.stop()
-    wait_for(lambda: not any(thread.is_alive() for thread in world.workers._executor._threads), WAIT)
+    wait_for(
+        lambda: not any(thread.is_alive() for thread in world.workers._executor._threads), WAIT
+    )
