@@ -48,3 +48,8 @@ class DatabaseClock:
     def monotonic(self, moment: datetime) -> float:
         """The monotonic second at which the database's clock will read `moment` (naive UTC)."""
         return (moment - _ORIGIN).total_seconds() - self._offset
+
+
+def rfc3339(moment: datetime) -> str:
+    """A naive UTC time as it is shown outside: `2026-11-23T08:00:30Z`, with microseconds if any."""
+    return moment.isoformat() + "Z"

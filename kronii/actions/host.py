@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from typing import Any, Protocol
 
 import psycopg
 
+from kronii.clock import rfc3339
 from kronii.model import Claim
 
 
@@ -48,13 +48,6 @@ class Host:
 def encoded(environment: Mapping[str, str]) -> dict[bytes, bytes]:
     """Variables as the system takes them."""
     return {os.fsencode(name): os.fsencode(value) for name, value in environment.items()}
-
-
-def rfc3339(moment: datetime) -> str:
-    """A naive UTC time as jobs see it: `2026-11-23T08:00:30Z`; a run by hand has the milliseconds,
-    too.
-    """
-    return moment.isoformat() + "Z"
 
 
 def identity(claim: Claim, node: str) -> dict[str, str]:
