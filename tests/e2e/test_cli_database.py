@@ -12,10 +12,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from fleet import Fleet
 from psycopg.conninfo import make_conninfo
 
 from kronii.commands.main import main
+from tests.support import Fleet
 
 #: A command in this process: (exit status, stdout, stderr).
 Kronii = Callable[..., tuple[int, str, str]]

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 
-from fleet import RARELY, Fleet, wait_until
+from tests.support import KRONII, RARELY, Fleet, wait_until
 
 
 def kronii(fleet: Fleet, *words: str) -> subprocess.CompletedProcess[str]:
     """One command."""
     return subprocess.run(
-        [sys.executable, "-m", "kronii", *words],
+        [*KRONII, *words],
         env=fleet.environment(),
         cwd=fleet.directory,
         capture_output=True,

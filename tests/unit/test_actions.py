@@ -26,6 +26,7 @@ from kronii.actions.output import OUTPUT, Shared, as_text
 from kronii.actions.python import Context
 from kronii.errors import DatabaseUnavailable
 from kronii.model import Claim, Command, Http, Outcome, PythonCall, Result, Sql
+from tests.support import alive
 
 MakeClaim = Callable[..., Claim]
 WAIT = 20.0
@@ -85,13 +86,6 @@ def finish(begun: tuple[threading.Thread, list[Result]]) -> Result:
     begun[0].join(WAIT)
     assert not begun[0].is_alive()
     return begun[1][0]
-
-
-def alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def test_without_an_action_a_tick_is_a_recorded_no_op(world: World) -> None:

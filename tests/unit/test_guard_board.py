@@ -60,13 +60,6 @@ def spawn() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 Spawn = Callable[..., subprocess.Popen[bytes]]
 
 
-def alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
 def word(process: subprocess.Popen[bytes]) -> str:
     """The next word that a process says."""
     assert process.stdout is not None
@@ -337,6 +330,7 @@ INSTANCE = """
 import os, subprocess, sys, time, uuid
 from kronii.guard.instance import MARK, Guard
 from kronii.lease import LeaseTimings
+from tests.support import alive
 mark = str(uuid.uuid4())
 guard = Guard(LeaseTimings(2.0), "", mark, 1)
 guard.start()
