@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from kronii import embedded
+from kronii.embedded.server import shared_directory
 from tests.support import EVERY_SECOND, Fleet, Instance, alive, wait_until
 from tests.support.processes import pids
 
@@ -68,12 +69,12 @@ def _removed(directory: Path) -> Iterator[None]:
     yield
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(directory)
-        shutil.rmtree(embedded.shared_directory(), ignore_errors=True)
+        shutil.rmtree(shared_directory(), ignore_errors=True)
 
 
 def not_kept() -> bool:
     """No keeper lives for this working directory."""
-    state = embedded.shared_directory()
+    state = shared_directory()
     return not state.exists() or not embedded.Server(state)._is_kept()
 
 
@@ -85,7 +86,7 @@ def test_two_share_a_server_that_goes_with_the_last(place: Place, end: signal.Si
     )
     url = place.url(first)
     assert place.url(second) == url
-    keeper, postmaster = embedded.Server(embedded.shared_directory()).pids()
+    keeper, postmaster = embedded.Server(shared_directory()).pids()
     guards = [wait_until(lambda one=one: one.guard_pid) for one in (first.ready(), second.ready())]
     wait_until(lambda: place.jobs)
     with psycopg.connect(url, autocommit=True) as session:
@@ -100,7 +101,7 @@ def test_two_share_a_server_that_goes_with_the_last(place: Place, end: signal.Si
     second.signal(end)
     second.exit()
     wait_until(lambda: not any(map(alive, [keeper, postmaster, *guards, *place.jobs])))
-    assert [pid for pid in pids() if _works_in(pid, embedded.shared_directory())] == []
+    assert [pid for pid in pids() if _works_in(pid, shared_directory())] == []
     if end == signal.SIGTERM:  # what was recorded is still there for the next one
         third = place.launch("third").ready()
         with psycopg.connect(place.url(third), autocommit=True) as session:
@@ -143,6 +144,6 @@ def test_an_address_is_used_as_it_is(
         assert instance.lines == []
         (tmp_path / ".env").write_text(f"DATABASE_URL='{database_url}'\n")
         place.launch("dotenv").wait_for("connected")
-        assert not embedded.shared_directory().exists()
+        assert not shared_directory().exists()
     finally:
         place.fleet.close()

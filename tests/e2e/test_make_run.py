@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from kronii import embedded
+from kronii.embedded.server import shared_directory
 from tests.support import EVERY_SECOND, ROOT, Fleet, alive, wait_until
 from tests.support.processes import descendants
 
@@ -31,7 +32,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
         {"name": "sleeps", "cron": EVERY_SECOND, "command": "echo $$ >> pids; exec sleep 1000"}
     )
     yield fleet
-    state = embedded.shared_directory()
+    state = shared_directory()
     if state.exists():
         wait_until(lambda: not embedded.Server(state)._is_kept())
         shutil.rmtree(state)
@@ -47,10 +48,7 @@ def test_nothing_outlives_make(place: Fleet) -> None:
         pids.unlink(missing_ok=True)
         with _make_run(place) as make:
             wait_until(lambda: pids.exists() and pids.read_text().endswith("\n"), 60)
-            processes = [
-                *embedded.Server(embedded.shared_directory()).pids(),
-                *descendants(make.pid),
-            ]
+            processes = [*embedded.Server(shared_directory()).pids(), *descendants(make.pid)]
             if end == signal.SIGINT:
                 os.killpg(make.pid, end)  # a terminal sends it to all in its foreground
             else:

@@ -74,7 +74,7 @@ class Instance:
 
     def _whole_lines(self) -> list[str]:
         """The last line may be half written."""
-        return self.text.split("\n")[:-1]
+        return [line + "\n" for line in self.text.split("\n")[:-1]]
 
     @property
     def events(self) -> list[dict[str, Any]]:

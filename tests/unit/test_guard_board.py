@@ -24,6 +24,7 @@ from kronii.guard.board import BACKEND, DEADLINE, FREE, GOODBYE, INSIDE, SLOTS, 
 from kronii.guard.instance import MARK, Guard
 from kronii.guard.process import end_work, watch
 from kronii.lease import LeaseTimings
+from tests.support import alive
 
 TIMINGS = LeaseTimings(2.0)
 WAIT = 20.0
