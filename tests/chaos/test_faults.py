@@ -182,8 +182,8 @@ def test_a_partition_longer_than_the_lease_ends_the_work_before_a_peer_begins(wo
     assert outcomes(world) == ["lost", "success"]
     assert [line.what for line in world.fleet.lines()] == ["begin", "begin", "end"]
     wait_until(place.ready)
-    assert place.process is not None
-    assert place.process.poll() is None
+    assert place.instance is not None
+    assert place.instance.process.poll() is None
 
 
 def outcomes(world: World) -> list[str]:
