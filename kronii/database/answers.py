@@ -1,4 +1,6 @@
-"""Answers that do not come: a bound for each wait on a server, kept by a thread that never waits."""
+"""Answers that do not come: each wait on a server has a bound, which a thread that never waits
+keeps.
+"""
 
 from __future__ import annotations
 
