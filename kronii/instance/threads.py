@@ -5,6 +5,7 @@ guard ─▶ timekeeper ─▶ recorder ─▶ pool ─▶ retention, sweeper �
 
 from __future__ import annotations
 
+import threading
 import uuid
 
 from kronii import forks
@@ -38,6 +39,7 @@ class Threads:
         mark = str(uuid.uuid4())
         lease, supervisor, inflight = shared.lease, shared.supervisor, shared.inflight
         self._inflight = inflight
+        self._supervisor = supervisor
         self.guard = Guard(lease.timings, shared.database.url, mark, inflight.count)
         self._pool = shared.database.pool()
         self._store = Store(self._pool, shared.node)
@@ -55,9 +57,16 @@ class Threads:
         forks.let_go(self.guard.let_go, connections.let_go)
         self.timekeeper.start()
         self.recorder.start()
-        self._pool.open(wait=False)
+        self._open_pool()
         self._retention.start()
         self.sweeper.start()
+
+    def _open_pool(self) -> None:
+        """The pool has threads of its own, without which no connection is ever made anew."""
+        before = set(threading.enumerate())
+        self._pool.open(wait=False)
+        for thread in set(threading.enumerate()) - before:
+            self._supervisor.watch(thread)
 
     def stop(self) -> bool:
         """Stop them; False if there are outcomes that could not be written."""
