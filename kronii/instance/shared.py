@@ -50,7 +50,7 @@ class Shared:
             lease=Lease(database.timings),
             clock=DatabaseClock(),
             wakeup=wakeup,
-            supervisor=Supervisor(wakeup),
+            supervisor=Supervisor(wakeup, metrics),
             metrics=metrics,
             inflight=InFlight(settings.worker_count, wakeup),
             committed=Committed(metrics, RunReport(), wakeup),

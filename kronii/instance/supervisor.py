@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from kronii.instance.wakeup import Wakeup
 from kronii.logs import Log
+from kronii.web.metrics import Metrics
 
 log = Log("kronii.supervisor")
 
@@ -22,9 +23,10 @@ ENDS_WITHIN = 5.0
 class Supervisor:
     """Starts threads and knows which of them live.  Thread-safe."""
 
-    def __init__(self, wakeup: Wakeup) -> None:
-        """`wakeup` is rung when a thread fails."""
+    def __init__(self, wakeup: Wakeup, metrics: Metrics) -> None:
+        """`wakeup` is rung when a thread fails, and `metrics` counts it."""
         self._wakeup = wakeup
+        self._metrics = metrics
         self._threads: list[threading.Thread] = []
         self._failed: dict[str, str] = {}
         self._stopping = False
@@ -58,8 +60,8 @@ class Supervisor:
 
     def failed(self, thread: str, error: BaseException) -> None:
         """A thread can't go on: its work is not done any more."""
-        if thread not in self._failed:
-            log.error("thread failed: this instance ends", thread=thread, exc_info=error)
+        self._metrics.count("thread_failures")
+        log.error("thread failed: this instance ends", thread=thread, exc_info=error)
         self._failed.setdefault(thread, f"{type(error).__name__}: {error}")
         self._wakeup.ring()
 

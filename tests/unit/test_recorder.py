@@ -24,6 +24,7 @@ from kronii.instance.supervisor import Supervisor
 from kronii.instance.wakeup import Wakeup
 from kronii.instance.writer import UNSTORABLE
 from kronii.model import Claim, Outcome, Result, Retries
+from kronii.web.metrics import Metrics
 
 MakeClaim = Callable[..., Claim]
 WAIT = 20.0
@@ -70,7 +71,7 @@ class World:
         self.counted: list[int] = []
         self.clock = DatabaseClock()
         self.clock.observe(datetime(2026, 1, 1), 0.0)
-        self.supervisor = Supervisor(Wakeup())
+        self.supervisor = Supervisor(Wakeup(), Metrics())
         self.recorder = Recorder(
             cast(Store, self.table), self.clock, cast(Committed, self), self.supervisor
         )

@@ -8,6 +8,7 @@ import pytest
 
 from kronii.instance.supervisor import Supervisor
 from kronii.instance.wakeup import Wakeup
+from kronii.web.metrics import Metrics
 
 WAIT = 20.0
 
@@ -19,7 +20,7 @@ def wakeup() -> Wakeup:
 
 @pytest.fixture
 def supervisor(wakeup: Wakeup) -> Supervisor:
-    return Supervisor(wakeup)
+    return Supervisor(wakeup, Metrics())
 
 
 def rung(wakeup: Wakeup) -> bool:
@@ -43,6 +44,8 @@ def test_what_escapes_is_named_and_rings(
     assert rung(wakeup)
     (record,) = caplog.records
     assert record.message == "thread failed: this instance ends"
+    value = supervisor._metrics.registry.get_sample_value
+    assert value("kronii_thread_failures_total") == 1
     assert record.__dict__["fields"]["thread"] == "recorder"
     assert "raise error" in record.__dict__["fields"]["trace"]
 

@@ -19,6 +19,7 @@ from kronii.instance.timekeeper import KILL_AFTER, Timekeeper
 from kronii.instance.wakeup import Wakeup
 from kronii.lease import Lease, LeaseTimings
 from kronii.model import Claim, Command, Outcome, PythonCall
+from kronii.web.metrics import Metrics
 
 MakeClaim = Callable[..., Claim]
 
@@ -34,7 +35,7 @@ class World:
         #: Runs whose timeout was announced to the recorder.
         self.announced: list[int] = []
         self.keeper = Timekeeper(
-            cast(InFlight, self), self.lease, cast(Recorder, self), Supervisor(Wakeup())
+            cast(InFlight, self), self.lease, cast(Recorder, self), Supervisor(Wakeup(), Metrics())
         )
         self._make_claim = make_claim
 

@@ -23,6 +23,7 @@ from kronii.instance.wakeup import Wakeup
 from kronii.instance.workers import Workers
 from kronii.lease import Lease, LeaseTimings
 from kronii.model import Claim, Outcome, Result
+from kronii.web.metrics import Metrics
 
 MakeClaim = Callable[..., Claim]
 WAIT = 20.0
@@ -71,7 +72,7 @@ class World:
         monkeypatch.setattr(module, "execute", lambda run, host: self.action(run))
         self.wakeup = Wakeup()
         self.inflight = InFlight(2, self.wakeup)
-        self.supervisor = Supervisor(self.wakeup)
+        self.supervisor = Supervisor(self.wakeup, Metrics())
         self.workers = Workers(
             self.inflight,
             cast(Host, None),
