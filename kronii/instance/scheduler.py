@@ -33,7 +33,7 @@ from kronii.instance.timekeeper import Timekeeper
 from kronii.instance.wakeup import Wakeup
 from kronii.instance.workers import Workers
 from kronii.logs import Log
-from kronii.model import Claim, Outcome, PythonCall, Result
+from kronii.model import Claim, Outcome, Result
 from kronii.web.metrics import Metrics
 
 log = Log("kronii.scheduler")
@@ -337,7 +337,7 @@ class Scheduler:
     def timed_out(self, run: Run) -> None:
         """A run is past its timeout (timekeeper's thread).
 
-        A function can't be ended, so its outcome is recorded before it returns.
+        The outcome of an action that can't be ended is recorded before its work is over.
         """
         definition = run.claim.definition
         log.warning(
@@ -346,7 +346,7 @@ class Scheduler:
             run=run.claim.run_id,
             timeout=format_duration(definition.timeout),
         )
-        if isinstance(definition.action, PythonCall):
+        if definition.action is not None and not definition.action.endable:
             self._announced.add(run.claim.run_id)
             self._parts.recorder.announce_timeout(
                 run.claim,

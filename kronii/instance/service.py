@@ -35,7 +35,7 @@ from kronii.database.store import Store
 from kronii.definitions import Loaded
 from kronii.durations import format_duration
 from kronii.errors import ConfigError, DatabaseUnavailable, KroniiError
-from kronii.guard.instance import MARK, Guard
+from kronii.guard.instance import Guard
 from kronii.instance import systemd
 from kronii.instance.recorder import Recorder
 from kronii.instance.report import RunReport
@@ -48,6 +48,7 @@ from kronii.instance.workers import Workers
 from kronii.lease import Lease, LeaseTimings
 from kronii.logs import Log
 from kronii.model import Outcome
+from kronii.processes import MARK_VARIABLE
 from kronii.settings import Settings
 from kronii.web.metrics import Metrics
 from kronii.web.server import Web
@@ -511,7 +512,7 @@ def _private_environment(mark: str) -> dict[str, str]:
     for name in ("DATABASE_URL", *systemd.PRIVATE_VARIABLES):
         if name != "NOTIFY_SOCKET":  # ours to the end; `systemd` reads it
             os.environ.pop(name, None)
-    os.environ[MARK] = mark  # whatever a python job starts carries it, too
+    os.environ[MARK_VARIABLE] = mark  # whatever a python job starts carries it, too
     return {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
 
 
