@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import socket
 
-from kronii.guard.instance import MARK
 from kronii.instance import systemd
+from kronii.processes import MARK_VARIABLE
 from kronii.settings import NODE_LENGTH
 
 
@@ -17,7 +17,7 @@ def private_environment(mark: str) -> dict[str, str]:
     for name in ("DATABASE_URL", *systemd.PRIVATE_VARIABLES):
         if name != "NOTIFY_SOCKET":  # ours to the end; `systemd` reads it
             os.environ.pop(name, None)
-    os.environ[MARK] = mark  # whatever a python job starts carries it, too
+    os.environ[MARK_VARIABLE] = mark  # whatever a python job starts carries it, too
     return {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
 
 

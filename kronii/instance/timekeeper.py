@@ -19,7 +19,7 @@ from kronii.instance.recorder import Recorder
 from kronii.instance.supervisor import Supervisor
 from kronii.lease import Lease
 from kronii.logs import Log
-from kronii.model import Outcome, PythonCall
+from kronii.model import Outcome
 
 log = Log("kronii.timekeeper")
 
@@ -119,12 +119,12 @@ class Timekeeper:
         return NEVER
 
     def _timed_out(self, run: Run) -> None:
-        """A function can't be ended, so its outcome is recorded before it returns."""
+        """The outcome of an action that can't be ended is recorded before its work is over."""
         definition = run.claim.definition
         timeout = format_duration(definition.timeout)
         log.warning(
             "run past its timeout", job=definition.name, run=run.claim.run_id, timeout=timeout
         )
-        if isinstance(definition.action, PythonCall):
+        if definition.action is not None and not definition.action.endable:
             error = f"still running after its timeout of {timeout}"
             self._recorder.announce_timeout(run.claim, error)
