@@ -31,8 +31,6 @@ SKEW = 1.0
 #: Connections that an instance may need at once, running sql jobs apart: lock session, pool,
 #: registration.
 CONNECTIONS = 4
-#: Seconds that the server may take to answer.
-ANSWER_TIMEOUT = 5.0
 
 
 class Grade(StrEnum):
@@ -102,7 +100,7 @@ def _port(settings: Settings) -> Check:
 
 def _connection(settings: Settings) -> Connection:
     try:
-        return session.connected(settings, "kronii doctor", ANSWER_TIMEOUT)
+        return session.for_doctor(settings)
     except DatabaseUnavailable as error:
         raise DatabaseUnavailable(
             f"{masked(settings.database_url or '')} can't be used: {error}"

@@ -17,6 +17,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status (docs/reference.md: Commands and exit status)."""
     streams.open_all()
     try:
+        return _answer(arguments)
+    finally:
+        streams.flush_stderr()
+
+
+def _answer(arguments: Sequence[str] | None) -> int:
+    try:
         try:
             return _run_command(arguments)
         finally:

@@ -24,7 +24,7 @@ def register(commands: Commands) -> None:
 
 def migrate(options: argparse.Namespace) -> int:
     """Bring the schema up to date; with `--check`, 1 if it is not."""
-    with session.connected(session.settings(), "kronii migrate") as connection:
+    with session.for_migration() as connection:
         return _check(connection) if options.check else _migrate(connection)
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: Seconds that a command waits for an unanswering network, and for one statement.
 COMMAND_TIMEOUT = 10.0
+#: The same for `kronii doctor`, which says what is wrong rather than wait for it.
+DOCTOR_TIMEOUT = 5.0
 
 
 def settings() -> Settings:
@@ -27,23 +29,41 @@ def settings() -> Settings:
     return Settings.from_environment(os.environ, Path())  # files are named as the user names them
 
 
-def connected(
-    settings: Settings, application: str = "kronii command", timeout: float = COMMAND_TIMEOUT
-) -> Connection:
-    """A session for one command, whatever the state of the schema.
-
-    Args:
-        application: shown in `pg_stat_activity`.
-        timeout: seconds to wait for an unanswering network, and for one statement.
+def opened() -> Connection:
+    """A session for one command that works on the tables.
 
     Raises:
-        ConfigError: DATABASE_URL is not set or not valid, or leads to a pooler.
+        ConfigError: DATABASE_URL is not set or not valid, or leads to a pooler; or the database has
+            no schema yet, or another one than ours.
         DatabaseUnavailable: the server can't be reached.
     """
+    connection = _connected(settings(), "command", COMMAND_TIMEOUT)
+    try:
+        _require_schema(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def for_migration() -> Connection:
+    """A session in which the schema is looked at and upgraded; raises as `opened` does, but takes
+    any schema.
+    """
+    return _connected(settings(), "migrate", COMMAND_TIMEOUT)
+
+
+def for_doctor(settings: Settings) -> Connection:
+    """A session that looks at whatever is there; raises as `for_migration` does."""
+    return _connected(settings, "doctor", DOCTOR_TIMEOUT)
+
+
+def _connected(settings: Settings, who: str, timeout: float) -> Connection:
+    """A session that `pg_stat_activity` shows as `kronii WHO`."""
     from kronii.database.connections import connect
 
     limits = {"statement_timeout": f"{timeout:.0f}s"}
-    return connect(_database_url(settings), application, limits, timeout)
+    return connect(_database_url(settings), f"kronii {who}", limits, timeout)
 
 
 def _database_url(settings: Settings) -> str:
@@ -53,22 +73,6 @@ def _database_url(settings: Settings) -> str:
             " postgresql://user@host/database"
         )
     return settings.database_url
-
-
-def opened() -> Connection:
-    """A session for one command that works on the tables.
-
-    Raises:
-        ConfigError: as `connected`; or the database has no schema yet, or another one than ours.
-        DatabaseUnavailable: the server can't be reached.
-    """
-    connection = connected(settings())
-    try:
-        _require_schema(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
 
 
 def _require_schema(connection: Connection) -> None:

@@ -43,3 +43,13 @@ def complain(text: str) -> None:
         print(text, file=sys.stderr)
     except OSError:  # nobody listens; the exit status still says it
         discard(sys.stderr)
+
+
+def flush_stderr() -> None:
+    """Write or drop what stderr still holds: at exit the interpreter would make 120 of the exit
+    status.
+    """
+    try:
+        sys.stderr.flush()
+    except OSError:  # a full disk, or a log whose reader has gone
+        discard(sys.stderr)
