@@ -13,7 +13,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 
-from kronii.commands import reading
+from kronii.commands import session
 from kronii.commands.main import main
 from kronii.database import migrations
 from kronii.errors import ConfigError
@@ -146,9 +146,12 @@ def test_an_interrupted_migration_leaves_nothing(
         ).fetchone() == (None, None)
 
 
-def test_a_newer_schema_is_refused(connection: psycopg.Connection[Any], database_url: str) -> None:
+def test_a_newer_schema_is_refused(
+    connection: psycopg.Connection[Any], database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
     connection.execute("INSERT INTO kronii_schema (version) VALUES (9000)")
-    for use in (lambda: migrations.migrate(connection), lambda: reading.reader(database_url)):
+    for use in (lambda: migrations.migrate(connection), session.opened):
         with pytest.raises(
             ConfigError,
             match=r"version 9000, but this Kronii knows versions up to \d+: upgrade this instance",

@@ -1,5 +1,5 @@
-"""A python job's module in the working directory is found by the instance just as by `validate`,
-however both are started.
+"""`kronii run` as an installed script: a python job's module in the working directory is found by
+the instance just as by `validate`.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ def test_the_working_directory_is_where_modules_are_found(
     instance = start(["run"], tmp_path, {"DATABASE_URL": database_url})
     try:
         with psycopg.connect(database_url, autocommit=True) as connection:
-            found = wait_until(
+            ended = wait_until(
                 lambda: connection.execute(
                     "SELECT outcome, error FROM runs WHERE outcome <> 'running'"
                 ).fetchall()
             )
-        assert found[0] == ("success", None)
+        assert ended[0] == ("success", None)
     finally:
         instance.terminate()
         instance.communicate(timeout=30)
