@@ -19,9 +19,16 @@ from kronii.database import migrations
 from kronii.errors import ConfigError
 
 #: The original's statement, and the same without what kept its rows in order.
-ORIGINAL = """CREATE TABLE IF NOT EXISTS jobs (id UUID PRIMARY KEY, name TEXT NOT NULL,
+ORIGINAL = """\
+CREATE TABLE IF NOT EXISTS jobs (
+    id UUID PRIMARY KEY,
+    name TEXT NOT NULL,
     cron TEXT NOT NULL,
-    next_run TIMESTAMP, last_run TIMESTAMP, status TEXT NOT NULL)"""
+    next_run TIMESTAMP NOT NULL,
+    last_run TIMESTAMP,
+    status TEXT NOT NULL
+);
+"""
 LOOSE = (
     "CREATE TABLE jobs (id UUID, name TEXT, cron TEXT, next_run TIMESTAMP NOT NULL, last_run"
     " TIMESTAMP, status TEXT)"
@@ -78,7 +85,7 @@ def test_the_originals_rows_are_kept(
     empty.execute(ORIGINAL)
     empty.execute(
         "INSERT INTO jobs VALUES (%s, 'report', '0 0 * * * *', '2024-01-01', '2023-12-31',"
-        " 'success'), (%s, 'cleanup', '0/30 * * * * *', NULL, NULL, 'running')",
+        " 'success'), (%s, 'cleanup', '0/30 * * * * *', '2024-01-01', NULL, 'running')",
         [ONE, TWO],
     )
     before = {row["id"]: row for row in rows(empty)}
@@ -86,6 +93,18 @@ def test_the_originals_rows_are_kept(
         migrations.migrate(connection)
     after = {row["id"]: row for row in rows(empty)}
     assert after == {ONE: before[ONE], TWO: {**before[TWO], "status": "pending"}}
+    empty.execute("UPDATE jobs SET next_run = NULL")  # as a disabled job's is
+
+
+def test_the_first_migration_is_the_originals_statement(
+    empty: psycopg.Connection[dict[str, Any]],
+) -> None:
+    shipped = migrations.files()[1].read_text("utf-8")
+    code = [line for line in shipped.splitlines(keepends=True) if not line.startswith("--")]
+    assert "".join(code) == ORIGINAL
+    empty.execute(shipped.encode())
+    with pytest.raises(psycopg.errors.NotNullViolation):
+        empty.execute("INSERT INTO jobs VALUES (%s, 'a', '', NULL, NULL, '')", [ONE])
 
 
 def test_rows_without_order_are_made_fit_and_none_is_dropped(
