@@ -52,6 +52,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status (CONTRACT: "Exit status")."""
     _open_streams()
     try:
+        return _answer(arguments)
+    finally:
+        _flush_stderr()
+
+
+def _flush_stderr() -> None:
+    """Write or drop what stderr still holds: at exit the interpreter would make 120 of the exit
+    status.
+    """
+    try:
+        sys.stderr.flush()
+    except OSError:  # a full disk, or a log whose reader has gone
+        _discard(sys.stderr)
+
+
+def _answer(arguments: Sequence[str] | None) -> int:
+    try:
         try:
             return _run_command(arguments)
         finally:
@@ -133,7 +150,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"kronii {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    _add(commands, "run", run, "runs an instance until TERM or INT; HUP reloads the jobs file")
+    running = _add(
+        commands, "run", run, "runs an instance until TERM or INT; HUP reloads the jobs file"
+    )
+    running.add_argument(
+        "--embedded",
+        action="store_true",
+        help="on an embedded PostgreSQL if DATABASE_URL is not set; needs kronii[embedded]",
+    )
     _add_validate(commands)
     _add_next(commands)
     listing = _add(
@@ -289,6 +313,10 @@ def _time(text: str) -> datetime:
 
 def run(options: argparse.Namespace) -> int:
     """`kronii run`."""
+    if options.embedded:
+        from kronii.embedded.launcher import launch
+
+        return launch([sys.executable, "-m", "kronii", "run"])
     _heed_signals()
     settings = _settings()
     _import_from_here()
