@@ -97,9 +97,9 @@ class Connector:
         self.tell_guard()  # a renewal may have been granted, or refused, before the error came
         if not self._session.lease.held(now):
             self._end({run.claim.run_id for run in self._inflight.runs})
-        if str(error) != self.outage:
-            log.warning("database away", error=str(error))
-        self.outage = str(error)
+        said, self.outage = self.outage, str(error)
+        if said != self.outage:  # said once, and /readyz knows it by then
+            log.warning("database away", error=self.outage)
         self._backoff.failed(now)
         return self._backoff.retry_at
 
