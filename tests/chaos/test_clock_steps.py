@@ -14,10 +14,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from fleet import Fleet, wait_until
 
 from kronii import embedded
 from kronii.embedded.binaries import Account, binaries, usable
+from tests.support import Fleet, wait_until
 
 pytestmark = pytest.mark.slow
 

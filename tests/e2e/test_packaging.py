@@ -9,10 +9,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from fleet import ROOT
 
 from kronii import __version__
 from kronii.database import migrations
+from tests.support import ROOT
 
 
 @pytest.fixture(scope="module")

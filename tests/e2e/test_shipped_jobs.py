@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 
 import yaml
-from fleet import ROOT, Fleet, wait_until
+
+from tests.support import ROOT, Fleet, wait_until
 
 #: What a small container has: no ps, no curl, no mail.
 FEW = ("sh", "find", "rm", "id", "df", "echo")

@@ -10,7 +10,8 @@ import threading
 import urllib.error
 
 import pytest
-from fleet import RARELY, Fleet, Instance, wait_until
+
+from tests.support import RARELY, Fleet, Instance, wait_until
 
 #: What a python job does to a thread of its own instance, once the file `go` is there.
 BREAKS = """

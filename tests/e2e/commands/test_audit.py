@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fleet import Fleet
-
 from kronii.clock import rfc3339
+from tests.support import Fleet
 
 Kronii = Callable[..., Any]
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fleet import Fleet
+
+from tests.support import Fleet
 
 Kronii = Callable[..., Any]
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from fleet import Fleet
+
+from tests.support import Fleet
 
 #: A command in this process: (exit status, stdout, stderr).
 Kronii = Callable[..., Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fleet import Fleet, wait_until
+from tests.support import Fleet, wait_until
 
 Kronii = Callable[..., Any]
 

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 import psycopg
-from fleet import ROOT, wait_until
+
+from tests.support import ROOT, wait_until
 
 #: What an installed `kronii` script does: its own folder comes first in sys.path, not the working
 #: directory.
