@@ -328,7 +328,6 @@ def test_outcomes_are_counted_and_nothing_is_left(story: Story) -> None:
     assert story.nothing_left
 
 
-@pytest.mark.slow
 def test_timeouts(fleet: Fleet) -> None:
     """TERM to the whole group at the timeout, KILL ten seconds later, whatever the job does about
     it.

@@ -38,7 +38,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
         shutil.rmtree(state)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(
     not (VENV / "bin" / "python").exists(), reason="there is no .venv in this checkout"
 )
