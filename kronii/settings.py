@@ -12,7 +12,6 @@ import difflib
 import ipaddress
 import os
 import re
-import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from io import StringIO
@@ -38,11 +37,6 @@ NODE_LENGTH = 100
 _SHOWN = 80
 
 
-def _host_name() -> str:
-    name = "".join(c if c.isprintable() and not c.isspace() else "-" for c in socket.gethostname())
-    return name[:NODE_LENGTH] or "localhost"
-
-
 @dataclass(frozen=True)
 class Settings:
     """Everything that the environment decides."""
@@ -52,14 +46,14 @@ class Settings:
     database_url: str | None = field(default=None, repr=False)
     #: Runs at the same time on this instance, 1 to 1000.
     worker_count: int = 5
-    #: TCP port of the HTTP server; 0 picks a free one.
-    metrics_port: int = 3000
+    #: TCP port of the HTTP server; 0 picks a free one, None 3000 or the next one that is free.
+    metrics_port: int | None = None
     #: Host name or IP address that the HTTP server listens on.
     metrics_host: str = "127.0.0.1"
     #: The job definitions.
     jobs_file: Path = Path("jobs.yaml")
-    #: The instance's name in tables, logs and metrics.
-    node: str = field(default_factory=_host_name)
+    #: The instance's name in tables, logs and metrics; None: `host:port`, the port really bound.
+    node: str | None = None
     #: Seconds that a stopping instance lets its runs finish.
     drain_timeout: float = 30.0
     #: Seconds that an instance which can't be reached is waited for before its work is taken over.

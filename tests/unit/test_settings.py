@@ -40,12 +40,12 @@ def test_defaults() -> None:
     assert settings.database_url is None
     assert (settings.worker_count, settings.metrics_port, settings.metrics_host) == (
         5,
-        3000,
+        None,
         "127.0.0.1",
     )
     assert (settings.drain_timeout, settings.lease, settings.history) == (30, 15, 30 * 86400)
     assert (settings.log_level, settings.log_format, settings.quarantine) == ("info", "", 3)
-    assert settings.node
+    assert settings.node is None
     assert settings.warnings == ()
 
 

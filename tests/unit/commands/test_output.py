@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kronii.commands.main import _print_table
+from kronii.commands.output import plural, print_table
 
 
 @pytest.mark.parametrize(
@@ -23,5 +23,21 @@ from kronii.commands.main import _print_table
     ],
 )
 def test_a_cell(value: object, cell: str, capsys: pytest.CaptureFixture[str]) -> None:
-    _print_table([{"id": 1, "error": value}], ["id", "error"])
+    print_table([{"id": 1, "error": value}], ["id", "error"])
     assert capsys.readouterr().out == f"ID  ERROR\n{f'1   {cell}'.rstrip()}\n"
+
+
+def test_columns_are_as_wide_as_they_must_be(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(
+        [{"name": "a", "paused": True}, {"name": "longer", "paused": False}], ["name", "paused"]
+    )
+    assert capsys.readouterr().out == "NAME    PAUSED\na       yes\nlonger  no\n"
+
+
+def test_no_rows_are_the_headings_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table([], ["id", "error"])
+    assert capsys.readouterr().out == "ID  ERROR\n"
+
+
+def test_one_and_many() -> None:
+    assert [plural(number, "job") for number in (0, 1, 2)] == ["0 jobs", "1 job", "2 jobs"]

@@ -1,15 +1,15 @@
-"""HTTP: `/metrics`, `/healthz`, `/readyz`; on prometheus-client's server parts, in a thread of its
-own.
+"""The HTTP listener: prometheus-client's server parts with bounds.
 
-The stock server answers metrics on every path, holds a thread for every idle client and looks its
-own name up; so: routes, a time limit for each socket, and a bound on threads.
+The stock server holds a thread for every idle client and looks its own name up; so: a time limit
+for each socket, a bound on threads, and no name.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import io
+import os
+import select
 import socket
 import socketserver
 import threading
@@ -17,44 +17,39 @@ from collections.abc import Callable, Iterable
 from typing import Any, TextIO
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from prometheus_client import make_wsgi_app
-
 from kronii.errors import ConfigError
 from kronii.logs import Log
-from kronii.web.metrics import Metrics
 
 log = Log("kronii.web")
 
+#: The port where METRICS_PORT is not set; if it is taken, one of the next PORTS_TRIED.
+DEFAULT_PORT, PORTS_TRIED = 3000, 1000
 #: Seconds that a client may take for its request, or to take its answer.
 CLIENT_TIMEOUT = 5.0
 #: Seconds that a request waits for its turn before it is turned away.
-PATIENCE = 0.5
+QUEUE_TIMEOUT = 0.5
 #: Requests served at the same time; more of them wait in the backlog.
 THREADS = 16
 
-Check = Callable[[], tuple[bool, list[str]]]
-StartResponse = Callable[..., Any]
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
-class Web:
-    """The server.  It listens from its creation, and answers from `start` on."""
+class Listener:
+    """Listens from its creation, and answers while `serve` runs."""
 
-    def __init__(
-        self, host: str, port: int, metrics: Metrics, healthy: Check, ready: Check
-    ) -> None:
+    def __init__(self, host: str, port: int | None) -> None:
         """Listen.
+
+        Args:
+            host: name or address of this host.
+            port: 0 picks a free one; None picks DEFAULT_PORT, or the next one that is free.
 
         Raises:
             ConfigError: the address or the port can't be had; the sentence names the variable to
                 change.
         """
-        self._metrics = make_wsgi_app(metrics.registry)
-        self._checks = {"/healthz": healthy, "/readyz": ready}
-        self._server = _listen(host, port)
-        self._server.set_app(self.answer)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.1,), name="web", daemon=True
-        )
+        self._server = _listening(host, port)
+        self._stop = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     @property
     def port(self) -> int:
@@ -67,75 +62,22 @@ class Web:
         host = str(self._server.server_address[0])
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/metrics"
 
-    def start(self) -> None:
-        """Answer."""
-        self._thread.start()
+    def serve(self, application: Application) -> None:
+        """Answer with a WSGI application until `stop`, each request in a thread of its own."""
+        self._server.set_app(application)
+        poll = select.poll()
+        poll.register(self._stop, select.POLLIN)
+        poll.register(self._server, select.POLLIN)
+        while self._stop not in dict(poll.poll()):
+            self._server.handle_request()
 
     def stop(self) -> None:
-        """Stop listening; answers under way are not waited for."""
-        if self._thread.is_alive():
-            threading.Thread(target=self._knock, name="knock", daemon=True).start()
-            self._server.shutdown()
+        """Let `serve` return; answers under way are not waited for."""
+        os.eventfd_write(self._stop, 1)
+
+    def close(self) -> None:
+        """Listen no more; `serve` has returned, or was never called."""
         self._server.server_close()
-
-    def _knock(self) -> None:
-        """Make the server look up from its wait, which otherwise it does ten times a second."""
-        with contextlib.suppress(OSError):
-            socket.create_connection((str(self._server.server_address[0]), self.port), 1.0).close()
-
-    def answer(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        """The WSGI application."""
-        path, method = environ.get("PATH_INFO", ""), environ.get("REQUEST_METHOD", "")
-        if path != "/metrics" and path not in self._checks:
-            return _plain(start_response, method, "404 Not Found", "not found\n")
-        if method not in ("GET", "HEAD"):
-            return _plain(
-                start_response,
-                method,
-                "405 Method Not Allowed",
-                "only GET and HEAD\n",
-                ("Allow", "GET, HEAD"),
-            )
-        if path != "/metrics":
-            good, reasons = self._checks[path]()
-            return _plain(
-                start_response,
-                method,
-                "200 OK" if good else "503 Service Unavailable",
-                "\n".join(reasons or ["ok"]) + "\n",
-            )
-        # a query would choose collectors by names that ours does not tell beforehand, and get
-        # nothing
-        body = self._scrape(
-            {**environ, "REQUEST_METHOD": "GET", "QUERY_STRING": ""}, start_response
-        )
-        return [] if method == "HEAD" else body
-
-    def _scrape(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        body: Iterable[bytes]
-        try:
-            body = self._metrics(environ, start_response)
-        except (
-            ValueError,
-            TypeError,
-        ):  # prometheus-client reads `Accept: application/openmetrics-text;version=x` so
-            body = self._metrics({**environ, "HTTP_ACCEPT": ""}, start_response)
-        return body
-
-
-def _plain(
-    start_response: StartResponse, method: str, status: str, text: str, *headers: tuple[str, str]
-) -> Iterable[bytes]:
-    body = text.encode()
-    start_response(
-        status,
-        [
-            ("Content-Type", "text/plain; charset=utf-8"),
-            ("Content-Length", str(len(body))),
-            *headers,
-        ],
-    )
-    return [] if method == "HEAD" else [body]
 
 
 class _Handler(WSGIRequestHandler):
@@ -181,7 +123,7 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
         self.setup_environ()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if self._places.acquire(timeout=PATIENCE):
+        if self._places.acquire(timeout=QUEUE_TIMEOUT):
             super().process_request(request, client_address)
         else:  # so many slow clients must keep neither the next nor the end waiting
             self.shutdown_request(request)
@@ -196,7 +138,23 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
         log.debug("request broken off", client=client_address[0])
 
 
-def _listen(host: str, port: int) -> _Server:
+def _listening(host: str, port: int | None) -> _Server:
+    """A server on the port that was asked for, or on the first free one where none was."""
+    if port is not None:
+        return _bound(host, port)
+    for candidate in range(DEFAULT_PORT, DEFAULT_PORT + PORTS_TRIED - 1):
+        try:
+            return _bound(host, candidate)
+        except _Taken:
+            continue
+    return _bound(host, DEFAULT_PORT + PORTS_TRIED - 1)
+
+
+class _Taken(ConfigError):
+    """Another process listens on the port."""
+
+
+def _bound(host: str, port: int) -> _Server:
     try:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -207,7 +165,8 @@ def _listen(host: str, port: int) -> _Server:
             f"KRONII_METRICS_HOST={host} is not an address of this host: {error.strerror}"
         ) from error
     except OSError as error:
-        raise ConfigError(_refusal(host, port, error)) from error
+        kind = _Taken if error.errno == errno.EADDRINUSE else ConfigError
+        raise kind(_refusal(host, port, error)) from error
 
 
 def _refusal(host: str, port: int, error: OSError) -> str:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from kronii.commands.audit import Problem, Ran, settled
+from kronii.commands.owed import Problem, Ran, settled
 
 START = datetime(2026, 3, 1, 12)
 OWED = [START + timedelta(minutes=n) for n in range(5)]
