@@ -17,7 +17,7 @@ from kronii.actions.command import ending
 from kronii.actions.host import Host
 from kronii.actions.output import Tail
 from kronii.actions.run import Run
-from kronii.database.connections import cut
+from kronii.database.answers import cut
 from kronii.errors import DatabaseUnavailable, KroniiError
 from kronii.model import Outcome, Result, Sql
 

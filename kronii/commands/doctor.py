@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from kronii import definitions
-from kronii.address import masked
-from kronii.database import migrations
-from kronii.database.connections import Connection, connect
+from kronii.database import migrations, queries
+from kronii.database.access import Database
+from kronii.database.connections import Connection
 from kronii.database.errors import database_errors
 from kronii.errors import ConfigError, DatabaseUnavailable, KroniiError
 from kronii.settings import Settings
@@ -28,8 +28,6 @@ SKEW = 1.0
 #: Connections that an instance may need at once, running sql jobs apart: lock session, pool,
 #: registration.
 CONNECTIONS = 4
-#: Seconds that the server may take to answer.
-PATIENCE = 5.0
 
 
 class Grade(StrEnum):
@@ -57,15 +55,14 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield _file(settings)
     yield _port(settings)
     try:
-        connection = _connection(settings)
+        database = Database.of(settings)
+        connection = _connection(database)
     except KroniiError as error:
         yield Check("connection", Grade.PROBLEM, str(error), error.exit_status)
         return
     with connection:
         yield Check(
-            "connection",
-            Grade.OK,
-            f"{masked(settings.database_url or '')} answers, and no pooler stands between",
+            "connection", Grade.OK, f"{database.shown} answers, and no pooler stands between"
         )
         for look in (_version, _schema, _rights, _durability, _connections, _clock):
             yield _looked(look, connection)
@@ -108,20 +105,11 @@ def _port(settings: Settings) -> Check:
     return Check("port", Grade.OK, f"METRICS_PORT={port} is free on {host}")
 
 
-def _connection(settings: Settings) -> Connection:
-    if settings.database_url is None:
-        raise ConfigError("DATABASE_URL is not set: give the address of the PostgreSQL database")
+def _connection(database: Database) -> Connection:
     try:
-        return connect(
-            settings.database_url,
-            "kronii doctor",
-            {"statement_timeout": f"{PATIENCE:.0f}s"},
-            PATIENCE,
-        )
+        return database.for_doctor()
     except DatabaseUnavailable as error:
-        raise DatabaseUnavailable(
-            f"{masked(settings.database_url)} can't be used: {error}"
-        ) from error
+        raise DatabaseUnavailable(f"{database.shown} can't be used: {error}") from error
 
 
 def _version(connection: Connection) -> Check:
@@ -146,23 +134,17 @@ def _schema(connection: Connection) -> Check:
 
 
 def _rights(connection: Connection) -> Check:
-    may = _value(connection, "SELECT has_schema_privilege(current_schema(), 'CREATE')")
-    role, schema = (
-        _value(connection, "SELECT current_user"),
-        _value(connection, "SELECT current_schema()"),
-    )
-    if may:
+    (rights,) = queries.rows(connection, "rights")
+    role, schema = rights["role"], rights["schema"]
+    if rights["may_create"]:
         return Check("rights", Grade.OK, f"role {role} may create tables in schema {schema}")
     says = f"role {role} may not create tables in schema {schema}: needed to migrate, not to run"
     return Check("rights", Grade.WARNING, says)
 
 
 def _durability(connection: Connection) -> Check:
-    off = [
-        name
-        for name in ("fsync", "full_page_writes")
-        if _value(connection, f"SHOW {name}") == "off"
-    ]
+    (settings,) = queries.rows(connection, "durability")
+    off = [name for name, setting in settings.items() if setting == "off"]
     if off:
         says = (
             f"{' and '.join(off)} off: after a crash of its host the server may have lost outcomes,"
@@ -173,27 +155,18 @@ def _durability(connection: Connection) -> Check:
 
 
 def _connections(connection: Connection) -> Check:
-    limit = int(str(_value(connection, "SHOW max_connections")))
-    used = int(
-        str(
-            _value(
-                connection,
-                "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'",
-            )
-        )
-    )
+    (count,) = queries.rows(connection, "connections")
     says = (
-        f"{used} of {limit} connections are taken; an instance needs up to {CONNECTIONS}, and one"
-        " for each running sql job"
+        f"{count['used']} of {count['most']} connections are taken; an instance needs up to"
+        f" {CONNECTIONS}, and one for each running sql job"
     )
-    return Check(
-        "connections", Grade.OK if limit - used >= 2 * CONNECTIONS else Grade.WARNING, says
-    )
+    enough = count["most"] - count["used"] >= 2 * CONNECTIONS
+    return Check("connections", Grade.OK if enough else Grade.WARNING, says)
 
 
 def _clock(connection: Connection) -> Check:
     before = time.time()
-    server = float(str(_value(connection, "SELECT extract(epoch FROM clock_timestamp())")))
+    server = float(queries.value(connection, "epoch"))
     skew = server - (before + time.time()) / 2
     says = (
         f"the server's clock is {abs(skew):.3f} s {'ahead of' if skew > 0 else 'behind'} this"
@@ -207,8 +180,3 @@ def _clock(connection: Connection) -> Check:
         Grade.WARNING,
         f"{says}: the server's decides what is due (it reads {shown:%Y-%m-%dT%H:%M:%SZ})",
     )
-
-
-def _value(connection: Connection, statement: str) -> object:
-    row = connection.execute(statement.encode()).fetchone()
-    return row[0] if row else None

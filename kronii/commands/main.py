@@ -30,7 +30,7 @@ from kronii.errors import (
 )
 
 if TYPE_CHECKING:
-    from kronii.database.connections import Connection
+    from kronii.database.access import Database
     from kronii.schedule import Schedule
     from kronii.settings import Settings
 
@@ -438,7 +438,7 @@ def list_jobs(options: argparse.Namespace) -> int:
     """`kronii list`."""
     from kronii.commands import reading
 
-    with _reader() as connection:
+    with _database().for_command() as connection:
         jobs = reading.list_jobs(connection, options.retired)
     columns = ("name", "cron", "timezone", "next_run", "last_run", "last_outcome", "status")
     return _show(options, "jobs", jobs, columns)
@@ -448,7 +448,7 @@ def history(options: argparse.Namespace) -> int:
     """`kronii history`."""
     from kronii.commands import reading
 
-    with _reader() as connection:
+    with _database().for_command() as connection:
         runs = reading.list_runs(
             connection, options.job, options.outcome, options.since, options.limit
         )
@@ -471,7 +471,7 @@ def logs_of_run(options: argparse.Namespace) -> int:
     """`kronii logs`."""
     from kronii.commands import reading
 
-    with _reader() as connection:
+    with _database().for_command() as connection:
         output = reading.run_output(connection, options.run)
     if options.json:
         _print_json({"run": options.run, "output": output})
@@ -484,7 +484,7 @@ def trigger_job(options: argparse.Namespace) -> int:
     """`kronii trigger`."""
     from kronii.commands import operations
 
-    with _reader() as connection:
+    with _database().for_command() as connection:
         asked = operations.trigger(connection, options.job)
         if not operations.live(connection):
             print("no instance is live: it runs when one is", file=sys.stderr)
@@ -500,7 +500,7 @@ def pause_jobs(options: argparse.Namespace) -> int:
     """`kronii pause`."""
     from kronii.commands import operations
 
-    with _reader() as connection:
+    with _database().for_command() as connection:
         for name in operations.pause(connection, options.jobs):
             print(f"{name}: paused")
     return 0
@@ -510,7 +510,7 @@ def resume_jobs(options: argparse.Namespace) -> int:
     """`kronii resume`."""
     from kronii.commands import operations
 
-    with _reader() as connection:
+    with _database().for_command() as connection:
         resumed = operations.resume(connection, options.jobs)
     for name in dict.fromkeys(options.jobs):
         print(f"{name}: {'resumed' if name in resumed else 'was not paused'}")
@@ -521,7 +521,7 @@ def nodes(options: argparse.Namespace) -> int:
     """`kronii nodes`."""
     from kronii.commands import reading
 
-    with _reader() as connection:
+    with _database().for_command() as connection:
         found = reading.rows(connection, "list_nodes", {})
         locks = reading.rows(connection, "list_locks", {})
     if options.json:
@@ -551,7 +551,7 @@ def audit_ticks(options: argparse.Namespace) -> int:
     """`kronii audit`: 0 if every tick has its one outcome, 1 otherwise."""
     from kronii.commands import audit
 
-    with _reader() as connection:
+    with _database().for_command() as connection:
         found = audit.audit(connection, options.since)
     problems = [
         {
@@ -607,9 +607,8 @@ def doctor(options: argparse.Namespace) -> int:
 def migrate_schema(options: argparse.Namespace) -> int:
     """`kronii migrate`."""
     from kronii.database import migrations
-    from kronii.database.connections import connect
 
-    with connect(_database_url(_settings()), "kronii migrate", {}, 10.0) as connection:
+    with _database().for_migration() as connection:
         if options.check:
             return _say_pending(
                 migrations.version(connection), migrations.latest(), migrations.check
@@ -646,19 +645,10 @@ def _settings() -> Settings:
     return Settings.from_environment(os.environ, Path())  # files are named as the user names them
 
 
-def _database_url(settings: Settings) -> str:
-    if settings.database_url is None:
-        raise ConfigError(
-            "DATABASE_URL is not set: give the address of the PostgreSQL database, as in"
-            " postgresql://user@host/database"
-        )
-    return settings.database_url
+def _database() -> Database:
+    from kronii.database.access import Database
 
-
-def _reader() -> Connection:
-    from kronii.commands import reading
-
-    return reading.reader(_database_url(_settings()))
+    return Database.of(_settings())
 
 
 def _show(

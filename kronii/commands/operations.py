@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kronii.commands.reading import raw_rows, rows
+from kronii.database import queries
 from kronii.database.connections import Connection
 from kronii.database.errors import database_errors
-from kronii.database.queries import queries
 from kronii.errors import AlreadyRunning, NotFound
 from kronii.schedule import Schedule, schedule
 
@@ -76,7 +75,9 @@ def trigger(connection: Connection, name: str) -> Triggered:
 def outcome(connection: Connection, triggered: Triggered) -> tuple[int, str, str | None]:
     """Wait for the run that was asked for to end; returns its id, outcome and error."""
     while True:
-        found = rows(connection, "triggered", {"id": triggered.job_id, "tick": triggered.tick})
+        found = queries.rows(
+            connection, "triggered", {"id": triggered.job_id, "tick": triggered.tick}
+        )
         if found and found[0]["outcome"] not in (
             "running",
             "interrupted",
@@ -88,11 +89,13 @@ def outcome(connection: Connection, triggered: Triggered) -> tuple[int, str, str
 
 def live(connection: Connection) -> bool:
     """True if an instance is there to run anything."""
-    return any(node["alive"] for node in rows(connection, "list_nodes", {}))
+    return any(node["alive"] for node in queries.rows(connection, "list_nodes", {}))
 
 
 def _standing(connection: Connection, names: Sequence[str]) -> list[dict[str, Any]]:
-    found = {job["name"]: job for job in raw_rows(connection, "standing", {"names": list(names)})}
+    found = {
+        job["name"]: job for job in queries.rows(connection, "standing", {"names": list(names)})
+    }
     missing = [repr(name) for name in names if name not in found]
     if missing:
         raise NotFound(f"there is no job {', '.join(missing)}: `kronii list` shows the names")
@@ -106,7 +109,7 @@ def _schedule(job: dict[str, Any]) -> Schedule:
 def _named(connection: Connection, name: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
     """Run a statement that changes jobs, and wake the instances."""
     with database_errors(), connection.transaction():
-        changed = connection.execute(queries()[name], values).fetchall()
+        changed = queries.run(connection, name, values).fetchall()
         if changed:
-            connection.execute("SELECT pg_notify('kronii', 'jobs')")
+            queries.run(connection, "notify", {"event": "jobs"})
     return changed

@@ -5,37 +5,12 @@ Rows as dictionaries, column by column as the published interface names them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from kronii.database import migrations
-from kronii.database.connections import Connection, connect
-from kronii.database.errors import database_errors
-from kronii.database.queries import queries
-from kronii.errors import ConfigError, NotFound
-
-#: Seconds that a command waits for an unanswering network, and for one statement.
-PATIENCE = 10.0
-
-
-def reader(url: str) -> Connection:
-    """A session for one command.
-
-    Raises:
-        DatabaseUnavailable: it can't be reached.
-        ConfigError: it has no schema yet, or a newer one.
-    """
-    connection = connect(url, "kronii command", {"statement_timeout": f"{PATIENCE:.0f}s"}, PATIENCE)
-    try:
-        found = migrations.version(connection)
-        migrations.check(found)
-        if found < migrations.latest():
-            raise ConfigError("the database's schema is not up to date: run `kronii migrate`")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+from kronii.database import queries
+from kronii.database.connections import Connection
+from kronii.errors import NotFound
 
 
 def list_jobs(connection: Connection, retired: bool = False) -> list[dict[str, Any]]:
@@ -79,17 +54,8 @@ def rows(connection: Connection, name: str, values: dict[str, Any]) -> list[dict
     """What a named statement returns: a dictionary a row, times as they are published."""
     return [
         {column: _published(value) for column, value in row.items()}
-        for row in raw_rows(connection, name, values)
+        for row in queries.rows(connection, name, values)
     ]
-
-
-def raw_rows(connection: Connection, name: str, values: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The same with times as the tables hold them: naive, in UTC."""
-    with database_errors():
-        cursor = connection.execute(queries()[name], values)
-        columns = [column.name for column in cursor.description or ()]
-        found = cursor.fetchall()
-    return (dict(zip(columns, row, strict=True)) for row in found)
 
 
 def _published(value: Any) -> Any:

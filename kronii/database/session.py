@@ -19,11 +19,13 @@ import psycopg
 
 from kronii import __version__
 from kronii.clock import DatabaseClock
-from kronii.database.connections import PLANS, Connection, answer_within, connect
+from kronii.database import queries
+from kronii.database.access import Database, session_name
+from kronii.database.answers import answer_within
+from kronii.database.connections import Connection
 from kronii.database.errors import database_errors
-from kronii.database.queries import queries
 from kronii.database.registration import RunnableJobs, refresh
-from kronii.errors import DatabaseUnavailable
+from kronii.errors import DatabaseError, DatabaseUnavailable
 from kronii.lease import Lease
 from kronii.model import Claim, Trigger
 from kronii.settings import Settings
@@ -125,17 +127,10 @@ class Session:
             raise
 
     def _connect(self) -> Connection:
-        timings = self.lease.timings
-        settings = {
-            "statement_timeout": f"{timings.statement:.3f}s",
-            "lock_timeout": f"{timings.statement:.3f}s",
-        }
-        settings |= PLANS
-        url = self._settings.database_url or ""
-        connection = connect(url, self.application, settings, timings.network)
+        connection = Database.of(self._settings).dedicated(self.application)
         connection.add_notify_handler(lambda notice: self.notices.append(notice.payload))
         with database_errors(), answer_within(connection, self.lease.timings.answer):
-            connection.execute("LISTEN kronii")
+            queries.run(connection, "listen")
             self._timeline = _timeline(connection)
         self.backend_pid = connection.info.backend_pid
         self._connected_at = time.monotonic()
@@ -146,7 +141,7 @@ class Session:
         """The name in pg_stat_activity: what the guard and a successor session of ours know it
         by.
         """
-        return f"kronii {self.lease.identity}"[:63]
+        return session_name(self.lease.identity)
 
     def _resume(self, running: Callable[[], Iterable[Claim]]) -> set[int]:
         if self._timeline and self._named("failed_over", {"timeline": self._timeline})[0][0]:
@@ -174,9 +169,7 @@ class Session:
         if self._works():
             raise DatabaseUnavailable("the lease is over: waiting for the end of what ran under it")
         self.lease.renew_identity()
-        self._execute(
-            "SELECT set_config('application_name', %(name)s, false)", {"name": self.application}
-        )
+        self._named("rename_session", {"name": self.application})
 
     def _register_node(self) -> None:
         sent = time.monotonic()
@@ -430,26 +423,17 @@ class Session:
         return self._connection
 
     def _send(self, name: str, values: dict[str, object]) -> psycopg.Cursor[Any]:
-        return self._live().execute(queries()[name], values, prepare=True)
+        return queries.run(self._live(), name, values)
 
     def _named(self, name: str, values: dict[str, object]) -> list[tuple[Any, ...]]:
         with database_errors():
             cursor = self._send(name, values)
             return cursor.fetchall() if cursor.description else []
 
-    def _execute(self, statement: str, values: dict[str, object]) -> None:
-        with database_errors():
-            self._live().execute(statement, values)
-
 
 def _timeline(connection: Connection) -> str:
     """The server's timeline, which a promotion changes; empty where the server does not tell."""
     try:
-        row = connection.execute("SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)").fetchone()
-    except (
-        psycopg.errors.InsufficientPrivilege,
-        psycopg.errors.FeatureNotSupported,
-        psycopg.errors.UndefinedFunction,
-    ):
+        return str(queries.value(connection, "timeline") or "")
+    except DatabaseError:
         return ""
-    return str(row[0]) if row else ""

@@ -8,11 +8,15 @@ import select
 import signal
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from kronii.guard.board import BACKEND, GOODBYE, Board
 from kronii.guard.instance import MARK
 from kronii.lease import LeaseTimings
 from kronii.processes import group_of, members, processes
+
+if TYPE_CHECKING:
+    from kronii.database.access import Database
 
 #: Seconds for which the guard tries to reach the database, or until the lease is over: from then on
 #: that decides.
@@ -26,12 +30,23 @@ def main(words: list[str]) -> None:
         signal.signal(number, signal.SIG_IGN)  # it ends when its instance has
     url, mark = os.environ.pop("DATABASE_URL", ""), os.environ.pop("KRONII_GUARD_MARK", "")
     board, timings = Board(board_fd, slots), LeaseTimings(float(words[4]))
-    import psycopg  # noqa: F401  # now, not when every millisecond counts
-
+    database = _database(url, timings)
     watch(pipe, board, timings, instance)
     end_work(board, mark)  # after a goodbye, too: a daemon that left its job's group is still there
     if not board.words[GOODBYE] and board.deadline:
-        speak(url, board, max(board.deadline + timings.margin, time.monotonic() + SPEAK_FOR))
+        speak(database, board, max(board.deadline + timings.margin, time.monotonic() + SPEAK_FOR))
+
+
+def _database(url: str, timings: LeaseTimings) -> Database:
+    """The database, with all that reporting a death needs: loaded now, not when every millisecond
+    counts.
+    """
+    from kronii.database.access import Database
+    from kronii.database.queries import queries
+    from kronii.guard import lastwords  # noqa: F401
+
+    queries()
+    return Database(url, "", timings)
 
 
 def watch(pipe: int, board: Board, timings: LeaseTimings, instance: int) -> None:
@@ -91,7 +106,7 @@ def _environment(pid: int) -> bytes:
         return b""
 
 
-def speak(url: str, board: Board, give_up: float) -> None:
+def speak(database: Database, board: Board, give_up: float) -> None:
     """Say in the database that this identity is dead: end its session, end its lease, wake the
     others.
     """
@@ -99,7 +114,7 @@ def speak(url: str, board: Board, give_up: float) -> None:
 
     wait = 0.02
     while time.monotonic() < give_up:
-        if say(url, board.identity, board.words[BACKEND]):
+        if say(database, board.identity, board.words[BACKEND]):
             return
         time.sleep(wait)  # nothing tells when a server is back
         wait = min(wait * 2, 1.0)

@@ -19,22 +19,19 @@ import uuid
 from collections.abc import Callable
 from types import FrameType
 
-import psycopg
-from psycopg_pool import ConnectionPool
-
 from kronii import __version__, definitions, forks, logs
 from kronii.actions import Host
 from kronii.actions.output import share_streams
 from kronii.actions.run import Run
 from kronii.clock import DatabaseClock
 from kronii.database import connections, migrations
-from kronii.database.connections import PLANS, Connection, connect, prepare
+from kronii.database.access import Database
 from kronii.database.registration import Registered, RunnableJobs, register
 from kronii.database.session import Session
 from kronii.database.store import Store
 from kronii.definitions import Loaded
 from kronii.durations import format_duration
-from kronii.errors import ConfigError, DatabaseUnavailable, KroniiError
+from kronii.errors import DatabaseUnavailable, KroniiError
 from kronii.guard.instance import MARK, Guard
 from kronii.instance import systemd
 from kronii.instance.recorder import Recorder
@@ -56,13 +53,6 @@ log = Log("kronii.service")
 
 #: Seconds from TERM to KILL for runs that a second signal ends.
 HURRIED_KILL_AFTER = 2.0
-#: Sessions of the pool: the recorder's, and one for retention, reloads and what else takes its
-#: time.
-POOL = 2
-#: Seconds that the pool tries to connect, and that one of its users waits for it, before both give
-#: up: left to itself it would wait longer and longer between its tries, up to minutes after the
-#: server's return.
-POOL_PATIENCE = 1.0
 #: The loop counts as turning while its last step is younger than this many seconds (/healthz).
 TURNING = 10.0
 #: Seconds between two tries of a reload while the database is away.
@@ -76,13 +66,8 @@ class Service:
     """One `kronii run`."""
 
     def __init__(self, settings: Settings) -> None:
-        if settings.database_url is None:
-            raise ConfigError(
-                "DATABASE_URL is not set: give the address of a PostgreSQL database"
-                " (DATABASE_URL=postgresql://user@host/database), or try Kronii with `make run`,"
-                " which brings a server of its own"
-            )
         self.settings = settings
+        self.database = Database.of(settings)
         self.wakeup = Wakeup()
         self._stops = 0
         self._reload_wanted = False
@@ -96,37 +81,21 @@ class Service:
     def _build(self) -> None:
         """Make every part; nothing is started yet but what refuses a bad set-up."""
         settings = self.settings
-        url = settings.database_url or ""
         mark = str(uuid.uuid4())
         self._file = settings.jobs_file.absolute()  # a python job may change the working directory
         self.loaded = self._load()
         self.lease = Lease(LeaseTimings(settings.lease))
         self.clock = DatabaseClock()
         self.metrics = Metrics(settings.node)
-        self.guard = Guard(self.lease.timings, url, mark, settings.worker_count)
-        self.pool: ConnectionPool[Connection] = ConnectionPool(
-            url,
-            min_size=1,
-            max_size=POOL,
-            open=False,
-            timeout=POOL_PATIENCE,
-            reconnect_timeout=POOL_PATIENCE,
-            name="kronii",
-            configure=self._prepare,
-            kwargs={
-                "autocommit": True,
-                "application_name": f"kronii {settings.node} pool"[:63],
-                **connections.primary(url),
-            },
-            max_idle=60.0,
-        )
+        self.guard = Guard(self.lease.timings, self.database.url, mark, settings.worker_count)
+        self.pool = self.database.pool()
         self.store = Store(self.pool, settings.node)
         self.session = Session(settings, self.lease, self.clock, lambda: bool(self.workers.runs))
         self.recorder = Recorder(
             self.store, self.clock, lambda batch: self.scheduler.recorded(batch)
         )
         host = Host(
-            settings.node, mark, _private_environment(mark), self.guard, self._connect_for_job
+            settings.node, mark, _private_environment(mark), self.guard, self.database.for_job
         )
         self.workers = Workers(
             settings.worker_count,
@@ -348,21 +317,9 @@ class Service:
 
     # -- the database ------------------------------------------------------------------------------
 
-    def _prepare(self, connection: Connection) -> None:
-        prepare(connection, {"statement_timeout": "30s", **PLANS}, self.lease.timings.network)
-
-    def _connect_for_job(self, timeout: float) -> Connection:
-        settings = {"statement_timeout": f"{max(1, round(timeout * 1000))}ms", "lock_timeout": "0"}
-        return connect(
-            self.settings.database_url or "",
-            f"kronii {self.settings.node} job"[:63],
-            settings,
-            self.lease.timings.network,
-        )
-
     def _register(self) -> RunnableJobs:
         """Bring schema and table up to date (main thread, before the first claim)."""
-        with self._connect_to_register() as connection:
+        with self.database.for_registration() as connection:
             applied = migrations.migrate(connection)
             if applied:
                 log.info("schema upgraded", version=max(applied))
@@ -375,13 +332,6 @@ class Service:
 
     def _load(self) -> Loaded:
         return definitions.load(self._file, str(self.settings.jobs_file))
-
-    def _connect_to_register(self) -> Connection:
-        """A large file takes its time; a registrar that hangs must not keep the others waiting for
-        ever.
-        """
-        settings = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "60s"}
-        return connect(self.settings.database_url or "", "kronii register", settings, 30.0)
 
     @staticmethod
     def _registered(registered: Registered) -> Registered:
@@ -448,7 +398,7 @@ class Service:
 
     def _loaded_and_registered(self) -> Registered:
         loaded = self._load()
-        with self._connect_to_register() as connection:
+        with self.database.for_registration() as connection:
             registered = self._registered(register(connection, loaded.definitions))
         self._note_change(loaded)
         gc.freeze()
@@ -517,7 +467,7 @@ def _private_environment(mark: str) -> dict[str, str]:
 
 def run(settings: Settings) -> int:
     """Run an instance with `settings`; returns the exit status of the process."""
-    password = psycopg.conninfo.conninfo_to_dict(settings.database_url or "").get("password")
-    logs.setup(settings.log_level, settings.log_format, secret=str(password) if password else None)
+    password = Database.of(settings).password
+    logs.setup(settings.log_level, settings.log_format, secret=password)
     share_streams()
     return Service(settings).run()

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from kronii.actions.run import Run
-from kronii.database.connections import cut_overdue
+from kronii.database.answers import cut_overdue
 from kronii.lease import Lease
 from kronii.logs import Log
 from kronii.model import Outcome
