@@ -1,4 +1,5 @@
--- The table of the original Rust scheduler, as it was.  Where its statement was run before, this does nothing.
+-- The table of the original Rust scheduler, as it was.  Where its statement was run before, this
+-- does nothing.
 CREATE TABLE IF NOT EXISTS jobs (
     id       UUID PRIMARY KEY,
     name     TEXT NOT NULL,

@@ -136,21 +136,21 @@ FINISHED = (
 SKIPPED = ("skipped_ids", "skipped_runs", "skipped_ticks", "skipped_missed")
 
 
-class _Times(dict[datetime | None, str]):
-    """Moments as elements of an array; most of a batch are the same few."""
+class _Elements(dict[datetime | int | None, str]):
+    """Moments and whole numbers as elements of an array; most of a batch are the same few."""
 
-    def __missing__(self, moment: datetime | None) -> str:
-        text = self[moment] = "NULL" if moment is None else f'"{moment}"'
+    def __missing__(self, key: datetime | int | None) -> str:
+        text = self[key] = "NULL" if key is None else f'"{key}"'
         return text
 
 
 def finished_columns(batch: Sequence[FinishedRun], now: float) -> dict[str, object]:
     """The runs of a batch as arrays; `now` in monotonic seconds."""
-    times = _Times()
-    return _columns(FINISHED, [_finished_row(ended, now, times) for ended in batch])
+    elements = _Elements()
+    return _columns(FINISHED, [_finished_row(ended, now, elements) for ended in batch])
 
 
-def _finished_row(ended: FinishedRun, now: float, times: _Times) -> tuple[str, ...]:
+def _finished_row(ended: FinishedRun, now: float, elements: _Elements) -> tuple[str, ...]:
     claim, result, transition = ended.claim, ended.result, ended.transition
     shown, missed = _shown(ended)
     return (
@@ -159,16 +159,16 @@ def _finished_row(ended: FinishedRun, now: float, times: _Times) -> tuple[str, .
         claim.owner,
         claim.trigger,
         result.outcome,
-        _number(result.exit_code),
-        _text(result.error),
-        _text(result.output),
+        elements[result.exit_code],
+        "NULL" if result.error is None else _text(result.error),
+        "NULL" if result.output is None else _text(result.output),
         str(now - ended.at),
-        times[claim.scheduled_for],
-        times[transition.next_run],
-        _number(transition.delay),
+        elements[claim.scheduled_for],
+        elements[transition.next_run],
+        "NULL" if transition.delay is None else str(transition.delay),
         "t" if transition.settled else "f",
-        times[shown],
-        str(missed),
+        elements[shown],
+        elements[missed],
     )
 
 
@@ -189,13 +189,8 @@ def _columns(names: Sequence[str], rows: Sequence[tuple[str, ...]]) -> dict[str,
     return {name: "{" + ",".join(column) + "}" for name, column in zip(names, columns, strict=True)}
 
 
-def _number(number: float | None) -> str:
-    return "NULL" if number is None else str(number)
-
-
-def _text(text: str | None) -> str:
-    if text is None:
-        return "NULL"
+def _text(text: str) -> str:
+    """A text as an element of an array."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
