@@ -16,7 +16,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a proven death is waited for like an unproven one",
-        "kronii/guard/lastwords.py",
+        "sql/leases.sql",
         "SET died_at =",
         "SET version = version WHERE false RETURNING id), more AS (UPDATE nodes SET started_at =",
         (CRASH + "kill_9_with_a_live_peer",),
