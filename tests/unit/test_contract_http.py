@@ -98,7 +98,7 @@ def test_the_four_metrics_are_there_from_the_first_second(server: Server) -> Non
 def test_everything_else_is_named_kronii(server: Server, accept: str, read: object) -> None:
     server.metrics.started([0.1, math.inf, 0.2])
     server.metrics.finished([('odd"name\\', Outcome.SUCCESS, 1.0), ("b", Outcome.TIMEOUT, 2.0)])
-    families = list(read(server.request("GET", "/metrics", Accept=accept)[2].decode()))  # type: ignore[operator]
+    families = list(read(server.request("GET", "/metrics", Accept=accept)[2].decode()))
     samples = [sample for family in families for sample in family.samples]
     ours = {
         sample.name: sample.value
