@@ -19,7 +19,7 @@ from kronii.database import migrations
 from kronii.database.connections import Connection, connect
 from kronii.database.errors import database_errors
 from kronii.errors import ConfigError, DatabaseUnavailable, KroniiError
-from kronii.settings import Settings
+from kronii.settings import DEFAULT_PORT, Settings
 
 #: PostgreSQL's oldest version that Kronii works with.
 OLDEST = 13
@@ -93,7 +93,8 @@ def _file(settings: Settings) -> Check:
 
 
 def _port(settings: Settings) -> Check:
-    host, port = settings.metrics_host, settings.metrics_port
+    host = settings.metrics_host
+    port = DEFAULT_PORT if settings.metrics_port is None else settings.metrics_port
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as probe:

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from functools import cached_property
 from itertools import islice
 
+from kronii.address import MASK
+
 #: Line and column, both from 0, as YAML's marks count.
 Place = tuple[int, int]
 
@@ -46,9 +48,6 @@ SHOWN_KEYS = frozenset(
         "expect",
     }
 )
-
-#: What stands in place of a secret.
-MASK = "***"
 
 #: Display columns of an excerpt, and how many of them stand before the caret in a line that is
 #: longer.

@@ -17,6 +17,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from types import FrameType
 
 import psycopg
@@ -48,7 +49,7 @@ from kronii.instance.workers import Workers
 from kronii.lease import Lease, LeaseTimings
 from kronii.logs import Log
 from kronii.model import Outcome
-from kronii.settings import Settings
+from kronii.settings import DEFAULT_PORT, Settings, default_node
 from kronii.web.metrics import Metrics
 from kronii.web.server import Web
 
@@ -95,14 +96,16 @@ class Service:
 
     def _build(self) -> None:
         """Make every part; nothing is started yet but what refuses a bad set-up."""
-        settings = self.settings
+        port = DEFAULT_PORT if self.settings.metrics_port is None else self.settings.metrics_port
+        node = self.settings.node or default_node(port)
+        self.settings = settings = replace(self.settings, node=node)
         url = settings.database_url or ""
         mark = str(uuid.uuid4())
         self._file = settings.jobs_file.absolute()  # a python job may change the working directory
         self.loaded = self._load()
         self.lease = Lease(LeaseTimings(settings.lease))
         self.clock = DatabaseClock()
-        self.metrics = Metrics(settings.node)
+        self.metrics = Metrics(node)
         self.guard = Guard(self.lease.timings, url, mark, settings.worker_count)
         self.pool: ConnectionPool[Connection] = ConnectionPool(
             url,
@@ -120,14 +123,12 @@ class Service:
             },
             max_idle=60.0,
         )
-        self.store = Store(self.pool, settings.node)
+        self.store = Store(self.pool, node)
         self.session = Session(settings, self.lease, self.clock, lambda: bool(self.workers.runs))
         self.recorder = Recorder(
             self.store, self.clock, lambda batch: self.scheduler.recorded(batch)
         )
-        host = Host(
-            settings.node, mark, _private_environment(mark), self.guard, self._connect_for_job
-        )
+        host = Host(node, mark, _private_environment(mark), self.guard, self._connect_for_job)
         self.workers = Workers(
             settings.worker_count,
             host,
@@ -141,9 +142,7 @@ class Service:
         )
         self.retention = Retention(self.store, settings.history)
         self.sweeper = Sweeper(self.store, self.lease)
-        self.web = Web(
-            settings.metrics_host, settings.metrics_port, self.metrics, self._health, self._ready
-        )
+        self.web = Web(settings.metrics_host, port, self.metrics, self._health, self._ready)
         parts = Parts(
             self.session,
             self.workers,
