@@ -1,4 +1,4 @@
-"""`python -m kronii.embedded`: instances started in one directory share a server, and nothing
+"""`kronii run --embedded`: instances started in one directory share a server, and nothing
 outlives the last of them.
 """
 
@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,25 +29,33 @@ class Place:
             {"name": "sleeps", "cron": EVERY_SECOND, "command": "echo $$ >> pids; exec sleep 1000"},
         )
 
-    def launch(self, node: str, **environ: str) -> Instance:
-        """One launcher; it becomes the instance."""
+    def launch(self, node: str, module: str = "kronii", **environ: str) -> Instance:
+        """One launcher, `kronii run --embedded` or `kronii.embedded`; it becomes the instance."""
         environment = self.fleet.environment(KRONII_NODE=node, **environ)
         if "DATABASE_URL" not in environ:
             del environment["DATABASE_URL"]
-        instance = Instance([], environment, self.fleet.directory, module="kronii.embedded")
+        words = ["run", "--embedded"] if module == "kronii" else []
+        instance = Instance(words, environment, self.fleet.directory, module)
         self.fleet.instances.append(instance)
         return instance
 
     def url(self, instance: Instance) -> str:
         """Where an instance says that its database is."""
         line = wait_until(lambda: [line for line in instance.lines if "DATABASE_URL=" in line])[0]
-        return str(line.rpartition("DATABASE_URL=")[2].strip())
+        return pasted(line, "DATABASE_URL")
 
     @property
     def jobs(self) -> list[int]:
         """Process ids of what the jobs started."""
         file = self.fleet.directory / "pids"
         return [int(pid) for pid in file.read_text().split()] if file.exists() else []
+
+
+def pasted(line: str, name: str) -> str:
+    """What a variable is in a shell that the line has been pasted into."""
+    script = f'{line}\nprintf %s "${name}"'
+    shell = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True)
+    return shell.stdout
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +164,7 @@ def test_an_address_is_used_as_it_is(
         instance.wait_for("connected")
         assert instance.lines == []
         (tmp_path / ".env").write_text(f"DATABASE_URL='{database_url}'\n")
-        place.launch("dotenv").wait_for("connected")
+        place.launch("dotenv", "kronii.embedded").wait_for("connected")
         assert not embedded.shared_directory().exists()
     finally:
         place.fleet.close()
