@@ -373,7 +373,7 @@ def test_statements_that_fail_for_a_while(fleet: Fleet, state: str) -> None:
     assert instance.stop() == 0
     assert gaps(fleet, "tick") == []
     executed_once(fleet, "tick")
-    wait_until(fleet.nothing_left)
+    assert fleet.nothing_left()
 
 
 def test_rows_locked_for_longer_than_a_statement_may_wait(fleet: Fleet) -> None:

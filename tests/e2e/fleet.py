@@ -318,8 +318,14 @@ class Fleet:
         )
         return [row["pid"] for row in rows]
 
-    def nothing_left(self) -> bool:
-        """No instance in the table, no advisory lock, no session but ours."""
+    def nothing_left(self, timeout: float = 20.0) -> bool:
+        """Wait until there is no instance in the table, no advisory lock, no session but ours.
+
+        An instance's end is not yet the end of its sessions' backends, nor its guard's last word.
+        """
+        return bool(wait_until(self._is_empty, timeout))
+
+    def _is_empty(self) -> bool:
         left = self.query(
             "SELECT (SELECT count(*) FROM nodes) AS nodes, (SELECT count(*) FROM pg_locks l JOIN"
             " pg_database d ON d.oid = l.database   WHERE l.locktype = 'advisory' AND d.datname ="

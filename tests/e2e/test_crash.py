@@ -127,7 +127,7 @@ def test_kill_9_alone_then_a_restart(fleet: Fleet) -> None:
     )
     assert no_overlap(fleet)
     assert again.stop() == 0
-    wait_until(fleet.nothing_left)
+    assert fleet.nothing_left()
 
 
 def test_when_nobody_can_prove_the_death_the_lease_decides(fleet: Fleet) -> None:
@@ -181,7 +181,7 @@ def test_stopped_for_longer_than_the_lease(fleet: Fleet) -> None:
     only(fleet, "b")
     assert b.stop() == 0
     assert overlaps(fleet.work("tick")) == []
-    wait_until(fleet.nothing_left)
+    assert fleet.nothing_left()
 
 
 def test_stopped_while_idle_it_goes_on_where_it_was(fleet: Fleet) -> None:
@@ -396,4 +396,4 @@ def test_statements_of_a_dead_instance_are_waited_for(fleet: Fleet) -> None:
     assert [run["outcome"] for run in fleet.runs("sql")] == ["lost", "running"]
     only(fleet, "b")
     end_now(b)
-    wait_until(fleet.nothing_left)
+    assert fleet.nothing_left()

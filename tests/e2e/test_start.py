@@ -213,4 +213,4 @@ def test_a_newer_schema_ends_it(fleet: Fleet) -> None:
     assert a.exit() == 78
     assert "upgrade this instance" in a.text
     assert "Traceback" not in a.text
-    wait_until(fleet.nothing_left)
+    assert fleet.nothing_left()
