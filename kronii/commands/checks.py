@@ -20,8 +20,7 @@ from kronii.database.access import Database
 from kronii.database.connections import Connection
 from kronii.database.errors import database_errors
 from kronii.errors import ConfigError, DatabaseUnavailable, KroniiError
-from kronii.settings import Settings
-from kronii.web.listener import DEFAULT_PORT
+from kronii.settings import DEFAULT_PORT, Settings
 
 #: PostgreSQL's oldest version that Kronii works with.
 OLDEST = 13

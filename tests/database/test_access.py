@@ -187,7 +187,7 @@ def test_last_words_end_the_session_and_the_lease(
     with pytest.raises(DatabaseUnavailable):
         dead.poll()
     wait_for(lambda: peer.session.consume() or peer.session._notices)
-    assert peer.session._notices == ["dead"]
+    assert peer.session._notices == {"dead"}
 
 
 def test_last_words_leave_a_session_with_another_name_alone(

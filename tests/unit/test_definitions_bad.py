@@ -11,7 +11,7 @@ import yaml
 
 from kronii.definitions import DefinitionsError, check_text, load, load_text
 from kronii.definitions.jsonschema import schema
-from kronii.definitions.source import SIZE_LIMIT
+from kronii.definitions.parsing import SIZE_LIMIT
 
 SECRET = "hunter2"
 

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 #: own, and from none beside it.
 LAYERS = (
     # -- foundations
-    ("kronii", "errors", "backoff", "logs", "clock", "lease", "forks", "processes"),
+    ("kronii", "errors", "suggestions", "backoff", "logs", "clock", "lease", "forks", "processes"),
     ("durations", "address"),
     ("schedule",),
     ("settings", "model"),
