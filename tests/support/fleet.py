@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 
 from tests.support.instances import ROOT, Instance, Instances, put
 from tests.support.record import Line, lines, say
-from tests.support.waiting import wait_until
+from tests.support.waiting import look_until, wait_until
 
 #: Every second, and practically never on its own: a test sets `next_run` itself.
 EVERY_SECOND, RARELY = "* * * * * *", "0 0 0 1 1 *"
@@ -148,7 +148,12 @@ class Fleet(Instances):
         """Wait until there is no instance in the table, no claim, no advisory lock, no session but
         ours: the server sees the end of a session a little later than its client.
         """
-        return wait_until(lambda: not any(self.query(LEFT)[0].values()))
+        look_until(lambda: not self._left())
+        assert not self._left(), f"left behind: {self._left()}"
+        return True
+
+    def _left(self) -> dict[str, int]:
+        return {what: count for what, count in self.query(LEFT)[0].items() if count}
 
 
 #: What instances can leave behind in the database.
