@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from kronii.schedule import Schedule
 
@@ -63,18 +63,26 @@ class Retries:
     max_delay: float = 300.0
 
 
+# What a job does.  A new kind of action is a class here, a member of `Action`, a rule in
+# `kronii.definitions.actions`, and a runner with its row in `kronii.actions`.  `endable` tells
+# whether a run of it ends soon after it was told to: one that may not has its timeout recorded
+# while it still runs.  It describes the kind, not a job, so it is no field and not in the digest.
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """A program in a process group of its own."""
 
+    endable: ClassVar[bool] = True
     #: The program and its arguments; a shell string has become `/bin/sh -c TEXT`.
     argv: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class PythonCall:
-    """A function called in the worker thread."""
+    """A function called in the worker thread, which nobody can end from outside."""
 
+    endable: ClassVar[bool] = False
     #: `package.module:function`; the function may be dotted (`module:Class.method`).
     target: str
 
@@ -83,6 +91,7 @@ class PythonCall:
 class Sql:
     """A statement run in DATABASE_URL's database."""
 
+    endable: ClassVar[bool] = True
     statement: str
 
 
@@ -90,6 +99,7 @@ class Sql:
 class Http:
     """A request whose status decides the outcome."""
 
+    endable: ClassVar[bool] = True
     url: str
     method: str = "GET"
     headers: tuple[tuple[str, str], ...] = ()

@@ -27,6 +27,8 @@ ALTER TABLE jobs
     ALTER COLUMN cron SET NOT NULL,
     ALTER COLUMN status SET NOT NULL,
     ALTER COLUMN status SET DEFAULT 'pending',
+    -- Looser than the original: a job that is disabled or retired, or whose schedule has ended, has
+    -- no next tick.
     ALTER COLUMN next_run DROP NOT NULL,
     ALTER COLUMN last_run DROP NOT NULL,
     ADD CONSTRAINT jobs_status CHECK (status IN ('pending', 'running', 'success', 'failed', 'paused', 'retired')),

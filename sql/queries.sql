@@ -7,6 +7,10 @@ SELECT %(id)s, %(name)s, %(pid)s, %(host)s, %(version)s, %(workers)s, pg_backend
        %(timeline)s
   FROM (SELECT clock_timestamp() AT TIME ZONE 'UTC' AS now) AS clock
 
+-- name: name_session
+-- A new life has a new name in pg_stat_activity.
+SELECT set_config('application_name', %(name)s, false)
+
 -- name: renew
 -- On the same live session the renewal is unconditional: a step of the server's clock must not end a lease that is being kept.
 UPDATE nodes SET lease_until = clock_timestamp() AT TIME ZONE 'UTC' + %(lease)s * INTERVAL '1 s'

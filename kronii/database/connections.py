@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
-import time
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from kronii.address import masked
+from kronii.database.answers import answer_within
 from kronii.database.errors import database_errors
 from kronii.errors import ConfigError, DatabaseUnavailable
 
@@ -27,24 +26,6 @@ Connection = psycopg.Connection[Any]
 
 #: Seconds, beside the network's, that a server may take for the first statements of a session.
 HANDSHAKE = 5.0
-
-
-#: Who waits for an answer, and until which monotonic second: a stopped backend sends none, and no
-#: limit of the server or the network notices.
-_waits: dict[object, tuple[Connection, float]] = {}
-
-
-@contextlib.contextmanager
-def answer_within(connection: Connection, seconds: float) -> Iterator[None]:
-    """Wait for the server in this block for `seconds` at the most, if a thread calls `cut_overdue`
-    now and then.
-    """
-    waiter = object()
-    _waits[waiter] = connection, time.monotonic() + seconds
-    try:
-        yield
-    finally:
-        del _waits[waiter]
 
 
 #: Every session that is open, so that a forked child can let go of it.
@@ -58,26 +39,6 @@ def let_go() -> None:
         with contextlib.suppress(OSError, psycopg.Error):
             os.dup2(nothing, connection.fileno())
     os.close(nothing)
-
-
-def cut_overdue(now: float) -> None:
-    """End the network of every session that has kept its thread waiting beyond monotonic second
-    `now`; any thread.
-    """
-    for connection, until in list(_waits.values()):
-        if now > until:
-            cut(connection)
-
-
-def cut(connection: psycopg.Connection[Any]) -> None:
-    """End a session's network from our side, from any thread; the server ends the statement when it
-    notices.
-    """
-    with (
-        contextlib.suppress(OSError, psycopg.Error),
-        socket.socket(fileno=os.dup(connection.fileno())) as end,
-    ):
-        end.shutdown(socket.SHUT_RDWR)
 
 
 def connect(url: str, application: str, settings: Mapping[str, str], network: float) -> Connection:

@@ -7,6 +7,11 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from kronii.database.errors import database_errors
 
 
 def sql_directory() -> Path:
@@ -28,3 +33,15 @@ def queries() -> Mapping[str, bytes]:
         name: body.strip().rstrip(";").encode()
         for name, body in zip(parts[::2], parts[1::2], strict=True)
     }
+
+
+def run(
+    connection: psycopg.Connection[Any], name: str, values: Mapping[str, object] | None = None
+) -> psycopg.Cursor[Any]:
+    """Run a named statement.
+
+    Raises:
+        DatabaseUnavailable, DatabaseError: as `database_errors`.
+    """
+    with database_errors():
+        return connection.execute(queries()[name], values, prepare=True)

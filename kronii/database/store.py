@@ -13,7 +13,8 @@ from datetime import datetime
 from psycopg_pool import ConnectionPool
 
 from kronii.catchup import Transition
-from kronii.database.connections import Connection, answer_within
+from kronii.database.answers import answer_within
+from kronii.database.connections import Connection
 from kronii.database.errors import database_errors
 from kronii.database.queries import queries
 from kronii.model import Claim, Outcome, Result
@@ -40,6 +41,14 @@ class FinishedRun:
     transition: Transition
     #: Seconds that the run took.
     took: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedRun:
+    """A finished run whose outcome is in the table, or was refused there (`lost`)."""
+
+    finished: FinishedRun
+    outcome: Outcome
 
 
 class Store:
@@ -79,15 +88,14 @@ class Store:
                 ).fetchall()
             }
 
-    def announce(self, outcome: Outcome, runs: Sequence[tuple[int, str]]) -> None:
-        """Record an outcome, each with its reason, for runs that have not returned yet; their
-        claims stay.
+    def announce(self, outcome: Outcome, runs: Sequence[tuple[int, str]]) -> set[int]:
+        """Record an outcome, each with its reason, for runs that have not returned yet, and return
+        the ids of those that had none before; their claims stay.
         """
         ids, errors = [run for run, _ in runs], [error for _, error in runs]
+        values = {"outcome": outcome.value, "runs": ids, "errors": errors}
         with self._connection() as connection:
-            connection.execute(
-                queries()["announce"], {"outcome": outcome.value, "runs": ids, "errors": errors}
-            )
+            return {row[0] for row in connection.execute(queries()["announce"], values).fetchall()}
 
     def forget(self, keep: float, after: int) -> tuple[int, int]:
         """Of the oldest runs with an id above `after`, at most FORGET_BATCH, delete those that are

@@ -8,6 +8,7 @@ import hashlib
 import os
 import pwd
 import shutil
+import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -135,10 +136,18 @@ def _copied(folder: Path, state: Path) -> Path:
     copy = state / f"postgresql-{key}"
     if not copy.is_dir():
         scratch = Path(tempfile.mkdtemp(prefix="copy-", dir=state))
-        scratch.chmod(0o755)
         _copy_installation(origin, scratch)
         scratch.rename(copy)
+    _let_everybody_read(copy)
     return copy / origin.parent.name / origin.name / folder.name
+
+
+def _let_everybody_read(folder: Path) -> None:
+    """What was installed or copied with umask 077 is of no use to the account that runs it."""
+    for entry in (folder, *folder.rglob("*")):
+        if not entry.is_symlink():
+            mode = stat.S_IMODE(entry.stat().st_mode)
+            entry.chmod(mode | 0o044 | (0o011 if mode & 0o100 else 0))
 
 
 def _copy_installation(origin: Path, target: Path) -> None:

@@ -44,6 +44,9 @@ SHARED = {"max_connections": "200"}
 LINGER = 1.0
 #: Bytes at which the log is begun anew.
 LOG_LIMIT = 4 << 20
+#: Where root's state directories lie, and those of working directories that can't be written to.
+#: Their names are predictable, so `_own` checks whose they are.
+_LASTING = Path("/var/tmp")  # noqa: S108
 #: What the keeper is sent for each way of stopping; they mean to it what they mean to a postmaster.
 STOP_SIGNALS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 
@@ -201,19 +204,30 @@ def private_server(
     directory: Path | None = None, settings: Mapping[str, str] | None = None
 ) -> Server:
     """A server that nobody else knows of, not yet started."""
-    place = directory or Path(tempfile.mkdtemp(prefix="kronii-"))
+    place = directory or Path(tempfile.mkdtemp(prefix="kronii-", dir=_passable()))
     return Server(place, settings or {}, ephemeral=directory is None)
 
 
+def _passable() -> Path:
+    """Where temporary directories are made; for root, /var/tmp if another account can't reach it
+    (a TMPDIR of root's own).
+    """
+    usual = Path(tempfile.gettempdir()).resolve()
+    closed = any(not part.stat().st_mode & stat.S_IXOTH for part in (usual, *usual.parents))
+    return _LASTING if closed and not os.geteuid() else usual
+
+
 def shared_directory() -> Path:
-    """The state directory of the working directory: `.kronii` in it, or for root one that nobody
-    can reach.
+    """The state directory of the working directory: `.kronii` in it, or one in /var/tmp for root,
+    whose directories the account of PostgreSQL may not reach, and where `.kronii` can't be made.
     """
     here = Path.cwd()
-    if os.geteuid():
-        return here / ".kronii"
     name = hashlib.sha256(os.fsencode(here)).hexdigest()[:12]
-    return Path("/var/tmp", f"kronii-{name}")  # noqa: S108 - a predictable name: `_own` checks whose it is
+    if not os.geteuid():
+        return _LASTING / f"kronii-{name}"
+    state = here / ".kronii"
+    writable = os.access(state if state.exists() else here, os.W_OK)
+    return state if writable else _LASTING / f"kronii-{os.geteuid()}-{name}"
 
 
 def _prepare(state: Path, account: Account) -> None:

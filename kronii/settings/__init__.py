@@ -2,11 +2,11 @@
 
     kinds ─▶ settings ◀─ dotenv
 
-To add a setting, add a field to `Settings` and a row to the README's table.
+To add a setting, add a field to `Settings`, a row to the README's table and a line to .env.example.
 """
 
 from kronii.settings.dotenv import read_dotenv
-from kronii.settings.kinds import default_node
-from kronii.settings.settings import DEFAULT_PORT, JOB_VARIABLES, VARIABLES, Settings
+from kronii.settings.kinds import NODE_LENGTH
+from kronii.settings.settings import JOB_VARIABLES, VARIABLES, Settings
 
-__all__ = ["DEFAULT_PORT", "JOB_VARIABLES", "VARIABLES", "Settings", "default_node", "read_dotenv"]
+__all__ = ["JOB_VARIABLES", "NODE_LENGTH", "VARIABLES", "Settings", "read_dotenv"]

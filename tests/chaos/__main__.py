@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tests.chaos import report
 from tests.chaos.checker import check
-from tests.chaos.faults import plan
 from tests.chaos.fleet import Fleet
+from tests.chaos.plan import plan
 from tests.chaos.world import World
 
 

@@ -16,10 +16,11 @@ from typing import Any
 
 from tests.chaos import report
 from tests.chaos.checker import check
+from tests.chaos.faults.instance import kill_9
 from tests.chaos.fleet import Fleet, Place
 from tests.chaos.jobs import shell
-from tests.chaos.record import RESOLUTION, Line, now
 from tests.chaos.world import World
+from tests.support.record import RESOLUTION, Line, now
 
 #: The bars, in seconds.
 MEDIAN, P99 = 0.150, 0.500
@@ -43,7 +44,7 @@ class Killing:
         self.world.go_on(self.world.all_ready)
         self.world.go_on(lambda: bool(self._working()))
         line, place = self.chance.choice(self._working())
-        killed = self.world.kill(place, 0.0)
+        killed = kill_9(self.world, place, 0.0)
         give_up = killed + PATIENCE
         self.world.go_on(lambda: now() > give_up or self._rerun(line) is not None)
         again = self._rerun(line)

@@ -158,8 +158,8 @@ MUTATIONS = (
     Mutation(
         "a daemon that left its group outlives the instance",
         "kronii/guard/process.py",
-        "while alive := [*_members(groups), *_marked(mark)]:",
-        "while alive := [*_members(groups)]:",
+        "while alive := [*members(groups), *marked(mark)]:",
+        "while alive := [*members(groups)]:",
         E2E + "actions.py::test_daemons_do_not_outlive_what_started_them",
     ),
     Mutation(
@@ -172,13 +172,13 @@ MUTATIONS = (
     Mutation(
         "a stopped instance overlaps with its successor",
         "kronii/guard/process.py",
-        "if board.busy() and _overdue(board, timings):",
+        "if overdue(board, timings, time.monotonic()):",
         "if False:",
         CHAOS + "a_stopped_instance_that_lost_its_session_does_not_overlap_with_its_successor",
     ),
     Mutation(
         "a dead guard stays dead",
-        "kronii/guard/process.py",
+        "kronii/guard/instance.py",
         "if self._process is None or self._process.poll() is None:",
         "if True:",
         E2E + "crash.py::test_a_guard_that_is_killed_is_replaced",
@@ -238,23 +238,23 @@ MUTATIONS = (
     Mutation(
         "a timeout ends the main process and misses its children",
         "kronii/actions/command.py",
-        "        os.killpg(process.pid, number)\n",
-        "        os.kill(process.pid, number)\n",
-        UNIT + "actions.py::test_children_hear_the_term_themselves",
+        "    signal_group(group, number)\n",
+        "    os.kill(group, number)\n",
+        UNIT + "command.py::test_children_hear_the_term_themselves",
     ),
     Mutation(
         "a daemon that holds the output keeps the worker",
         "kronii/actions/command.py",
         "        exited = pidfd in ready\n",
         "        exited = closed\n",
-        UNIT + "actions.py",
+        UNIT + "command.py",
     ),
     Mutation(
         "a function's BaseException is no failure of its own",
         "kronii/actions/python.py",
-        "    except BaseException as error:  # whatever",
-        "    except Exception as error:  # whatever",
-        UNIT + "actions.py",
+        "    except BaseException as error:\n",
+        "    except Exception as error:\n",
+        UNIT + "python.py",
     ),
     Mutation(
         "a full disk under the log stops the scheduler",

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from tests.chaos import network, report
 from tests.chaos.checker import check
-from tests.chaos.faults import CUTS, plan
+from tests.chaos.faults.table import CUTS
 from tests.chaos.fleet import Fleet
+from tests.chaos.plan import plan
 from tests.chaos.world import World
 
 

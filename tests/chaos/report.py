@@ -11,9 +11,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tests.chaos.checker import Fault, History
-from tests.chaos.faults import DISTURBING
-from tests.chaos.record import RESOLUTION, Line, now
+from tests.chaos.faults.table import DISTURBING
+from tests.chaos.history import Fault, History
+from tests.support.record import RESOLUTION, Line, now
 
 #: Violations of one invariant that are printed; the rest is counted.
 SHOWN = 20

@@ -16,9 +16,9 @@ from typing import Any
 from tests.chaos import report
 from tests.chaos.checker import check
 from tests.chaos.fleet import Fleet, Place
-from tests.chaos.processes import usage
-from tests.chaos.record import now
 from tests.chaos.world import World
+from tests.support.processes import usage
+from tests.support.record import now
 
 #: Seconds between two samples, and the share of the run that is warming up.
 EVERY, WARM_UP = 3.0, 0.1

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from fleet import RARELY, Fleet, Instance, wait_until
 from psycopg.conninfo import make_conninfo
 
 from kronii import embedded
+from tests.support import RARELY, Fleet, Instance, wait_until
 
 #: Nobody listens there.
 NOWHERE = "postgresql://kronii:geheim@127.0.0.1:1/kronii"
@@ -213,4 +213,4 @@ def test_a_newer_schema_ends_it(fleet: Fleet) -> None:
     assert a.exit() == 78
     assert "upgrade this instance" in a.text
     assert "Traceback" not in a.text
-    wait_until(fleet.nothing_left)
+    assert fleet.nothing_left()

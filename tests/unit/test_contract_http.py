@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import http.client
 import math
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -13,8 +14,9 @@ from prometheus_client import openmetrics, parser
 from prometheus_client.openmetrics import parser as openmetrics_parser
 
 from kronii.model import Outcome
+from kronii.web.listener import Listener
 from kronii.web.metrics import Metrics
-from kronii.web.server import Web
+from kronii.web.pages import Check, Pages
 
 PUBLISHED = {
     "scheduler_jobs_total": "counter",
@@ -22,6 +24,29 @@ PUBLISHED = {
     "scheduler_jobs_failed": "gauge",
     "scheduler_jobs_success": "gauge",
 }
+
+
+class Web:
+    """A listener with its pages, serving in a thread of its own."""
+
+    def __init__(
+        self, host: str, port: int | None, metrics: Metrics, healthy: Check, ready: Check
+    ) -> None:
+        self.listener = Listener(host, port)
+        self.port, self.url = self.listener.port, self.listener.url
+        self.pages = Pages(metrics.registry, healthy, ready)
+        serve = self.listener.serve
+        self.thread = threading.Thread(target=serve, args=(self.pages.answer,), daemon=True)
+
+    def start(self) -> None:
+        self.thread.start()
+
+    def stop(self) -> None:
+        self.listener.stop()
+        if self.thread.is_alive():
+            self.thread.join(20.0)
+        assert not self.thread.is_alive()
+        self.listener.close()
 
 
 class Server:
@@ -174,7 +199,7 @@ def test_a_bug_in_an_answer_is_one_event(
     def fail() -> tuple[bool, list[str]]:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(server.web, "_checks", {"/healthz": fail})
+    monkeypatch.setattr(server.web.pages, "_checks", {"/healthz": fail})
     with caplog.at_level("ERROR", "kronii.web"):
         assert server.request("GET", "/healthz")[0] == 500
     (record,) = caplog.records

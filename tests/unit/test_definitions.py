@@ -238,17 +238,6 @@ def test_loading_executes_nothing(package: Path) -> None:
 # The shipped files
 
 
-def test_the_shipped_jobs() -> None:
-    loaded = load(ROOT / "jobs.yaml")
-    assert loaded.warnings == ()
-    crons = {job.name: job.schedule.cron for job in loaded.definitions}
-    assert len(crons) == 10
-    assert crons["cleanup_temp"] == "0/30 * * * * *"
-    assert "0/10 * * * * *" in crons.values()
-    kinds = {type(job.action) for job in loaded.definitions}
-    assert kinds == {Command, PythonCall, Sql}
-
-
 def test_the_shipped_schema_is_the_generated_one() -> None:
     assert (ROOT / "jobs.schema.json").read_text(encoding="utf-8") == document()
 

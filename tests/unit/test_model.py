@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kronii.model import CatchUp, Command, Definition, Http, PythonCall, Retries, Sql
+from kronii.model import Action, CatchUp, Command, Definition, Http, PythonCall, Retries, Sql
 from kronii.schedule import Schedule
 
 JOB = Definition("job", Schedule("0 0 * * * *"))
@@ -24,6 +24,19 @@ def test_the_digest_is_the_same_on_every_instance_and_in_every_release() -> None
         replace(JOB, action=Command(("ls", "-l")), env=(("A", "b"),)).digest
         == "8c49eed1f6bf24ba9a3346533f309380"
     )
+
+
+@pytest.mark.parametrize(
+    ("action", "digest"),
+    [
+        (PythonCall("gc:collect"), "4513831da1827aeae5470ec015fcc291"),
+        (Sql("SELECT 1"), "97b8bfb9618a3312603204191e410772"),
+        (Http("http://h/", headers=(("A", "b"),), body="c"), "673523b658ffd789e16fc053e45e4291"),
+    ],
+)
+def test_an_action_counts_with_its_kind_and_its_fields_alone(action: Action, digest: str) -> None:
+    """Not with what is said of the kind, such as whether it can be ended."""
+    assert Definition("job", Schedule("0 0 * * * *"), action=action).digest == digest
 
 
 CHANGES: list[dict[str, Any]] = [

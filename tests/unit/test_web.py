@@ -14,18 +14,42 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from kronii.errors import ConfigError
-from kronii.web import server as web
+from kronii.web import listener as web
+from kronii.web.listener import THREADS, Listener
 from kronii.web.metrics import Metrics
-from kronii.web.server import THREADS, Web
+from kronii.web.pages import Check, Pages
 
 WAIT = 20.0
+
+
+class Web:
+    """A listener with its pages, serving in a thread of its own."""
+
+    def __init__(
+        self, host: str, port: int | None, metrics: Metrics, healthy: Check, ready: Check
+    ) -> None:
+        self.listener = Listener(host, port)
+        self.port, self.url = self.listener.port, self.listener.url
+        pages = Pages(metrics.registry, healthy, ready)
+        serve = self.listener.serve
+        self.thread = threading.Thread(target=serve, args=(pages.answer,), daemon=True)
+
+    def start(self) -> None:
+        self.thread.start()
+
+    def stop(self) -> None:
+        self.listener.stop()
+        if self.thread.is_alive():
+            self.thread.join(WAIT)
+        assert not self.thread.is_alive()
+        self.listener.close()
 
 
 def good() -> tuple[bool, list[str]]:
     return True, []
 
 
-def listening(host: str = "127.0.0.1", port: int = 0) -> Web:
+def listening(host: str = "127.0.0.1", port: int | None = 0) -> Web:
     return Web(host, port, Metrics(), good, good)
 
 
@@ -78,6 +102,32 @@ def test_a_port_that_needs_rights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web, "_Server", refused)
     with pytest.raises(ConfigError, match="METRICS_PORT=80 needs rights"):
         listening(port=80)
+
+
+def test_a_port_that_was_not_asked_for_is_the_next_free_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = listening()
+    monkeypatch.setattr(web, "DEFAULT_PORT", first.port)
+    second, third = listening(port=None), listening(port=None)
+    try:
+        assert first.port < second.port < third.port < first.port + web.PORTS_TRIED
+    finally:
+        for one in (first, second, third):
+            one.stop()
+
+
+def test_without_a_free_port_the_refusal_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = listening()
+    monkeypatch.setattr(web, "DEFAULT_PORT", first.port)
+    monkeypatch.setattr(web, "PORTS_TRIED", 1)
+    try:
+        with pytest.raises(ConfigError, match=f"METRICS_PORT={first.port} is taken"):
+            listening(port=None)
+    finally:
+        first.stop()
 
 
 def test_it_says_where_it_is(server: Web) -> None:
