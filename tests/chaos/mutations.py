@@ -258,14 +258,14 @@ MUTATIONS = (
     ),
     Mutation(
         "a full disk under the log stops the scheduler",
-        "kronii/logs.py",
+        "kronii/logs/handler.py",
         "        except (OSError, ValueError):",
         "        except ZeroDivisionError:",
         CHAOS + "a_full_disk_under_the_log " + UNIT + "logs.py",
     ),
     Mutation(
         "a stopped reader of the log stops the scheduler",
-        "kronii/logs.py",
+        "kronii/logs/handler.py",
         "if self._poll is not None and not self._poll.poll(",
         "if False and not self._poll.poll(",
         UNIT + "logs.py::test_a_reader_that_stopped_stops_nobody",
