@@ -6,7 +6,7 @@ To add a setting, add a field to `Settings`, a row to the README's table and a l
 """
 
 from kronii.settings.dotenv import read_dotenv
-from kronii.settings.kinds import NODE_LENGTH
-from kronii.settings.settings import JOB_VARIABLES, VARIABLES, Settings
+from kronii.settings.kinds import default_node
+from kronii.settings.settings import DEFAULT_PORT, JOB_VARIABLES, VARIABLES, Settings
 
-__all__ = ["JOB_VARIABLES", "NODE_LENGTH", "VARIABLES", "Settings", "read_dotenv"]
+__all__ = ["DEFAULT_PORT", "JOB_VARIABLES", "VARIABLES", "Settings", "default_node", "read_dotenv"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,13 @@ def _ipv6(text: str) -> str:
         return str(ipaddress.IPv6Address(text))
     except ValueError:
         raise Hint("the port is METRICS_PORT's") from None
+
+
+def default_node(port: int) -> str:
+    """The name of an instance that was given none: its host's, and the port that it listens on."""
+    end = f":{port}"
+    name = "".join(c if c.isprintable() and not c.isspace() else "-" for c in socket.gethostname())
+    return (name[: NODE_LENGTH - len(end)] or "localhost") + end
 
 
 ADDRESS = Kind(

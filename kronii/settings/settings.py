@@ -34,6 +34,9 @@ JOB_VARIABLES = frozenset(
     {"KRONII_JOB", "KRONII_SCHEDULED_FOR", "KRONII_RUN_ID", "KRONII_ATTEMPT", "KRONII_NODE"}
 )
 
+#: The port of the HTTP server where METRICS_PORT is not set.
+DEFAULT_PORT = 3000
+
 #: Set for Kronii's own tests; never worth a warning.
 _TEST_PREFIX = "KRONII_TEST_"
 _PREFIX = "KRONII_"
@@ -64,13 +67,15 @@ class Settings:
     database_url: str | None = _variable("DATABASE_URL", ADDRESS, None, secret=True)
     #: Runs at the same time on this instance.
     worker_count: int = _variable("WORKER_COUNT", whole_number(1, 1000), 5)
-    #: TCP port of the HTTP server; 0 picks a free one, None 3000 or the next one that is free.
+    #: TCP port of the HTTP server; 0: any free one; None: not set, so DEFAULT_PORT or the next free
+    #: one.
     metrics_port: int | None = _variable("METRICS_PORT", whole_number(0, 65535), None)
     #: Host name or IP address that the HTTP server listens on.
     metrics_host: str = _variable("KRONII_METRICS_HOST", HOST, "127.0.0.1")
     #: The job definitions.
     jobs_file: Path = _variable("KRONII_JOBS_FILE", PATH, Path("jobs.yaml"))  # noqa: RUF009 - a field
-    #: The instance's name in tables, logs and metrics; None: `host:port`, the port really bound.
+    #: The instance's name in tables, logs and metrics; None: not set, so `default_node` of the port
+    #: that was bound.
     node: str | None = _variable("KRONII_NODE", NODE, None)
     #: Seconds that a stopping instance lets its runs finish.
     drain_timeout: float = _variable("KRONII_DRAIN_TIMEOUT", length_of_time(0, _DAY), 30.0)

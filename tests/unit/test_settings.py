@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kronii.errors import ConfigError
-from kronii.settings import VARIABLES, Settings, read_dotenv
+from kronii.settings import VARIABLES, Settings, default_node, read_dotenv
 
 NOWHERE = Path("/nonexistent")
 
@@ -170,6 +171,23 @@ def test_unknown_variables() -> None:
         "KRONII_WORKER_COUNT is not a setting of Kronii: did you mean WORKER_COUNT?",
         "KRONII_XYZZY is not a setting of Kronii",
     )
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "node"),
+    [
+        ("web-1", 3000, "web-1:3000"),
+        ("my host\x1b", 1, "my-host-:1"),
+        ("h" * 200, 65535, "h" * 94 + ":65535"),
+        ("", 3000, "localhost:3000"),
+    ],
+)
+def test_the_default_node_tells_instances_of_one_host_apart(
+    host: str, port: int, node: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: host)
+    assert default_node(port) == node
+    assert read(KRONII_NODE=node).node == node
 
 
 # .env
