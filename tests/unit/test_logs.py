@@ -324,4 +324,4 @@ def test_a_reader_that_stopped_stops_nobody() -> None:
         while reader.buffer.read1(65536):  # type: ignore[attr-defined]
             pass
         log.info("heard again")
-        assert reader.buffer.read1(65536).decode().endswith('msg="heard again"\n')  # type: ignore[attr-defined]
+        assert reader.buffer.read1(65536).decode().endswith('msg="heard again"\n')
