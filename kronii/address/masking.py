@@ -13,7 +13,7 @@ MASK = "***"
 
 #: Keywords of a connection string whose values are secrets: libpq's ("Parameter Key Words"), and
 #: what people write instead of them (passwd, pwd, Passwort).
-_SECRET_KEY = r"(?:(?!passfile\b)\w*(?:pass|pwd|secret|token)\w*|scram_(?:client|server)_key)"  # noqa: S105 - a pattern
+_SECRET_KEY = r"(?:(?!passfile\b)\w*(?:pass|pwd|secret|token)\w*|scram_(?:client|server)_key)"
 _KEYWORDS = (
     "host|hostaddr|port|dbname|user|passfile|connect_timeout|client_encoding|options"
     "|application_name|sslmode"

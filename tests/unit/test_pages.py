@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from prometheus_client import openmetrics, parser
@@ -57,10 +58,10 @@ def test_the_four_metrics_are_there_from_the_first_second(web: Web) -> None:
         (OPENMETRICS, openmetrics_parser.text_string_to_metric_families),
     ],
 )
-def test_everything_else_is_named_kronii(web: Web, accept: str, read: object) -> None:
+def test_everything_else_is_named_kronii(web: Web, accept: str, read: Any) -> None:
     web.metrics.started([0.1, math.inf, 0.2])
     web.metrics.finished([('odd"name\\', Outcome.SUCCESS, 1.0), ("b", Outcome.TIMEOUT, 2.0)])
-    families = list(read(web.request("/metrics", Accept=accept).body.decode()))  # type: ignore[operator]
+    families = list(read(web.request("/metrics", Accept=accept).body.decode()))
     samples = [sample for family in families for sample in family.samples]
     assert {s.name: s.value for s in samples if s.name in PUBLISHED and not s.labels} == {
         "scheduler_jobs_total": 3,
