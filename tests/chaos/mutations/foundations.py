@@ -7,7 +7,7 @@ from tests.chaos.mutations.mutation import Mutation
 MUTATIONS = (
     Mutation(
         "a full disk under the log stops the scheduler",
-        "kronii/logs.py",
+        "kronii/logs/handler.py",
         "        except (OSError, ValueError):",
         "        except ZeroDivisionError:",
         (
@@ -17,7 +17,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a stopped reader of the log stops the scheduler",
-        "kronii/logs.py",
+        "kronii/logs/handler.py",
         "if self._poll is not None and not self._poll.poll(",
         "if False and not self._poll.poll(",
         ("tests/unit/test_logs.py::test_a_reader_that_stopped_stops_nobody",),
