@@ -30,7 +30,7 @@ MUTATIONS = (
         "an outage ends the instance",
         "kronii/instance/scheduler.py",
         "        except (DatabaseUnavailable, DatabaseError) as error:\n",
-        "        except ZeroDivisionError as error:\n",
+        "        except MemoryError as error:\n",
         (SCHEDULER + "a_database_that_is_away_is_no_error_of_the_step",),
     ),
     Mutation(
@@ -44,7 +44,7 @@ MUTATIONS = (
         "one job's bug keeps a whole batch from starting",
         "kronii/instance/starter.py",
         "        except Exception as error:\n",
-        "        except ZeroDivisionError as error:\n",
+        "        except MemoryError as error:\n",
         ("tests/unit/test_starter.py::test_one_jobs_bug_is_that_jobs_failure",),
     ),
     Mutation(
@@ -66,7 +66,7 @@ MUTATIONS = (
         "one job's bug keeps all other outcomes from the table",
         "kronii/instance/recorder.py",
         "    except Exception as error:  # one schedule's bug",
-        "    except ZeroDivisionError as error:  # one schedule's bug",
+        "    except MemoryError as error:  # one schedule's bug",
         (RECORDER + "one_jobs_bug_keeps_no_other_outcome_from_the_table",),
     ),
     Mutation(
@@ -100,8 +100,8 @@ MUTATIONS = (
     Mutation(
         "a partition's work goes on beside the successor's",
         "kronii/instance/timekeeper.py",
-        "        if now >= deadline:\n            run.end(Outcome.INTERRUPTED)\n",
-        "        if now >= deadline:\n",
+        "deadline, kill_after = self._lease.deadline, self._lease.timings.kill_after\n",
+        "deadline, kill_after = NEVER, 0.0\n",
         (
             "tests/chaos/test_network.py::"
             "test_a_partition_longer_than_the_lease_ends_the_work_before_a_peer_begins",
@@ -119,14 +119,14 @@ MUTATIONS = (
         "a run that can't be ended keeps others from it",
         "kronii/instance/timekeeper.py",
         "        except Exception as error:\n",
-        "        except ZeroDivisionError as error:\n",
+        "        except MemoryError as error:\n",
         (TIMEKEEPER + "a_run_that_can_not_be_ended_keeps_no_other_from_it",),
     ),
     Mutation(
         "an outage ends the sweeper",
         "kronii/instance/sweeper.py",
         "        except (DatabaseUnavailable, DatabaseError) as error:\n",
-        "        except ZeroDivisionError as error:\n",
+        "        except MemoryError as error:\n",
         (SWEEPER + "an_error_is_said_and_the_next_sweep_is_made",),
     ),
     Mutation(
