@@ -29,6 +29,7 @@ async def coroutine(): calls.append("awaited")
 async def coroutine_with_context(ctx): calls.append(ctx)
 def fails(): raise ValueError("first\\nsecond\\0\\udcff")
 def interrupts(): raise KeyboardInterrupt
+def leaves(): raise GeneratorExit
 def exits(): sys.exit()
 def exits_3(): sys.exit(3)
 def exits_true(): sys.exit(True)
@@ -112,6 +113,10 @@ def test_an_exception_is_a_failure_with_its_trace(actions: Actions, calls: list[
 
 def test_even_an_interrupt_is_the_functions_own(actions: Actions, calls: list[Any]) -> None:
     assert call(actions, "interrupts").error == "KeyboardInterrupt"
+
+
+def test_what_is_no_exception_is_a_failure_too(actions: Actions, calls: list[Any]) -> None:
+    assert call(actions, "leaves").error == "GeneratorExit"
 
 
 EXITS = [

@@ -14,6 +14,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
+from enum import Enum
 from pathlib import Path
 
 from tests.chaos.mutations import MUTATIONS, Mutation
@@ -32,23 +34,31 @@ def main() -> int:
     parser.add_argument("words", nargs="*", help="parts of the faults' names (default: all)")
     words = parser.parse_args().words
     chosen = [m for m in MUTATIONS if not words or any(word in m.fault for word in words)]
-    unnoticed = [mutation for mutation in chosen if not _is_noticed(mutation)]
-    print(f"{len(chosen) - len(unnoticed)} passed, {len(unnoticed)} failed")
-    return int(bool(unnoticed) or not chosen)
+    verdicts = Counter(_try(mutation) for mutation in chosen)
+    print(", ".join(f"{count} {verdict.value}" for verdict, count in verdicts.items()))
+    return int(bool(verdicts[Verdict.UNNOTICED]) or not chosen)
 
 
-def _is_noticed(mutation: Mutation) -> bool:
+class Verdict(Enum):
+    """What became of a mutation, the worst last."""
+
+    NOTICED = "noticed"
+    #: Its test needs a program that is not there.
+    SKIPPED = "skipped"
+    UNNOTICED = "UNNOTICED"
+
+
+def _try(mutation: Mutation) -> Verdict:
     if stale := [*mutation.problems(ROOT)]:
-        print(f"STALE      {mutation.fault}: {'; '.join(stale)}", flush=True)
-        return False
+        return _say(Verdict.UNNOTICED, mutation, f"stale: {'; '.join(stale)}")
     with tempfile.TemporaryDirectory(prefix="kronii-mutation-", dir="/var/tmp") as folder:
         tree = Path(folder, "tree")
         shutil.copytree(ROOT, tree, ignore=LEFT_OUT)
         file = tree / mutation.file
         file.write_text(mutation.mutated(file.read_text("utf-8")), "utf-8")
         _check_instances(tree)
-        noticed = [_fails(tree, mutation, test) for test in mutation.tests]
-    return all(noticed)
+        verdicts = [_say(*_run(tree, mutation, test)) for test in mutation.tests]
+    return max(verdicts, key=list(Verdict).index)
 
 
 def _environment(tree: Path) -> dict[str, str]:
@@ -65,29 +75,30 @@ def _check_instances(tree: Path) -> None:
         raise RuntimeError(f"not the mutated tree: {found.stdout}{found.stderr}")
 
 
-def _fails(tree: Path, mutation: Mutation, test: str) -> bool:
-    """True if the test failed (not merely could not be collected)."""
+def _run(tree: Path, mutation: Mutation, test: str) -> tuple[Verdict, Mutation, str]:
+    """Run one test alone; a test that could not be collected has not noticed anything."""
     options = ("-q", "-x", "-p", "no:cacheprovider", "--no-header")
-    command = [sys.executable, "-m", "pytest", *options, test]
+    command, environ = [sys.executable, "-m", "pytest", *options, test], _environment(tree)
     try:
         done = subprocess.run(
-            command, cwd=tree, env=_environment(tree), capture_output=True, text=True, timeout=LIMIT
+            command, cwd=tree, env=environ, capture_output=True, text=True, timeout=LIMIT
         )
     except subprocess.TimeoutExpired:
-        return _say(True, mutation, test, f"hung for {LIMIT} s")
+        return Verdict.NOTICED, mutation, f"{test} hung for {LIMIT} s"
     if "Timeout (" in done.stdout + done.stderr:
-        return _say(True, mutation, test, "hung until pytest's own limit")
+        return Verdict.NOTICED, mutation, f"{test} hung until pytest's own limit"
     lines = done.stdout.strip().splitlines() or ["nothing said"]
     failing = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
-    noticed = done.returncode == 1 and bool(failing)
-    return _say(noticed, mutation, test, (failing or lines)[-1])
+    if done.returncode == 1 and failing:
+        return Verdict.NOTICED, mutation, failing[-1]
+    skipped = done.returncode == 0 and "passed" not in lines[-1]
+    verdict = Verdict.SKIPPED if skipped else Verdict.UNNOTICED
+    return verdict, mutation, f"{test}: {lines[-1]}"
 
 
-def _say(noticed: bool, mutation: Mutation, test: str, words: str) -> bool:
-    print(f"{'noticed  ' if noticed else 'UNNOTICED'}  {mutation.fault}: {words[:140]}", flush=True)
-    if not noticed:
-        print(f"           by {test}", flush=True)
-    return noticed
+def _say(verdict: Verdict, mutation: Mutation, words: str) -> Verdict:
+    print(f"{verdict.value:9}  {mutation.fault}: {words[:160]}", flush=True)
+    return verdict
 
 
 if __name__ == "__main__":

@@ -26,6 +26,6 @@ MUTATIONS = (
         "kronii/actions/python.py",
         "    except BaseException as error:\n",
         "    except Exception as error:\n",
-        ("tests/unit/test_python.py::test_even_an_interrupt_is_the_functions_own",),
+        ("tests/unit/test_python.py::test_what_is_no_exception_is_a_failure_too",),
     ),
 )
