@@ -18,7 +18,7 @@ run: for-run  ## an instance, on an embedded PostgreSQL if DATABASE_URL is not s
 	@exec $(PYTHON) -m kronii run --embedded
 
 test: for-test  ## all tests, on a real PostgreSQL, with branch coverage
-	@$(PYTHON) -m pytest --numprocesses $(TESTERS) --cov --cov-report=term $(ARGS)
+	@$(PYTHON) -m pytest --numprocesses $(TESTERS) --dist loadgroup --cov --cov-report=term $(ARGS)
 
 lint: for-test  ## ruff and mypy --strict
 	@$(PYTHON) -m ruff check .
