@@ -76,7 +76,7 @@ def world() -> Iterator[World]:
         world = World(fleet)
         world.plug = net.plug
         yield world
-        world.go_on(lambda: True)
+    fleet.remove()
 
 
 def run_on_one(world: World) -> tuple[chaos.Place, chaos.Place, Any]:
