@@ -17,6 +17,7 @@ import pytest
 from fleet import EVERY_SECOND, Fleet, Instance, alive, wait_until
 
 from kronii import embedded
+from kronii.embedded.keeper import START_WITHIN
 
 
 class Place:
@@ -41,7 +42,8 @@ class Place:
 
     def url(self, instance: Instance) -> str:
         """Where an instance says that its database is."""
-        line = wait_until(lambda: [line for line in instance.lines if "DATABASE_URL=" in line])[0]
+        wait_until(lambda: "DATABASE_URL=" in instance.text, START_WITHIN)
+        (line,) = [line for line in instance.lines if "DATABASE_URL=" in line]
         return pasted(line, "DATABASE_URL")
 
     @property
@@ -149,7 +151,7 @@ def _works_in(pid: int, directory: Path) -> bool:
 def test_a_taken_port_says_which_variable_to_set_and_leaves_no_server(place: Place) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         instance = place.launch("third", METRICS_PORT=str(taken.getsockname()[1]))
-        assert instance.exit() == 78
+        assert instance.exit(START_WITHIN) == 78
     assert "set METRICS_PORT to another port" in instance.text
     wait_until(not_kept)
 
