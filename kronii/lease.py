@@ -12,7 +12,6 @@ work has stopped when a rival starts.
 
 from __future__ import annotations
 
-import time
 import uuid
 from dataclasses import dataclass
 
@@ -80,14 +79,13 @@ class Lease:
         """A renewal that was sent at monotonic second `sent` has been committed."""
         self.deadline = sent + self.timings.answer
 
-    def end(self) -> None:
-        """It is over, now at the latest: the work under it has to end."""
-        self.deadline = min(self.deadline, time.monotonic())
+    def end(self, now: float) -> None:
+        """It is over at monotonic second `now` at the latest: the work under it has to end."""
+        self.deadline = min(self.deadline, now)
 
-    @property
-    def held(self) -> bool:
-        """True while work may run."""
-        return time.monotonic() < self.deadline
+    def held(self, now: float) -> bool:
+        """True while work may run, at monotonic second `now`."""
+        return now < self.deadline
 
     @property
     def granted(self) -> bool:

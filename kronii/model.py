@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar
 
 from kronii.schedule import Schedule
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 
 class Outcome(StrEnum):
-    """How a run ended, or that it has not (CONTRACT: "Outcomes")."""
+    """How a run ended, or that it has not."""
 
     RUNNING = "running"
     SUCCESS = "success"
@@ -59,18 +63,26 @@ class Retries:
     max_delay: float = 300.0
 
 
+# What a job does.  A new kind of action is a class here, a member of `Action`, a rule in
+# `kronii.definitions.actions`, and a runner with its row in `kronii.actions`.  `endable` tells
+# whether a run of it ends soon after it was told to: one that may not has its timeout recorded
+# while it still runs.  It describes the kind, not a job, so it is no field and not in the digest.
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """A program in a process group of its own."""
 
+    endable: ClassVar[bool] = True
     #: The program and its arguments; a shell string has become `/bin/sh -c TEXT`.
     argv: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class PythonCall:
-    """A function called in the worker thread."""
+    """A function called in the worker thread, which nobody can end from outside."""
 
+    endable: ClassVar[bool] = False
     #: `package.module:function`; the function may be dotted (`module:Class.method`).
     target: str
 
@@ -79,6 +91,7 @@ class PythonCall:
 class Sql:
     """A statement run in DATABASE_URL's database."""
 
+    endable: ClassVar[bool] = True
     statement: str
 
 
@@ -86,6 +99,7 @@ class Sql:
 class Http:
     """A request whose status decides the outcome."""
 
+    endable: ClassVar[bool] = True
     url: str
     method: str = "GET"
     headers: tuple[tuple[str, str], ...] = ()
@@ -96,6 +110,16 @@ class Http:
 
 
 Action = Command | PythonCall | Sql | Http
+
+#: Fields of a definition and of what it holds that stand in its digest at their default too, as in
+#: the first release.  A field that is added later does not, so that the digests of files that don't
+#: use it stay as they are: instances of two releases must agree, or neither could run the job.
+_IN_EVERY_DIGEST = {
+    *("name", "schedule", "action", "timeout", "retries", "catch_up", "splay", "env", "cwd"),
+    *("enabled", "description"),
+    *("argv", "target", "statement", "url", "method", "headers", "body", "expect"),
+    *("attempts", "delay", "max_delay"),
+}
 
 
 @dataclass(frozen=True)
@@ -135,25 +159,24 @@ class Definition:
         return round(share * self.splay, 3)
 
     def _content(self) -> dict[str, object]:
-        action = self.action
-        return {
-            "name": self.name,
-            "cron": self.schedule.cron,
-            "timezone": self.schedule.timezone,
-            "action": None if action is None else {"kind": type(action).__name__, **asdict(action)},
-            "timeout": self.timeout,
-            "retries": asdict(self.retries),
-            "catch_up": self.catch_up,
-            "splay": self.splay,
-            "env": self.env,
-            "cwd": self.cwd,
-            "enabled": self.enabled,
-            "description": self.description,
-        }
+        content = _plain(self) | {"cron": self.schedule.cron, "timezone": self.schedule.timezone}
+        del content["schedule"]
+        if self.action is not None:
+            content["action"] = {"kind": type(self.action).__name__, **_plain(self.action)}
+        return content
+
+
+def _plain(value: DataclassInstance) -> dict[str, object]:
+    """The fields of a value, by name, without those that came later and are at their default."""
+    return {
+        field.name: getattr(value, field.name)
+        for field in fields(value)
+        if field.name in _IN_EVERY_DIGEST or getattr(value, field.name) != field.default
+    }
 
 
 def _digest(content: dict[str, object]) -> str:
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(content, default=_plain, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

@@ -8,7 +8,6 @@ private one is used.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
@@ -21,6 +20,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from kronii import embedded
 from kronii.database import migrations
+from tests.support import wait_until
 
 T = TypeVar("T")
 
@@ -37,24 +37,16 @@ SETTINGS = {
 class WaitFor(Protocol):
     """Look at a fact until it is true, and return it."""
 
-    def __call__(self, fact: Callable[[], T], timeout: float = 10.0, every: float = 0.02) -> T: ...
+    def __call__(self, fact: Callable[[], T], timeout: float = 20.0, every: float = 0.02) -> T: ...
 
 
 @pytest.fixture(scope="session")
 def wait_for() -> WaitFor:
-    """`wait_for(lambda: ..., timeout=10)`: the first true value; after `timeout` seconds the test
+    """`wait_for(lambda: ..., timeout=20)`: the first true value; after `timeout` seconds the test
     fails.
     """
 
-    def wait(fact: Callable[[], T], timeout: float = 10.0, every: float = 0.02) -> T:
-        deadline = time.monotonic() + timeout
-        while not (value := fact()):
-            if time.monotonic() > deadline:
-                pytest.fail(f"waited {timeout:g} s for a fact that is still {value!r}")
-            time.sleep(every)
-        return value
-
-    return wait
+    return wait_until
 
 
 @pytest.fixture(scope="session")
@@ -80,6 +72,13 @@ def template(server_url: str) -> Iterator[str]:
 @pytest.fixture
 def database_url(server_url: str, template: str) -> Iterator[str]:
     """A fresh database with the schema."""
+    with _database(server_url, template) as name:
+        yield _url(server_url, name)
+
+
+@pytest.fixture(scope="module")
+def module_database_url(server_url: str, template: str) -> Iterator[str]:
+    """The same for all tests of a module that look at one story."""
     with _database(server_url, template) as name:
         yield _url(server_url, name)
 

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from kronii.actions.command import run_command
 from kronii.actions.host import Groups, Host
 from kronii.actions.http import run_http
 from kronii.actions.python import Context, run_python
 from kronii.actions.run import Run
 from kronii.actions.sql import run_sql
-from kronii.model import SUCCESS, Command, PythonCall, Result, Sql
+from kronii.model import SUCCESS, Command, Http, PythonCall, Result, Sql
 
 __all__ = ["Context", "Groups", "Host", "Run", "execute"]
+
+#: What executes each kind of action, in the calling thread, and says how it ended.
+RUNNERS: Mapping[type[Any], Callable[[Run, Any, Host], Result]] = {
+    Command: run_command,
+    PythonCall: run_python,
+    Sql: run_sql,
+    Http: run_http,
+}
 
 
 def execute(run: Run, host: Host) -> Result:
@@ -19,12 +30,4 @@ def execute(run: Run, host: Host) -> Result:
     A job without an action is a no-op.
     """
     action = run.claim.definition.action
-    if action is None:
-        return SUCCESS
-    if isinstance(action, PythonCall):
-        return run_python(run, action, host)
-    if isinstance(action, Command):
-        return run_command(run, action, host)
-    if isinstance(action, Sql):
-        return run_sql(run, action, host)
-    return run_http(run, action, host)
+    return SUCCESS if action is None else RUNNERS[type(action)](run, action, host)

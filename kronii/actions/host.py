@@ -30,13 +30,13 @@ class Host:
 
     #: The instance's name.
     node: str
-    #: Every process that the instance starts carries it in its environment.
+    #: The value of KRONII_INSTANCE in the environment of every process that the instance starts.
     mark: str
     #: The instance's environment, less what is private to it.
     environment: Mapping[str, str]
     groups: Groups
-    #: Opens a session for an sql job; takes the statement timeout in seconds and raises
-    #: KroniiError.
+    #: Opens a session for an sql job.  Takes the statement timeout in seconds; raises
+    #: DatabaseUnavailable if trying again may help, and KroniiError otherwise.
     connect: Callable[[float], psycopg.Connection[Any]]
 
     @cached_property
@@ -51,7 +51,7 @@ def encoded(environment: Mapping[str, str]) -> dict[bytes, bytes]:
 
 
 def identity(claim: Claim, node: str) -> dict[str, str]:
-    """What a run is told about itself (CONTRACT: "What a job's process sees")."""
+    """What a run is told about itself, as variables; an http job sends them as headers."""
     return {
         "KRONII_JOB": claim.definition.name,
         "KRONII_SCHEDULED_FOR": rfc3339(claim.scheduled_for),

@@ -1,5 +1,4 @@
-"""HTTP: a request whose status decides.  The standard library's client, with proxies from the
-environment as curl has them.
+"""HTTP: a request whose status decides.
 
 A run's time is bounded from outside: when it is over, the connection is cut, however slowly the
 other side trickles.
@@ -8,9 +7,7 @@ other side trickles.
 from __future__ import annotations
 
 import base64
-import contextlib
 import http.client
-import socket
 import time
 import urllib.error
 import urllib.parse
@@ -18,132 +15,56 @@ import urllib.request
 from typing import Any
 
 from kronii import __version__
-from kronii.actions.command import ending
+from kronii.actions.endings import near_deadline, unless_ended
 from kronii.actions.host import Host, identity
+from kronii.actions.opener import Connections, opener
 from kronii.actions.output import Tail
 from kronii.actions.run import Run
 from kronii.model import Http, Outcome, Result
 
 #: Bytes of a response that are read; what is beyond them is not waited for.
 LONGEST = 16 * 1024 * 1024
+#: Bytes of a response that are asked for at once.
+CHUNK = 64 * 1024
 
 
 def run_http(run: Run, action: Http, host: Host) -> Result:
     """Send the request; called in the worker's thread."""
-    line = _Line()
-    run.attach(line.cut, line.cut)
+    connections = Connections()
+    run.attach(connections.cut, connections.cut)
     try:
-        with _answer(line, _request(run, action, host), run.deadline) as answer:
-            return _result(run, action, answer.status, answer.reason, _read(answer))
+        with _response(connections, _request(run, action, host), run.deadline) as response:
+            return _result(run, action, response.status, response.reason, _read(response))
     except (OSError, http.client.HTTPException, ValueError) as error:
-        return _failed(run, error)
+        return _failed(run, error, time.monotonic())
     finally:
         run.detach()
-        line.close()
+        connections.close()
 
 
-def _answer(line: _Line, request: urllib.request.Request, deadline: float) -> Any:
-    """The response, whatever its status."""
+def _response(connections: Connections, request: urllib.request.Request, deadline: float) -> Any:
+    """The response, whatever its status; each step of it may last until monotonic `deadline`."""
     try:
-        return line.opener().open(request, timeout=max(0.001, deadline - time.monotonic()))
+        return opener(connections).open(request, timeout=max(0.001, deadline - time.monotonic()))
     except urllib.error.HTTPError as error:
         return error
 
 
-class _Line:
-    """The sockets of one request, so that another thread can cut them.
-
-    They are held as duplicates: http.client lets go of its own once the headers are there, and TLS
-    takes it over.
-    """
-
-    def __init__(self) -> None:
-        self._ends: list[socket.socket] = []
-        self._cut = False
-
-    def opener(self) -> urllib.request.OpenerDirector:
-        """An opener for http and https alone: a redirect to a file is refused."""
-        opener = urllib.request.OpenerDirector()
-        handlers = [
-            urllib.request.ProxyHandler(),
-            urllib.request.HTTPDefaultErrorHandler(),
-            urllib.request.HTTPRedirectHandler(),
-            urllib.request.HTTPErrorProcessor(),
-            urllib.request.UnknownHandler(),
-            _Plain(self),
-            _Secure(self),
-        ]
-        for handler in handlers:
-            opener.add_handler(handler)
-        return opener
-
-    def note(self, connection: http.client.HTTPConnection) -> http.client.HTTPConnection:
-        """Hold a connection that is about to be made."""
-        connection._create_connection = self._connect  # type: ignore[attr-defined]
-        return connection
-
-    def _connect(self, *where: Any) -> socket.socket:
-        self._refuse_if_cut()
-        made = socket.create_connection(*where)
-        self._ends.append(made.dup())
-        if self._cut:
-            made.close()
-        self._refuse_if_cut()
-        return made
-
-    def _refuse_if_cut(self) -> None:
-        if self._cut:
-            raise TimeoutError("ended")
-
-    def cut(self) -> None:
-        """End every connection of the request."""
-        self._cut = True
-        for end in self._ends:
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """Let go of them."""
-        for end in self._ends:
-            end.close()
-
-
-class _Plain(urllib.request.HTTPHandler):
-    def __init__(self, line: _Line) -> None:
-        super().__init__()
-        self._line = line
-
-    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(
-            lambda *a, **k: self._line.note(http.client.HTTPConnection(*a, **k)), req
-        )
-
-
-class _Secure(urllib.request.HTTPSHandler):
-    def __init__(self, line: _Line) -> None:
-        super().__init__()
-        self._line = line
-
-    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(
-            lambda *a, **k: self._line.note(http.client.HTTPSConnection(*a, **k)), req
-        )
-
-
 def _request(run: Run, action: Http, host: Host) -> urllib.request.Request:
+    """The definition's own headers win over those that say which run this is."""
     url, credentials = _without_userinfo(action.url)
     headers = {"User-Agent": f"kronii/{__version__}", **credentials}
-    headers |= {
-        name.title().replace("_", "-"): value
-        for name, value in identity(run.claim, host.node).items()
-    }
+    told = identity(run.claim, host.node)
+    headers |= {name.title().replace("_", "-"): value for name, value in told.items()}
     headers |= {name.title(): value for name, value in action.headers}
     body = None if action.body is None else action.body.encode()
-    return urllib.request.Request(url, body, headers, method=action.method)  # noqa: S310 - the opener has http(s) only
+    return urllib.request.Request(  # noqa: S310 - the opener has http(s) only
+        url, body, headers, method=action.method
+    )
 
 
 def _without_userinfo(url: str) -> tuple[str, dict[str, str]]:
-    """`https://user:password@host` as a header and an address that may be shown."""
+    """`https://user:password@host` as an address that may be shown, and a header."""
     parts = urllib.parse.urlsplit(url)
     userinfo, at, host = parts.netloc.rpartition("@")
     if not at:
@@ -152,39 +73,43 @@ def _without_userinfo(url: str) -> tuple[str, dict[str, str]]:
     return urllib.parse.urlunsplit(parts._replace(netloc=host)), {"Authorization": f"Basic {token}"}
 
 
-def _read(answer: Any) -> str | None:
+def _read(response: Any) -> str | None:
+    """The end of the response's body.
+
+    Raises:
+        http.client.IncompleteRead: the connection ended before the body did.
+    """
     tail, left = Tail(), LONGEST
-    while left > 0 and (data := answer.read(min(65536, left))):
+    while left > 0 and (data := response.read(min(CHUNK, left))):
         tail.add(data)
         left -= len(data)
-    missing = getattr(
-        answer.fp if isinstance(answer, urllib.error.HTTPError) else answer, "length", None
-    )
-    if left > 0 and missing:  # http.client says nothing of it where it is read in parts
+    if left > 0 and (missing := _missing(response)):
         raise http.client.IncompleteRead(b"", missing)
     return tail.text()
 
 
+def _missing(response: Any) -> int:
+    """Bytes that were announced and did not come; http.client raises nothing for them when a body
+    is read in parts.
+    """
+    body = response.fp if isinstance(response, urllib.error.HTTPError) else response
+    return getattr(body, "length", None) or 0
+
+
 def _result(run: Run, action: Http, status: int, reason: str, output: str | None) -> Result:
-    if run.reason is not None:
-        return Result(run.reason, error=ending(run), output=output)
+    if run.reason is not None:  # the body may be cut short, so its status counts for nothing
+        return unless_ended(run, Result(Outcome.SUCCESS, output=output))
     if any(expected in (str(status), f"{status // 100}xx") for expected in action.expect):
         return Result(Outcome.SUCCESS, output=output)
-    said = "".join(
-        sign for sign in str(reason) if sign.isprintable()
-    )  # a server may send anything, NUL too
-    return Result(
-        Outcome.FAILED,
-        error=f"status {status} {said}, expected {' or '.join(action.expect)}",
-        output=output,
-    )
+    # A server may send anything as its reason, NUL too.
+    phrase = "".join(sign for sign in str(reason) if sign.isprintable())
+    error = f"status {status} {phrase}, expected {' or '.join(action.expect)}"
+    return Result(Outcome.FAILED, error=error, output=output)
 
 
-def _failed(run: Run, error: Exception) -> Result:
+def _failed(run: Run, error: Exception, now: float) -> Result:
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
     text = " ".join(str(cause).split()) or type(cause).__name__
-    if run.reason is not None:
-        return Result(run.reason, error=f"{ending(run)} ({text})")
-    if isinstance(cause, TimeoutError) and time.monotonic() >= run.deadline - 0.5:
+    if run.reason is None and isinstance(cause, TimeoutError) and near_deadline(run, now):
         return Result(Outcome.TIMEOUT, error=f"no answer within its timeout ({text})")
-    return Result(Outcome.FAILED, error=text)
+    return unless_ended(run, Result(Outcome.FAILED, error=text))

@@ -19,9 +19,9 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from kronii.actions.command import ending
+from kronii.actions.endings import unless_ended
 from kronii.actions.host import Host
-from kronii.actions.output import OUTPUT, as_text, captured
+from kronii.actions.output import OUTPUT_LIMIT, as_text, captured
 from kronii.actions.run import Run
 from kronii.model import SUCCESS, Outcome, PythonCall, Result
 
@@ -48,15 +48,13 @@ def run_python(run: Run, call: PythonCall, host: Host) -> Result:
     """Call the function; called in the worker's thread."""
     with captured() as output:
         result = _called(run, call, host)
-    printed = output.text()
-    return (
-        replace(result, output=as_text(f"{printed}{result.output or ''}".encode()))
-        if printed
-        else result
-    )
+    if printed := output.text():
+        result = replace(result, output=as_text(f"{printed}{result.output or ''}".encode()))
+    return result
 
 
 def _called(run: Run, call: PythonCall, host: Host) -> Result:
+    """Whatever a function raises, KeyboardInterrupt too, is its own failure."""
     try:
         function, takes_context = _target(call.target)
         value = function(_context(run, host)) if takes_context else function()
@@ -64,17 +62,9 @@ def _called(run: Run, call: PythonCall, host: Host) -> Result:
             asyncio.run(value)
     except SystemExit as error:
         return _exited(run, error)
-    except (
-        BaseException
-    ) as error:  # whatever a function raises, KeyboardInterrupt too, is its own failure
+    except BaseException as error:
         return _failed(run, error)
-    if (
-        time.monotonic() >= run.deadline
-    ):  # as when the whole process was stopped: nobody has noticed yet
-        run.end(Outcome.TIMEOUT)
-    return (
-        SUCCESS if run.reason is None else Result(run.reason, error=f"{ending(run)}, and returned")
-    )
+    return _returned(run, time.monotonic())
 
 
 @lru_cache(maxsize=4096)
@@ -110,24 +100,34 @@ def _context(run: Run, host: Host) -> Context:
     )
 
 
-def _exited(run: Run, error: SystemExit) -> Result:
-    if run.reason is not None:
-        return Result(run.reason, error=ending(run))
-    if error.code in (None, 0):
+def _returned(run: Run, now: float) -> Result:
+    """A return after the deadline is too late even if nobody has ended the run yet, as when the
+    whole process was stopped.
+    """
+    if now >= run.deadline:
+        run.end(Outcome.TIMEOUT)
+    if run.reason is None:
         return SUCCESS
-    code = (
-        int(error.code) if isinstance(error.code, int) and abs(error.code) < 2**31 else 1
-    )  # what the column holds
-    return Result(Outcome.FAILED, code, _one_line(f"SystemExit: {error.code}"))
+    ended = unless_ended(run, SUCCESS)
+    return replace(ended, error=f"{ended.error}, and returned")
+
+
+def _exited(run: Run, error: SystemExit) -> Result:
+    """The status of a function that was told to end says nothing."""
+    if run.reason is not None or error.code in (None, 0):
+        return unless_ended(run, SUCCESS)
+    # The column holds 32 bits.
+    code = error.code if isinstance(error.code, int) and abs(error.code) < 2**31 else 1
+    return Result(Outcome.FAILED, int(code), _one_line(f"SystemExit: {error.code}"))
 
 
 def _failed(run: Run, error: BaseException) -> Result:
     text = _one_line(traceback.format_exception_only(error)[-1])
     trace = "".join(traceback.format_exception(error)).encode("utf-8", "replace")
-    reason = text if run.reason is None else f"{ending(run)} ({text})"
-    return Result(run.reason or Outcome.FAILED, error=reason[:OUTPUT], output=as_text(trace))
+    return unless_ended(run, Result(Outcome.FAILED, error=text, output=as_text(trace)))
 
 
 def _one_line(text: str) -> str:
     """What a function said, as a row can hold it and a table can show it."""
-    return " ".join(text.encode("utf-8", "replace").decode().replace("\x00", "").split())[:OUTPUT]
+    line = " ".join(text.encode("utf-8", "replace").decode().replace("\x00", "").split())
+    return line[:OUTPUT_LIMIT]

@@ -62,31 +62,31 @@ class Run:
             return self._stop
 
     def attach(self, end: Callable[[], None], kill: Callable[[], None]) -> None:
-        """Say how this run is ended; called at once if that was asked before.  Neither callable may
-        block.
+        """Say how the work of this run is ended, and killed; each is called at once if that was
+        asked before.  Neither may block.
         """
         with self._lock:
             self._end, self._kill = end, kill
-            ending, killing = self.reason is not None, self.killed
-        if ending:
+            end_now, kill_now = self.reason is not None, self.killed
+        if end_now:
             end()
-        if killing:
+        if kill_now:
             kill()
 
     def detach(self) -> None:
-        """The work is over: from here on `end` and `kill` reach nothing (a process id may soon be
-        another's).
+        """The work is over: from here on `end` and `kill` reach nothing, for a process id may soon
+        be another process's.
         """
         with self._lock:
             self._end = self._kill = None
 
     def end(self, reason: Outcome, noted: Callable[[], None] | None = None) -> bool:
-        """Ask the run to end; return False if it had been asked before, or is over.  The first
-        reason stays.
+        """Ask the run to end; return False if that was asked before, or the run is over.
 
         Args:
-            noted: called before the run is told, and before its result is let out: what it notes is
-                there in time.
+            reason: stays if it is the first.
+            noted: called once the reason is set, before the work is told and before the run's
+                result can be handed on, so what it notes is there in time.
         """
         with self._lock:
             if self.reason is not None or self._over:
@@ -106,7 +106,7 @@ class Run:
             self._over = True
 
     def kill(self) -> None:
-        """The grace is over: end what can be ended by force.  Does nothing the second time."""
+        """The grace is over: end by force what can be ended.  Does nothing the second time."""
         with self._lock:
             if self.killed:
                 return

@@ -13,20 +13,21 @@ import time
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from kronii.actions.command import ending
+from kronii.actions.endings import near_deadline, unless_ended
 from kronii.actions.host import Host
 from kronii.actions.output import Tail
 from kronii.actions.run import Run
-from kronii.database.connections import cut
+from kronii.backoff import Backoff
+from kronii.database.answers import cut
 from kronii.errors import DatabaseUnavailable, KroniiError
 from kronii.model import Outcome, Result, Sql
 
 #: Makes the key of the statement's lock out of that of the job's ("sqlstmt" as bytes).
 SALT = int.from_bytes(b"sqlstmt", "big")
-#: Seconds between two tries to connect: doubled from the first to the second.
-PATIENCE = (0.1, 2.0)
+#: Seconds between two tries to connect: the first wait, and the longest.
+CONNECT_AGAIN = (0.1, 2.0)
 #: Seconds that a cancel request may take.
-CANCEL = 5.0
+CANCEL_WITHIN = 5.0
 
 
 def run_sql(run: Run, action: Sql, host: Host) -> Result:
@@ -36,41 +37,37 @@ def run_sql(run: Run, action: Sql, host: Host) -> Result:
         with contextlib.closing(_connected(run, host)) as connection:
             return _execute(run, action, connection, output)
     except (psycopg.Error, KroniiError) as error:
-        return _failed(run, error, output)
+        return _failed(run, error, output, time.monotonic())
 
 
 def _connected(run: Run, host: Host) -> psycopg.Connection[object]:
-    """A session; a server that has none to give is asked again, for nothing has been done yet."""
-    wait, longest = PATIENCE
+    """A session.  A server that has none to give is asked again until the run's time is over, for
+    nothing has been done yet.
+    """
+    backoff = Backoff(*CONNECT_AGAIN)
     while True:
-        left = run.deadline - time.monotonic()
         try:
-            return host.connect(max(0.001, left))
+            return host.connect(max(0.001, run.deadline - time.monotonic()))
         except DatabaseUnavailable:
-            if run.reason is not None or left <= wait:
+            now = time.monotonic()
+            wait = backoff.failed(now)
+            if run.reason is not None or now + wait >= run.deadline:
                 raise
         run.stop.wait(wait)
-        wait = min(wait * 2, longest)
 
 
 def _execute(run: Run, action: Sql, connection: psycopg.Connection[object], output: Tail) -> Result:
     connection.add_notice_handler(
-        lambda n: output.add(f"{n.severity}: {n.message_primary}\n".encode())
+        lambda notice: output.add(f"{notice.severity}: {notice.message_primary}\n".encode())
     )
     run.attach(lambda: _cancel(connection), lambda: cut(connection))
     try:
         connection.execute(f"SELECT pg_advisory_lock({statement_key(run.claim.lock_key)})")
         if run.reason is not None:
-            return Result(run.reason, error=ending(run))
+            return unless_ended(run, Result(Outcome.SUCCESS))
         cursor = connection.execute(action.statement.encode(), prepare=False)
         output.add(f"{cursor.statusmessage or ''}\n".encode())
-        if connection.info.transaction_status is not TransactionStatus.IDLE:
-            return Result(
-                Outcome.FAILED,
-                error="left a transaction open, which is rolled back: end it with COMMIT",
-                output=output.text(),
-            )
-        return Result(Outcome.SUCCESS, output=output.text())
+        return _result(connection.info.transaction_status, output)
     finally:
         run.detach()
 
@@ -81,29 +78,40 @@ def statement_key(lock_key: int) -> int:
 
 
 def _cancel(connection: psycopg.Connection[object]) -> None:
-    """Cancelling needs a connection of its own, which may take its time: whoever asks does not
-    wait.
+    """Cancel what the session does.
+
+    This needs a connection of its own, which may take its time, and whoever ends a run may not wait
+    for it: hence a thread.
     """
     threading.Thread(target=_cancel_quietly, args=(connection,), name="cancel", daemon=True).start()
 
 
 def _cancel_quietly(connection: psycopg.Connection[object]) -> None:
-    with contextlib.suppress(
-        psycopg.Error
-    ):  # the session ended first, or the server is away: `kill` follows
-        connection.cancel_safe(timeout=CANCEL)
+    # The session ended first, or the server is away: `kill` follows.
+    with contextlib.suppress(psycopg.Error):
+        connection.cancel_safe(timeout=CANCEL_WITHIN)
 
 
-def _failed(run: Run, error: Exception, output: Tail) -> Result:
+def _result(status: TransactionStatus, output: Tail) -> Result:
+    if status is TransactionStatus.IDLE:
+        return Result(Outcome.SUCCESS, output=output.text())
+    error = "left a transaction open, which is rolled back: end it with COMMIT"
+    return Result(Outcome.FAILED, error=error, output=output.text())
+
+
+def _failed(run: Run, error: Exception, output: Tail, now: float) -> Result:
     """What the statement had said before it failed is kept."""
+    reason = _reason(error)
+    canceled = isinstance(error, psycopg.errors.QueryCanceled)
+    if run.reason is None and canceled and near_deadline(run, now):
+        text = f"canceled by its timeout ({reason})"
+        return Result(Outcome.TIMEOUT, error=text, output=output.text())
+    return unless_ended(run, Result(Outcome.FAILED, error=reason, output=output.text()))
+
+
+def _reason(error: Exception) -> str:
+    """What the server said, or the first line of what the driver did."""
     state = error.sqlstate if isinstance(error, psycopg.Error) else None
     primary = error.diag.message_primary if isinstance(error, psycopg.Error) else None
     text = primary or (str(error).splitlines() or [type(error).__name__])[0]
-    reason = f"{text} (SQLSTATE {state})" if state else text
-    if run.reason is not None:
-        return Result(run.reason, error=f"{ending(run)} ({reason})", output=output.text())
-    if state == "57014" and time.monotonic() >= run.deadline - 0.5:
-        return Result(
-            Outcome.TIMEOUT, error=f"canceled by its timeout ({reason})", output=output.text()
-        )
-    return Result(Outcome.FAILED, error=reason, output=output.text())
+    return f"{text} (SQLSTATE {state})" if state else text

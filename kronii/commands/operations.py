@@ -1,112 +1,61 @@
-"""What an operator does to jobs from outside: pause, resume, trigger; and who is there.
-
-Each is one statement on the tables; every instance hears of it by a notification, and none needs to
-be asked.
-"""
+"""`kronii trigger`, `kronii pause` and `kronii resume`: what an operator does to jobs."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+import argparse
+import sys
 
-from kronii.commands.reading import raw_rows, rows
-from kronii.database.connections import Connection
-from kronii.database.errors import database_errors
-from kronii.database.queries import queries
-from kronii.errors import AlreadyRunning, NotFound
-from kronii.schedule import Schedule, schedule
-
-#: Stands in `jobs.pause_reason` unless something else is said.
-REASON = "paused by an operator"
-#: Seconds between two looks for the outcome of a triggered run.
-LOOK = 0.1
+from kronii.commands import session
+from kronii.commands.arguments import Commands, add_command
 
 
-@dataclass(frozen=True, slots=True)
-class Triggered:
-    """A run that was asked for."""
-
-    job_id: str
-    #: Its tick: the moment at which it was asked for (naive UTC).
-    tick: Any
-
-
-def pause(connection: Connection, names: Sequence[str], reason: str = REASON) -> list[str]:
-    """Let these jobs not start any more, on any instance; returns their names.  Runs in progress go
-    on.
-
-    Raises:
-        NotFound: one of them does not exist; nothing was paused then.
-    """
-    _standing(connection, names)
-    paused = _named(connection, "pause", {"names": list(names), "reason": reason})
-    return [row[0] for row in paused]
-
-
-def resume(connection: Connection, names: Sequence[str]) -> list[str]:
-    """Let paused jobs go on from now; returns the names of those that were paused.
-
-    Raises:
-        NotFound: one of them does not exist; nothing was resumed then.
-    """
-    found = [job for job in _standing(connection, names) if job["paused"]]
-    nexts = [_schedule(job).next(job["now"]) if job["enabled"] else None for job in found]
-    resumed = _named(
-        connection, "resume", {"names": [job["name"] for job in found], "nexts": nexts}
+def register(commands: Commands) -> None:
+    """Add `trigger`, `pause` and `resume`."""
+    parser = add_command(
+        commands, "trigger", trigger, "one run of a job now; its schedule is not concerned"
     )
-    return [row[0] for row in resumed]
+    parser.add_argument("job", metavar="JOB")
+    parser.add_argument(
+        "--wait", action="store_true", help="wait for the outcome; exit status 1 if it is a bad one"
+    )
+    parser = add_command(commands, "pause", pause, "lets jobs not start any more, on all instances")
+    parser.add_argument("jobs", metavar="JOB", nargs="+")
+    parser = add_command(commands, "resume", resume, "lets paused jobs go on from now")
+    parser.add_argument("jobs", metavar="JOB", nargs="+")
 
 
-def trigger(connection: Connection, name: str) -> Triggered:
-    """Ask for one run now, whatever the job's schedule says, and though it is paused or disabled.
+def trigger(options: argparse.Namespace) -> int:
+    """Ask for a run; with `--wait`, 0 if it succeeds and 1 otherwise."""
+    from kronii.commands import control
 
-    Raises:
-        NotFound: there is no such job.
-        AlreadyRunning: it runs, or has been asked for and has not begun.
-    """
-    _standing(connection, [name])
-    asked = _named(connection, "trigger", {"name": name})
-    if not asked:
-        raise AlreadyRunning(f"job {name!r} is running, or about to: `kronii nodes` shows where")
-    return Triggered(*asked[0])
-
-
-def outcome(connection: Connection, triggered: Triggered) -> tuple[int, str, str | None]:
-    """Wait for the run that was asked for to end; returns its id, outcome and error."""
-    while True:
-        found = rows(connection, "triggered", {"id": triggered.job_id, "tick": triggered.tick})
-        if found and found[0]["outcome"] not in (
-            "running",
-            "interrupted",
-            "lost",
-        ):  # these two are run again
-            return found[0]["id"], found[0]["outcome"], found[0]["error"]
-        time.sleep(LOOK)
+    with session.opened() as connection:
+        triggered = control.trigger(connection, options.job)
+        if not control.any_alive(connection):
+            print("no instance is live: it runs when one is", file=sys.stderr)
+        if not options.wait:
+            print(f"{options.job}: run asked for")
+            return 0
+        run, outcome, error = control.wait_for_outcome(connection, triggered)
+    print(f"{options.job}: run {run} {outcome}{f' ({error})' if error else ''}")
+    return int(outcome != "success")
 
 
-def live(connection: Connection) -> bool:
-    """True if an instance is there to run anything."""
-    return any(node["alive"] for node in rows(connection, "list_nodes", {}))
+def pause(options: argparse.Namespace) -> int:
+    """Pause jobs, all or none."""
+    from kronii.commands import control
+
+    with session.opened() as connection:
+        for name in control.pause(connection, options.jobs):
+            print(f"{name}: paused")
+    return 0
 
 
-def _standing(connection: Connection, names: Sequence[str]) -> list[dict[str, Any]]:
-    found = {job["name"]: job for job in raw_rows(connection, "standing", {"names": list(names)})}
-    missing = [repr(name) for name in names if name not in found]
-    if missing:
-        raise NotFound(f"there is no job {', '.join(missing)}: `kronii list` shows the names")
-    return [found[name] for name in dict.fromkeys(names)]
+def resume(options: argparse.Namespace) -> int:
+    """Resume jobs, all or none; one that was not paused is no error."""
+    from kronii.commands import control
 
-
-def _schedule(job: dict[str, Any]) -> Schedule:
-    return schedule(job["cron"], job["timezone"], job["name"])
-
-
-def _named(connection: Connection, name: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """Run a statement that changes jobs, and wake the instances."""
-    with database_errors(), connection.transaction():
-        changed = connection.execute(queries()[name], values).fetchall()
-        if changed:
-            connection.execute("SELECT pg_notify('kronii', 'jobs')")
-    return changed
+    with session.opened() as connection:
+        resumed = control.resume(connection, options.jobs)
+    for name in dict.fromkeys(options.jobs):
+        print(f"{name}: {'resumed' if name in resumed else 'was not paused'}")
+    return 0

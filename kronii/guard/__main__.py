@@ -7,4 +7,4 @@ from kronii.guard.process import main
 
 if __name__ == "__main__":
     main(sys.argv[1:])
-    os._exit(0)  # the instance waits: taking the interpreter down would be most of its own end
+    os._exit(0)  # the instance waits: no orderly end of the interpreter, which takes the longest

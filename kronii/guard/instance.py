@@ -1,4 +1,4 @@
-"""The instance's side: keeps the guard alive and the board true."""
+"""The instance's side: what runs here is on the board, and a guard watches it."""
 
 from __future__ import annotations
 
@@ -9,79 +9,93 @@ import subprocess
 import sys
 import threading
 
-from kronii.guard.board import DEADLINE, FREE, GOODBYE, INSIDE, SLOTS, Board
+from kronii.guard.board import FREE, INSIDE, Board
 from kronii.lease import LeaseTimings
+from kronii.processes import MARK_VARIABLE
 
-#: The environment variable that marks every process which an instance starts.
-MARK = "KRONII_INSTANCE"
+#: Seconds that a stopping instance waits for its guard's end.
+GUARD_ENDS_IN = 5.0
 
 
 class Guard:
-    """The instance's side.
+    """The guard, as its instance sees it.
 
-    Keeps the guard alive and the board true.  Slots are each thread's own, so nothing is locked.
+    Each worker thread has a slot of the board to itself, so nothing is locked.
     """
 
     def __init__(self, timings: LeaseTimings, url: str, mark: str, slots: int) -> None:
-        self.board, self._fd = Board.create(slots)
+        self.board, self._board_fd = Board.create(slots)
         self._timings = timings
         self._url = url
         self._mark = mark
-        self._mine = threading.local()
-        self._free = list(range(SLOTS + slots - 1, SLOTS - 1, -1))
+        self._thread = threading.local()
+        self._free = list(range(slots - 1, -1, -1))
         self._process: subprocess.Popen[bytes] | None = None
+        #: Our end of the pipe; -1 while there is none.
         self._pipe = -1
 
     # -- called by worker threads ------------------------------------------------------------------
 
     def enter(self) -> None:
         """A run begins in this thread."""
-        slot = getattr(self._mine, "slot", None)
+        slot = getattr(self._thread, "slot", None)
         if slot is None:
-            slot = self._mine.slot = self._free.pop()
-        self.board.words[slot] = INSIDE
+            slot = self._thread.slot = self._free.pop()
+        self.board.slots[slot] = INSIDE
 
     def leave(self) -> None:
         """The run of this thread has ended, with everything that it started."""
-        slot = getattr(self._mine, "slot", None)
+        slot = getattr(self._thread, "slot", None)
         if slot is not None:
-            self.board.words[slot] = FREE
+            self.board.slots[slot] = FREE
 
     def started(self, pgid: int) -> None:
         """The run of this thread is now this process group."""
-        self.board.words[self._mine.slot] = pgid
+        self.board.slots[self._thread.slot] = pgid
 
     def ended(self, pgid: int) -> None:
         """That process group is gone."""
-        self.board.words[self._mine.slot] = INSIDE
+        self.board.slots[self._thread.slot] = INSIDE
 
     # -- called by the main thread -----------------------------------------------------------------
 
     def start(self) -> None:
-        """Start the guard, in a session of its own: signals of a terminal are not for it."""
+        """Start the guard, in a session of its own: signals of a terminal are not for it.
+
+        Raises:
+            OSError: no process or descriptor is to be had.
+        """
         reader, self._pipe = os.pipe()
-        words = [
-            str(reader),
-            str(self._fd),
-            str(self.board.slots),
-            str(os.getpid()),
-            str(self._timings.length),
-        ]
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "kronii.guard", *words],
+                [sys.executable, "-m", "kronii.guard", *self._arguments(reader)],
                 stdin=subprocess.DEVNULL,
-                pass_fds=(reader, self._fd),
+                pass_fds=(reader, self._board_fd),
                 start_new_session=True,
                 env=self._environment(),
             )
+        except BaseException:
+            self._close_pipe()
+            raise
         finally:
             os.close(reader)
 
+    def _arguments(self, reader: int) -> list[str]:
+        numbers = (reader, self._board_fd, len(self.board.slots), os.getpid(), self._timings.length)
+        return [str(number) for number in numbers]
+
     def _environment(self) -> dict[str, str]:
-        """The guard ends what carries the mark, so it has it under another name."""
-        own = {name: value for name, value in os.environ.items() if name != MARK}
-        return {**own, "DATABASE_URL": self._url, "KRONII_GUARD_MARK": self._mark}
+        """Ours.  The guard ends what carries the mark, so it is told the mark in another
+        variable.
+        """
+        ours = {name: value for name, value in os.environ.items() if name != MARK_VARIABLE}
+        return {**ours, "DATABASE_URL": self._url, "KRONII_GUARD_MARK": self._mark}
+
+    def _close_pipe(self) -> None:
+        """Close our end and forget its number, which may be another file's at once."""
+        pipe, self._pipe = self._pipe, -1
+        if pipe >= 0:
+            os.close(pipe)
 
     @property
     def pid(self) -> int:
@@ -89,37 +103,43 @@ class Guard:
         return self._process.pid if self._process else 0
 
     def revive(self) -> bool:
-        """Start the guard anew if it has died; return True if it had."""
+        """Start the guard anew if it has died; return True if it had.
+
+        Raises:
+            OSError: it can't be started now; the next call tries again.
+        """
         if self._process is None or self._process.poll() is None:
             return False
-        os.close(self._pipe)
+        self._close_pipe()
         self.start()
         return True
 
     def beat(self, deadline: float, identity: str, backend_pid: int) -> None:
         """The lease was renewed: its new deadline in monotonic seconds, and whose it is."""
         self.board.identify(identity, backend_pid)
-        self.board.words[DEADLINE] = int(deadline * 1e9)
+        self.board.deadline = deadline
 
     def let_go(self) -> None:
         """In a forked child: the pipe is the instance's alone."""
-        with contextlib.suppress(OSError):
-            os.close(self._pipe)
+        with contextlib.suppress(OSError):  # what else the child has to do must be done
+            self._close_pipe()
 
-    def stop(self, clean: bool, seconds: float = 5.0) -> None:
+    def stop(self, clean: bool, seconds: float = GUARD_ENDS_IN) -> None:
         """Close the pipe.
 
-        `clean`: nothing is left to say; otherwise the guard does its work as after a crash, and is
-        not waited for.
+        Args:
+            clean: nothing is left to say, and the guard's end is waited for; otherwise it does its
+                work as after a crash, and is not waited for.
+            seconds: how long its end is waited for.
         """
-        self.board.words[GOODBYE] = int(clean)
-        os.close(self._pipe)
+        self.board.goodbye = clean
+        self._close_pipe()
         if clean and self._process is not None and self._process.poll() is None:
-            _await(self._process, seconds)
+            _wait_for_end(self._process, seconds)
 
 
-def _await(process: subprocess.Popen[bytes], seconds: float) -> None:
-    """Wait for its end, which a pidfd tells at once; `wait` with a timeout looks every 50 ms."""
+def _wait_for_end(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """Wait on a pidfd, which tells at once; `Popen.wait` with a timeout looks every 50 ms."""
     pidfd = os.pidfd_open(process.pid)
     try:
         poll = select.poll()

@@ -1,17 +1,16 @@
-"""What the log says of runs.
-
-A line each, up to a bound; beyond it a sum, so that a fast fleet does not drown its log.
+"""What the log says of runs: a line each up to a bound, beyond it a sum, so that a fast fleet does
+not drown its log.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Sequence
 
+from kronii.clock import rfc3339
+from kronii.database.store import CommittedRun
 from kronii.durations import format_duration
-from kronii.instance.recorder import CommittedRun
 from kronii.logs import Log
 from kronii.model import Outcome
 
@@ -23,7 +22,7 @@ GOOD = frozenset({Outcome.SUCCESS, Outcome.SKIPPED})
 
 
 class RunReport:
-    """Says how runs ended; recorder's thread, but safe in any."""
+    """Says how runs ended.  Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -31,19 +30,14 @@ class RunReport:
         self._said: Counter[bool] = Counter()
         self._held_back: Counter[Outcome] = Counter()
 
-    def ended(self, recorded: CommittedRun, now: float | None = None) -> None:
-        """Say it, or count it; `now` in monotonic seconds."""
-        self.all_ended([recorded], now)
-
-    def all_ended(self, batch: Sequence[CommittedRun], now: float | None = None) -> None:
-        """Say it, or count it, for each of them."""
+    def ended(self, batch: Sequence[CommittedRun], now: float) -> None:
+        """Say it of each of them, or count it, at monotonic second `now`."""
         with self._lock:
-            self._turn_to(int(time.monotonic() if now is None else now))
-            said = [recorded for recorded in batch if self._may_say(recorded.outcome)]
-        for recorded in said:
-            (log.info if recorded.outcome in GOOD else log.warning)(
-                _sentence(recorded), **_fields(recorded)
-            )
+            self._turn_to(int(now))
+            said = [run for run in batch if self._may_say(run.outcome)]
+        for run in said:
+            say = log.info if run.outcome in GOOD else log.warning
+            say(_sentence(run.outcome), **_fields(run))
 
     def _may_say(self, outcome: Outcome) -> bool:
         good = outcome in GOOD
@@ -56,31 +50,26 @@ class RunReport:
     def _turn_to(self, second: int) -> None:
         if second != self._second:
             if self._held_back:
-                log.info(
-                    "more runs ended",
-                    **{outcome.value: count for outcome, count in self._held_back.items()},
-                )
+                log.info("more runs ended", **{o.value: n for o, n in self._held_back.items()})
             self._second, self._said, self._held_back = second, Counter(), Counter()
 
 
-def _sentence(recorded: CommittedRun) -> str:
-    if recorded.outcome is Outcome.LOST:
+def _sentence(outcome: Outcome) -> str:
+    if outcome is Outcome.LOST:
         return "run fenced: its outcome comes too late"
-    return (
-        "tick skipped" if recorded.outcome is Outcome.SKIPPED else f"run {recorded.outcome.value}"
-    )
+    return "tick skipped" if outcome is Outcome.SKIPPED else f"run {outcome.value}"
 
 
-def _fields(recorded: CommittedRun) -> dict[str, object]:
-    ended, claim = recorded.ended, recorded.ended.claim
-    delay = ended.transition.delay
+def _fields(run: CommittedRun) -> dict[str, object]:
+    finished, claim = run.finished, run.finished.claim
+    delay = finished.transition.delay
     return {
         "job": claim.definition.name,
-        "tick": claim.scheduled_for.isoformat() + "Z",
+        "tick": rfc3339(claim.scheduled_for),
         "run": claim.run_id,
         "attempt": claim.attempt if claim.attempt > 1 else None,
         "missed": claim.missed or None,
-        "took": format_duration(ended.took),
-        "error": ended.result.error,
+        "took": format_duration(finished.took),
+        "error": finished.result.error,
         "retry_in": None if delay is None else format_duration(delay),
     }

@@ -11,6 +11,7 @@ import threading
 
 from kronii.database.store import Store
 from kronii.errors import DatabaseError, DatabaseUnavailable
+from kronii.instance.supervisor import Supervisor
 from kronii.logs import Log
 
 log = Log("kronii.retention")
@@ -23,12 +24,13 @@ LOOK, PAUSE = 60.0, 0.05
 class Retention:
     """A thread that forgets."""
 
-    def __init__(self, store: Store, keep: float) -> None:
+    def __init__(self, store: Store, keep: float, supervisor: Supervisor) -> None:
+        """A thread that is not started yet; runs are kept for `keep` seconds."""
         self._store = store
         self._keep = keep
         self._after = 0
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="retention", daemon=True)
+        self._thread = supervisor.thread("retention", self._run)
 
     def start(self) -> None:
         """Start the thread."""
@@ -37,7 +39,7 @@ class Retention:
     def stop(self) -> None:
         """End the thread after its batch."""
         self._stopping.set()
-        self._thread.join(5.0)
+        self._thread.end()
 
     def turn(self) -> float:
         """Delete one batch and return the seconds until the next."""

@@ -10,6 +10,7 @@ import threading
 
 from kronii.database.store import Store
 from kronii.errors import DatabaseError, DatabaseUnavailable
+from kronii.instance.supervisor import Supervisor
 from kronii.lease import Lease
 from kronii.logs import Log
 
@@ -22,12 +23,13 @@ PAUSE = 1.0
 class Sweeper:
     """A thread that sweeps when it is asked to."""
 
-    def __init__(self, store: Store, lease: Lease) -> None:
+    def __init__(self, store: Store, lease: Lease, supervisor: Supervisor) -> None:
+        """A sweeper that is not started yet."""
         self._store = store
         self._lease = lease
         self._asked = threading.Event()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+        self._thread = supervisor.thread("sweeper", self._run)
 
     def start(self) -> None:
         """Start the thread."""
@@ -41,15 +43,17 @@ class Sweeper:
         """End the thread after its sweep."""
         self._stopping.set()
         self._asked.set()
-        self._thread.join(5.0)
+        self._thread.end()
 
     def sweep(self) -> None:
         """Remove what is left of dead instances."""
         try:
-            for node in self._store.sweep(self._lease.identity, self._lease.timings.margin):
-                log.info("instance removed: its lease is over and nothing of it is left", node=node)
+            removed = self._store.sweep(self._lease.identity, self._lease.timings.margin)
         except (DatabaseUnavailable, DatabaseError) as error:
             log.warning("rows of dead instances could not be removed", error=str(error))
+            return
+        for node in removed:
+            log.info("instance removed: its lease is over and nothing of it is left", node=node)
 
     def _run(self) -> None:
         while self._asked.wait() and not self._stopping.is_set():

@@ -4,18 +4,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,11 +20,14 @@ from psycopg.rows import dict_row
 
 from kronii import embedded
 from tests.chaos import jobs as chaos_jobs
-from tests.chaos.checker import Exit
-from tests.chaos.processes import TOKEN, guard_of, marked
-from tests.chaos.record import Line, now, parse_all
+from tests.chaos.history import Exit
+from tests.support.instances import KRONII, Instance, environment, put
+from tests.support.processes import carrying
+from tests.support.record import Line, lines, now
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+#: Every process of a chaos run has this variable in its environment, inherited, with the run's own
+#: token.
+TOKEN = "CHAOS_TOKEN"
 #: Nothing has to survive a crash of the machine; a small number of connections is soon full.
 SETTINGS = {
     "fsync": "off",
@@ -41,14 +39,6 @@ SETTINGS = {
 }
 #: The names of the places that instances have.
 NAMES = "abcdefgh"
-
-
-def wait_until(fact: Callable[[], Any], timeout: float = 20.0, every: float = 0.02) -> Any:
-    """Look at a fact until it is true and return it; the last value after `timeout`."""
-    give_up = time.monotonic() + timeout
-    while not (value := fact()) and time.monotonic() < give_up:
-        time.sleep(every)
-    return value
 
 
 class Place:
@@ -63,14 +53,16 @@ class Place:
         #: What its command begins with, and its own environment (`tests.chaos.partition`).
         self.prefix: list[str] = []
         self.environ: dict[str, str] = {}
-        self.process: subprocess.Popen[bytes] | None = None
+        #: The present life; None between two.
+        self.instance: Instance | None = None
+        #: What it was asked last: `kill`, `term`, `early term` or nothing.
         self.asked = ""
-        self.stopped = False
         #: When it is to be started again, on the record's clock.
         self.start_at = 0.0
         #: How long after its end that is.
         self.pause = 0.3
-        self._url = ""
+
+    # -- its lives ---------------------------------------------------------------------------------
 
     @property
     def node(self) -> str:
@@ -78,24 +70,46 @@ class Place:
         return f"{NAMES[self.index]}.{self.life}"
 
     @property
-    def log(self) -> Path:
-        """What the present life says."""
-        return self.fleet.directory / f"log-{self.node}"
-
-    @property
     def alive(self) -> bool:
         """True while a process is here that has not been seen to end."""
-        return self.process is not None
+        return self.instance is not None
 
     @property
     def pid(self) -> int:
         """The process id; 0 if there is none."""
-        return self.process.pid if self.process else 0
+        return self.instance.pid if self.instance else 0
 
     @property
     def guard(self) -> int:
         """The guard's process id; 0 if there is none."""
-        return guard_of(self.pid) if self.process else 0
+        return self.instance.guard_pid if self.instance else 0
+
+    def start(self) -> None:
+        """Begin a new life."""
+        self.life += 1
+        self.asked, self.pause = "", 0.3
+        environ = self.fleet.environment(
+            KRONII_NODE=self.node, KRONII_JOBS_FILE=str(self.file), **self.environ
+        )
+        log = self.fleet.directory / f"log-{self.node}"
+        command = (*self.prefix, *KRONII, "run")
+        self.instance = Instance(environ, self.fleet.directory, log, command)
+
+    def ended(self) -> Exit | None:
+        """The exit of a process that has ended since; it is seen once."""
+        if self.instance is None or (code := self.instance.process.poll()) is None:
+            return None
+        self.instance = None
+        self.start_at = now() + self.pause
+        return Exit(self.node, code, now(), self.asked)
+
+    def signal(self, number: int, asked: str = "") -> None:
+        """Send a signal, if there is anybody."""
+        if self.instance is not None and self.instance.process.poll() is None:
+            self.asked = asked or self.asked
+            self.instance.signal(number)
+
+    # -- its file ----------------------------------------------------------------------------------
 
     def write(self, version: str) -> None:
         """Put a version of the jobs file in place, at once."""
@@ -104,80 +118,29 @@ class Place:
 
     def put(self, text: str) -> None:
         """Put any text in the file's place, at once."""
-        scratch = self.file.with_suffix(".new")
-        scratch.write_text(text)
-        scratch.replace(self.file)
+        put(self.file, text)
 
-    def start(self) -> None:
-        """Begin a new life."""
-        self.life += 1
-        self.asked, self.stopped, self._url, self.pause = "", False, "", 0.3
-        with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(
-                [*self.prefix, sys.executable, "-m", "kronii", "run"],
-                cwd=self.fleet.directory,
-                stderr=log,
-                stdout=log,
-                env=self.fleet.environment(
-                    KRONII_NODE=self.node, KRONII_JOBS_FILE=str(self.file), **self.environ
-                ),
-            )
-
-    def ended(self) -> Exit | None:
-        """The exit of a process that has ended since; it is seen once."""
-        if self.process is None or (code := self.process.poll()) is None:
-            return None
-        found = Exit(self.node, code, now(), self.asked)
-        self.process = None
-        self.start_at = now() + self.pause
-        return found
-
-    def signal(self, number: int, asked: str = "") -> None:
-        """Send a signal, if there is anybody."""
-        if self.process is not None and self.process.poll() is None:
-            self.asked = asked or self.asked
-            self.process.send_signal(number)
-
-    def events(self) -> list[dict[str, Any]]:
-        """What the present life has logged."""
-        found = []
-        for line in self.log.read_text(errors="replace").splitlines() if self.log.exists() else []:
-            with suppress(ValueError):
-                found.append(json.loads(line))
-        return found
-
-    def said(self, message: str) -> bool:
-        """True if it has logged such a message."""
-        return any(event["msg"].startswith(message) for event in self.events())
+    # -- what it answers ---------------------------------------------------------------------------
 
     @property
     def url(self) -> str:
         """Where it answers; empty before it has said so."""
-        if not self._url:
-            started = [event for event in self.events() if event["msg"] == "started"]
-            self._url = str(started[0]["metrics"]).removesuffix("/metrics") if started else ""
-        return self._url
+        return self.instance.url if self.instance else ""
 
-    def get(self, path: str, timeout: float = 2.0) -> tuple[int, str]:
-        """Status and text of one request; raises OSError where nobody answers."""
-        if not self.url:
+    def living(self) -> Instance:
+        """The instance, once it can be asked; raises OSError before."""
+        if self.instance is None or not self.instance.url:
             raise ConnectionError("it has not said where it answers")
-        try:
-            with urllib.request.urlopen(self.url + path, timeout=timeout) as response:
-                return response.status, response.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
+        return self.instance
 
     def metrics(self) -> dict[str, float]:
-        """One scrape: each series' value."""
-        lines = [line for line in self.get("/metrics")[1].splitlines() if not line.startswith("#")]
-        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+        """One scrape: each series' value; raises OSError where nobody answers."""
+        return self.living().metrics(timeout=2.0)
 
     def ready(self) -> bool:
         """True if it says that it is ready for work."""
         with suppress(OSError):
-            return self.get("/readyz")[0] == 200
+            return self.living().get("/readyz", timeout=2.0)[0] == 200
         return False
 
 
@@ -222,10 +185,9 @@ class Fleet:
         if self._admin is not None:
             self._admin.close()
         for place in self.places:
-            if place.process is not None:
-                place.process.kill()
-                place.process.wait()
-        for pid in [*marked(self.token)]:
+            if place.instance is not None:
+                place.instance.kill()
+        for pid in self.processes():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.server.stop("immediate")
@@ -237,28 +199,18 @@ class Fleet:
 
     def environment(self, **environ: str) -> dict[str, str]:
         """An instance's environment."""
-        private = {
-            k: v
-            for k, v in os.environ.items()
-            if not k.startswith("KRONII_") and k != "DATABASE_URL"
-        }
-        return {
-            **private,
+        ours = {
             "DATABASE_URL": self.url,
-            "METRICS_PORT": "0",
             "KRONII_LEASE": f"{round(self.lease * 1000)}ms",
             "WORKER_COUNT": str(self.workers),
             "KRONII_LOG_FORMAT": "json",
             "KRONII_DRAIN_TIMEOUT": "1s",
             "KRONII_QUARANTINE": "0",
-            "PYTHONPATH": str(ROOT),
-            "PYTHONDONTWRITEBYTECODE": "1",
             "CHAOS_RECORD": str(self.record),
             "CHAOS_LOCKS": str(self.directory / "locks"),
             TOKEN: self.token,
-            **self.environ,
-            **environ,
         }
+        return environment(**{**ours, **self.environ, **environ})
 
     # -- the server, for the harness ---------------------------------------------------------------
 
@@ -297,8 +249,12 @@ class Fleet:
 
     def lines(self) -> list[Line]:
         """The record so far."""
-        return parse_all(self.record.read_text().splitlines())
+        return lines(self.record)
 
     def living(self) -> Sequence[Place]:
         """Places in which a process lives."""
         return [place for place in self.places if place.alive]
+
+    def processes(self) -> list[int]:
+        """Every live process of this run."""
+        return [*carrying(TOKEN, self.token)]

@@ -11,17 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.support.record import say
+
 #: The beginning of every shell job: its own lock, which its processes hold until the last of them
-#: is dead, and a line. `say` reads the clock and writes in the shell itself: no process, one write.
+#: is dead, and a line.
 PREAMBLE = """\
-say() {{
-    read -r up rest </proc/uptime
-    printf '%s %s %s\\n' "$1 $up $KRONII_JOB $KRONII_SCHEDULED_FOR" \\
-        "$KRONII_RUN_ID $KRONII_ATTEMPT $KRONII_NODE" "$$ $2" >>{record}
-}}
 exec 9>>{locks}/$KRONII_JOB
-flock -n 9 || say overlap 0
-say begin 0
+flock -n 9 || say overlap
+say begin
 """
 
 #: A statement that records itself by way of the server; its lock is an advisory one that Kronii
@@ -92,7 +89,7 @@ def shell(directory: Path, name: str, period: int, work: str, status: int = 0, *
     """A command that records itself around `work` and ends with `status` (above 128: by a
     signal).
     """
-    preamble = PREAMBLE.format(record=directory / "record", locks=directory / "locks")
+    preamble = say(directory / "record") + PREAMBLE.format(locks=directory / "locks")
     script = f"{preamble}{work}\nsay end {status}\n"
     script += f"kill -{status - 128} $$\n" if status > 128 else f"exit {status}\n"
     more.setdefault("exit_code", status)

@@ -5,21 +5,17 @@ alone).
 from __future__ import annotations
 
 import shutil
-import signal
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psycopg
 import pytest
-from fleet import Fleet, wait_until
 
 from kronii import embedded
-from kronii.embedded.binaries import Account, binaries, usable
-
-pytestmark = pytest.mark.slow
+from tests.chaos.server import postgres
+from tests.support import Fleet, wait_until
+from tests.support.instances import put
 
 LIBRARY = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))), None)
 HOUR = 3600
@@ -34,30 +30,18 @@ class Clock:
 
     def set(self, seconds: int) -> None:
         """Step; the file is replaced at once."""
-        scratch = self.file.with_suffix(".new")
-        scratch.write_text(f"{seconds:+d}\n")
-        scratch.replace(self.file)
+        put(self.file, f"{seconds:+d}\n")
 
 
 @contextmanager
 def server(place: Path, clock: Clock) -> Iterator[str]:
     """A server whose clock can be set; yields its address."""
-    account = Account.chosen()
     made = embedded.private_server(place / "made", {"fsync": "off"})
     made.start()
     made.stop()
     made.leave()
     (data,) = (made.directory / "server").glob("data-*")
-    folder, _ = usable(binaries(), account, made.directory)
-    settings = [
-        "-c",
-        "listen_addresses=",
-        "-c",
-        f"unix_socket_directories={data.parent}",
-        "-c",
-        "timezone=UTC",
-    ]
-    environment = {
+    environ = {
         "PATH": "/usr/bin:/bin",
         "LC_ALL": "C",
         "LD_PRELOAD": str(LIBRARY),
@@ -66,31 +50,8 @@ def server(place: Path, clock: Clock) -> Iterator[str]:
         "DONT_FAKE_MONOTONIC": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
-    url = f"host={data.parent} user=kronii dbname=kronii"
-    with (
-        open(place / "server.log", "wb") as log,
-        subprocess.Popen(
-            [folder / "postgres", "-D", data, *settings],
-            cwd="/",
-            env=environment,
-            stdout=log,
-            stderr=log,
-            **account.popen,
-        ) as process,
-    ):
-        try:
-            wait_until(lambda: _answers(url))
-            yield url
-        finally:
-            process.send_signal(signal.SIGQUIT)
-
-
-def _answers(url: str) -> bool:
-    try:
-        psycopg.connect(url).close()
-    except psycopg.OperationalError:
-        return False
-    return True
+    with postgres(data, made.directory, environ) as url:
+        yield url
 
 
 @pytest.mark.skipif(

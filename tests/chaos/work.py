@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kronii.actions import Context
-from tests.chaos.record import now
+from tests.support.record import now
 
 
 def _append(line: str) -> None:

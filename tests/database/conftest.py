@@ -1,7 +1,8 @@
-"""One room of Kronii with a real database: sessions and pools without an instance around them."""
+"""The database package on a real database: sessions and pools without an instance around them."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -11,14 +12,17 @@ from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool
 
 from kronii.clock import DatabaseClock
+from kronii.database.access import Database
 from kronii.database.connections import connect
-from kronii.database.registration import Registered, RunnableJobs, register
-from kronii.database.session import PollResult, Session
+from kronii.database.membership import Membership
+from kronii.database.poll import Poller, PollRequest, PollResult
+from kronii.database.registration import Registered, RunnableJobs, refresh, register
+from kronii.database.session import Session
 from kronii.database.store import Store
+from kronii.errors import DatabaseUnavailable
 from kronii.lease import Lease, LeaseTimings
 from kronii.model import Claim, Definition
 from kronii.schedule import schedule
-from kronii.settings import Settings
 
 #: Practically never on its own: a test sets `next_run` itself.
 RARELY = "0 0 0 1 1 *"
@@ -82,10 +86,11 @@ class Member:
     def __init__(self, url: str, node: str, lease: float = 15.0, quarantine: int = 3) -> None:
         self.url = url
         self.lease = Lease(LeaseTimings(lease))
-        settings = Settings(database_url=url, node=node, lease=lease, quarantine=quarantine)
         #: True while a run is in flight here.
         self.works = False
-        self.session = Session(settings, self.lease, DatabaseClock(), lambda: self.works)
+        self.session = Session(Database(url, node, self.lease.timings), self.lease)
+        self.membership = Membership(self.session, 5)
+        self.poller = Poller(self.session, DatabaseClock(), quarantine)
         self.runnable = RunnableJobs({}, 0)
 
     def register(self, *definitions: Definition) -> Registered:
@@ -97,8 +102,12 @@ class Member:
 
     def open(self, running: Iterable[Claim] = ()) -> set[int]:
         """Open the session; returns the locks that could not be taken back."""
-        claims = list(running)
-        return self.session.open(lambda: claims)
+        self.session.connect()
+        try:
+            return self.membership.resume(list(running), self.works)
+        except DatabaseUnavailable:
+            self.session.drop()
+            raise
 
     def poll(
         self,
@@ -108,13 +117,17 @@ class Member:
         renew: bool = False,
     ) -> PollResult:
         """One round trip."""
-        return self.session.poll(
-            freed, seats, seats if fresh is None else fresh, renew, self.runnable
-        )
+        request = PollRequest(freed, seats, seats if fresh is None else fresh, renew)
+        return self.poller.poll(request, self.runnable, time.monotonic())
 
     def claim(self, seats: int = 10, fresh: int | None = None) -> list[Claim]:
         """Claim what is due."""
         return self.poll(seats=seats, fresh=fresh).claims
+
+    def refresh(self) -> RunnableJobs:
+        """What this instance may run after a look at what others have registered."""
+        self.runnable = refresh(self.session.live, self.runnable)
+        return self.runnable
 
     def locks(self, table: Table) -> set[int]:
         """Keys of the locks that this session holds."""

@@ -13,15 +13,23 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 
-from kronii.commands import reading
 from kronii.commands.main import main
 from kronii.database import migrations
+from kronii.database.access import Database
 from kronii.errors import ConfigError
+from kronii.lease import LeaseTimings
 
 #: The original's statement, and the same without what kept its rows in order.
-ORIGINAL = """CREATE TABLE IF NOT EXISTS jobs (id UUID PRIMARY KEY, name TEXT NOT NULL,
+ORIGINAL = """\
+CREATE TABLE IF NOT EXISTS jobs (
+    id UUID PRIMARY KEY,
+    name TEXT NOT NULL,
     cron TEXT NOT NULL,
-    next_run TIMESTAMP, last_run TIMESTAMP, status TEXT NOT NULL)"""
+    next_run TIMESTAMP NOT NULL,
+    last_run TIMESTAMP,
+    status TEXT NOT NULL
+);
+"""
 LOOSE = (
     "CREATE TABLE jobs (id UUID, name TEXT, cron TEXT, next_run TIMESTAMP NOT NULL, last_run"
     " TIMESTAMP, status TEXT)"
@@ -78,7 +86,7 @@ def test_the_originals_rows_are_kept(
     empty.execute(ORIGINAL)
     empty.execute(
         "INSERT INTO jobs VALUES (%s, 'report', '0 0 * * * *', '2024-01-01', '2023-12-31',"
-        " 'success'), (%s, 'cleanup', '0/30 * * * * *', NULL, NULL, 'running')",
+        " 'success'), (%s, 'cleanup', '0/30 * * * * *', '2024-01-01', NULL, 'running')",
         [ONE, TWO],
     )
     before = {row["id"]: row for row in rows(empty)}
@@ -86,6 +94,18 @@ def test_the_originals_rows_are_kept(
         migrations.migrate(connection)
     after = {row["id"]: row for row in rows(empty)}
     assert after == {ONE: before[ONE], TWO: {**before[TWO], "status": "pending"}}
+    empty.execute("UPDATE jobs SET next_run = NULL")  # as a disabled job's is
+
+
+def test_the_first_migration_is_the_originals_statement(
+    empty: psycopg.Connection[dict[str, Any]],
+) -> None:
+    shipped = migrations.files()[1].read_text("utf-8")
+    code = [line for line in shipped.splitlines(keepends=True) if not line.startswith("--")]
+    assert "".join(code) == ORIGINAL
+    empty.execute(shipped.encode())
+    with pytest.raises(psycopg.errors.NotNullViolation):
+        empty.execute("INSERT INTO jobs VALUES (%s, 'a', '', NULL, NULL, '')", [ONE])
 
 
 def test_rows_without_order_are_made_fit_and_none_is_dropped(
@@ -103,16 +123,16 @@ def test_rows_without_order_are_made_fit_and_none_is_dropped(
         cursor.executemany("INSERT INTO jobs VALUES (%s, %s, %s, '2024-01-01', %s, %s)", cells)
     with plain(empty_database_url) as connection:
         migrations.migrate(connection)
-    found = rows(empty)
-    assert len(found) == len(cells)
+    migrated = rows(empty)
+    assert len(migrated) == len(cells)
     assert (
-        len({row["id"] for row in found} - {None})
-        == len({row["name"] for row in found} - {None})
+        len({row["id"] for row in migrated} - {None})
+        == len({row["name"] for row in migrated} - {None})
         == len(cells)
     )
-    kept = next(row for row in found if row["name"] == "twice")
+    kept = next(row for row in migrated if row["name"] == "twice")
     assert (kept["id"], kept["last_run"].year, kept["status"]) == (ONE, 2021, "failed")
-    statuses = sorted(row["status"] for row in found)
+    statuses = sorted(row["status"] for row in migrated)
     assert statuses == ["failed", "pending", "pending", "pending", "success"]
     with pytest.raises(psycopg.errors.UniqueViolation):
         empty.execute("INSERT INTO jobs (name, cron) VALUES ('twice', '')")
@@ -148,7 +168,8 @@ def test_an_interrupted_migration_leaves_nothing(
 
 def test_a_newer_schema_is_refused(connection: psycopg.Connection[Any], database_url: str) -> None:
     connection.execute("INSERT INTO kronii_schema (version) VALUES (9000)")
-    for use in (lambda: migrations.migrate(connection), lambda: reading.reader(database_url)):
+    database = Database(database_url, "a", LeaseTimings(15.0))
+    for use in (lambda: migrations.migrate(connection), database.for_command):
         with pytest.raises(
             ConfigError,
             match=r"version 9000, but this Kronii knows versions up to \d+: upgrade this instance",

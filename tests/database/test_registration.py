@@ -203,7 +203,7 @@ def test_two_files_side_by_side(member: Make, table: Any, job: Make) -> None:
     new.register(*both, job("changed", "0 0 2 * * *"), job("added"))
     for one in (old, new):
         one.open()
-        one.runnable = one.session.refresh(one.runnable)
+        one.refresh()
     ids = {
         name: table.job(name)["id"] for name in ("same", "also same", "changed", "removed", "added")
     }
@@ -221,7 +221,7 @@ def test_two_files_side_by_side(member: Make, table: Any, job: Make) -> None:
     assert table.job("removed")["status"] == "retired"
     versions = others(table, *ids)
     for one in (old, new, old, new):
-        one.runnable = one.session.refresh(one.runnable)
+        one.refresh()
     assert others(table, *ids) == versions, "looking is not writing: nothing flaps"
 
 
@@ -232,7 +232,7 @@ def test_the_old_file_again_takes_the_jobs_back(member: Make, table: Any, job: M
     old.register(job("j", "0 0 1 * * *"))
     for one in (old, new):
         one.open()
-        one.runnable = one.session.refresh(one.runnable)
+        one.refresh()
     table.due("j", ago=60)
     assert new.claim() == []
     assert [claim.definition.schedule.cron for claim in old.claim()] == ["0 0 1 * * *"]
@@ -260,7 +260,7 @@ def test_a_foreign_definition_stays_foreign_when_the_job_was_away_meanwhile(
     table.query(f"UPDATE jobs SET {away} WHERE name = 'j'")
     new.register(job("j", "0 0 1 * * *", action=Command(("new",))), job("other", "0 0 2 * * *"))
     table.query(f"UPDATE jobs SET {away} WHERE name = 'j'")
-    old.runnable = old.session.refresh(old.runnable)
+    old.refresh()
     assert old.runnable.version == new.runnable.version
     table.query("UPDATE jobs SET paused_at = NULL, enabled = true")
     table.due("j", ago=60)
@@ -313,7 +313,7 @@ def test_ten_register_different_files_at_once(member: Make, table: Any, job: Mak
             future.result(60)
     for one_of in members:
         one_of.open()
-        one_of.runnable = one_of.session.refresh(one_of.runnable)
+        one_of.refresh()
     shared = table.job("shared")
     holders = [m for m in members if shared["id"] not in m.runnable.superseded]
     assert [m.runnable.jobs[shared["id"]].schedule.cron for m in holders] == [shared["cron"]]

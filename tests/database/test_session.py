@@ -12,6 +12,8 @@ import psycopg
 import pytest
 
 from kronii.catchup import Transition
+from kronii.database.poll import move
+from kronii.database.session import DEAD
 from kronii.database.store import FinishedRun, Store
 from kronii.errors import DatabaseUnavailable
 from kronii.model import Claim, Outcome, Result
@@ -46,8 +48,8 @@ def ready(member: Make, job: Make, *jobs: str, node: str = "a", **keys: Any) -> 
     return one
 
 
-def claim_after_passing_over(one: Any, wait_for: Any, seats: int = 10) -> list[Claim]:
-    """Rounds until one of them claims: jobs that were passed over come back after a while."""
+def claim_after_deferral(one: Any, wait_for: Any, seats: int = 10) -> list[Claim]:
+    """Polls until one of them claims: jobs that were deferred come back after a while."""
     found: list[Claim] = wait_for(lambda: one.claim(seats), 20.0)
     return found
 
@@ -119,11 +121,11 @@ def test_a_lock_held_elsewhere_is_respected_and_nothing_is_left_behind(
     assert table.runs("held") == []
     assert a.locks(table) == {claim.lock_key}
     table.query("SELECT pg_advisory_unlock_all()")
-    assert names(claim_after_passing_over(a, wait_for)) == {"held"}
+    assert names(claim_after_deferral(a, wait_for)) == {"held"}
     assert len(a.locks(table)) == 2
 
 
-def test_a_job_that_was_passed_over_is_asked_for_again_however_slow_the_round_was(
+def test_a_deferred_job_is_asked_for_again_however_slow_the_poll_was(
     member: Make, table: Any, job: Make, wait_for: Any
 ) -> None:
     """The moment may have come before the loop looks for it: it must not go to sleep over it."""
@@ -131,17 +133,17 @@ def test_a_job_that_was_passed_over_is_asked_for_again_however_slow_the_round_wa
     table.due("held", ago=5)
     table.hold("held")
     assert a.claim() == []
-    again = a.session.next_deferred()
+    again = a.poller.next_deferred()
     assert again is not None
     wait_for(lambda: time.monotonic() > again)
-    assert a.session.next_deferred() == again
+    assert a.poller.next_deferred() == again
     assert a.claim() == []
-    later = a.session.next_deferred()
+    later = a.poller.next_deferred()
     assert later is not None
     assert later > again
     table.query("SELECT pg_advisory_unlock_all()")
-    assert names(claim_after_passing_over(a, wait_for)) == {"held"}
-    assert a.session.next_deferred() is None
+    assert names(claim_after_deferral(a, wait_for)) == {"held"}
+    assert a.poller.next_deferred() is None
 
 
 def test_seats_bound_the_claims_and_their_locks(member: Make, table: Any, job: Make) -> None:
@@ -230,7 +232,7 @@ def test_an_unlock_that_finds_no_lock_ends_the_session(member: Make, table: Any,
     a = ready(member, job, "j")
     table.due("j", ago=5)
     (claim,) = a.claim()
-    a.session._live().execute("SELECT pg_advisory_unlock_all()")
+    a.session.live.execute("SELECT pg_advisory_unlock_all()")
     with pytest.raises(DatabaseUnavailable, match="1 of 1 locks were not held any more"):
         a.poll(freed=[claim.run_id])
 
@@ -277,7 +279,7 @@ def test_an_instance_that_was_taken_for_dead_stops_and_comes_back_as_another(
     table.query("UPDATE nodes SET died_at = now() AT TIME ZONE 'UTC'")
     with pytest.raises(DatabaseUnavailable, match="taken for dead"):
         a.poll(renew=True)
-    assert not a.lease.held
+    assert not a.lease.held(time.monotonic())
     a.session.drop()
     a.works = True
     with pytest.raises(DatabaseUnavailable, match="waiting for the end of what ran"):
@@ -286,7 +288,7 @@ def test_an_instance_that_was_taken_for_dead_stops_and_comes_back_as_another(
     a.works = False
     assert a.open([claim]) == set()
     assert a.lease.identity != before
-    assert a.lease.held
+    assert a.lease.held(time.monotonic())
 
 
 def test_a_terminated_session_comes_back_with_its_locks(
@@ -346,7 +348,7 @@ def test_after_the_lease_everything_is_lost(member: Make, table: Any, job: Make)
     a.works = True
     with pytest.raises(DatabaseUnavailable, match="waiting for the end of what ran"):
         a.open([claim])
-    assert (a.lease.identity, a.lease.held) == (identity, False)
+    assert (a.lease.identity, a.lease.held(time.monotonic())) == (identity, False)
     a.works = False
     assert a.open([claim]) == set()
     assert a.lease.identity != identity
@@ -412,9 +414,9 @@ def test_a_proven_death_needs_no_waiting(table: Any, orphan: Any, wait_for: Any)
     wait_for(lambda: not table.query(ANY_LOCK))
     table.query("UPDATE nodes SET died_at = now() AT TIME ZONE 'UTC' WHERE name = 'a'")
     table.query("NOTIFY kronii, 'dead'")
-    wait_for(lambda: b.session.consume() or b.session.notices)
+    wait_for(lambda: b.session.consume() or b.session._notices)
     assert [lost.run_id for lost in b.poll(seats=5).lost] == [claim.run_id]
-    assert b.session.notices == []
+    assert not b.session.heard(DEAD)
 
 
 def test_a_lock_that_is_held_keeps_the_row_whatever_the_lease_says(
@@ -493,7 +495,7 @@ def test_a_claim_that_was_left_behind_is_found_though_its_instance_is_gone(
     a = ready(member, job, "j")
     table.due("j", ago=5)
     (claim,) = a.claim()
-    a.session.leave()
+    a.membership.leave()
     assert table.query("SELECT 1 FROM nodes") == []
     table.query("UPDATE jobs SET next_run = next_run, manual_at = NULL")
     assert a.claim() == [], "who has left claims nothing"
@@ -529,7 +531,7 @@ def test_moved_claims(member: Make, table: Any, job: Make) -> None:
     table.due("j", "other", ago=3600)
     claims = {claim.definition.name: claim for claim in a.claim()}
     later = claims["j"].scheduled_for + timedelta(minutes=5)
-    a.session.move([(claims["j"], replace(claims["j"], scheduled_for=later, missed=7))])
+    move(a.session, [(claims["j"], replace(claims["j"], scheduled_for=later, missed=7))])
     row, (run,) = table.job("j"), table.runs("j")
     assert (row["next_run"], row["missed"], run["scheduled_for"], run["missed"]) == (
         later,
@@ -538,12 +540,12 @@ def test_moved_claims(member: Make, table: Any, job: Make) -> None:
         7,
     )
     stale = replace(claims["other"], run_id=claims["other"].run_id + 1000)
-    a.session.move([(stale, replace(stale, scheduled_for=later))])
+    move(a.session, [(stale, replace(stale, scheduled_for=later))])
     assert table.job("other")["next_run"] == claims["other"].scheduled_for
     table.query(
         "UPDATE jobs SET next_run = '2100-01-01' WHERE name = 'other'"
     )  # as a reload with a new schedule does
-    a.session.move([(claims["other"], replace(claims["other"], scheduled_for=later))])
+    move(a.session, [(claims["other"], replace(claims["other"], scheduled_for=later))])
     assert table.job("other")["next_run"].year == 2100
 
 
@@ -551,15 +553,15 @@ def test_after_a_failover_nothing_is_claimed_for_one_lease(
     member: Make, table: Any, job: Make
 ) -> None:
     a = ready(member, job, "j", node="a")
-    assert a.session.quiet_until == 0.0
+    assert a.membership.quiet_until == 0.0
     (timeline,) = {row["timeline"] for row in table.query("SELECT timeline FROM nodes")}
     assert len(timeline) == 8
     table.query("UPDATE nodes SET timeline = '0000FFFF'")
     b = ready(member, job, "j", node="b")
-    left = b.session.quiet_until - time.monotonic()
+    left = b.membership.quiet_until - time.monotonic()
     assert b.lease.timings.length - 5 < left <= b.lease.timings.length
     a.session.drop()
     a.open()
-    assert a.session.quiet_until > time.monotonic(), "its own lease is from before, too"
+    assert a.membership.quiet_until > time.monotonic(), "its own lease is from before, too"
     assert {row["timeline"] for row in table.query("SELECT timeline FROM nodes")} == {timeline}
-    assert ready(member, job, "j", node="c").session.quiet_until == 0.0
+    assert ready(member, job, "j", node="c").membership.quiet_until == 0.0

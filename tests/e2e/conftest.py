@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -9,9 +10,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from fleet import Fleet
 
 from kronii import embedded
+from tests.support import Fleet, Instance, wait_until
+from tests.support.instances import environment
 
 
 @pytest.fixture
@@ -57,3 +59,24 @@ def own_fleet(own_server: embedded.Server, tmp_path: Path) -> Iterator[Fleet]:
     yield fleet
     fleet.close()
     own_server.start()
+
+
+@pytest.fixture
+def starting(tmp_path: Path) -> Iterator[tuple[Instance, int]]:
+    """An instance that is still reading its jobs file, a pipe, and the end of it to write to."""
+    pipe = tmp_path / "jobs.yaml"
+    os.mkfifo(pipe)
+    environ = environment(DATABASE_URL="postgresql://127.0.0.1:1/d")
+    instance = Instance(environ, tmp_path, tmp_path / "log")
+    writer = wait_until(lambda: _opened(pipe))
+    yield instance, writer
+    instance.kill()
+    os.close(writer)
+
+
+def _opened(pipe: Path) -> int:
+    """A descriptor once somebody reads; 0 until then."""
+    try:
+        return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return 0

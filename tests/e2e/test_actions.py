@@ -4,18 +4,25 @@ gone.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
-from fleet import RARELY, Fleet, alive, wait_until
+
+from tests.support import RARELY, Fleet, Instance, alive, wait_until
+from tests.support.instances import environment
+from tests.support.waiting import look_until
 
 WORK = """
 import time
@@ -112,160 +119,215 @@ def http_server() -> Iterator[str]:
         server.server_close()
 
 
-def outcomes(fleet: Fleet, jobs: list[dict[str, Any]]) -> dict[str, tuple[Any, ...]]:
-    """Make all jobs due once, wait for their ends, and return what their rows say."""
-    names = [job["name"] for job in jobs]
+Row = tuple[str, int | None, str | None, str | None]
+
+
+def row(run: dict[str, Any]) -> Row:
+    """What a run's row says of its end: outcome, exit code, error, output."""
+    return run["outcome"], run["exit_code"], run["error"], run["output"]
+
+
+def make_due(fleet: Fleet, names: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
+    """Make jobs due once, all together; their runs, once each job has ended or after a minute."""
     fleet.due(*names)
-    wait_until(
+    look_until(
         lambda: all(fleet.runs(name) and fleet.row(name)["owner"] is None for name in names), 60
     )
-    runs = {name: fleet.runs(name) for name in names}
-    assert {name: len(found) for name, found in runs.items()} == dict.fromkeys(names, 1)
-    return {
-        name: tuple(run[0][key] for key in ("outcome", "exit_code", "error", "output"))
-        for name, run in runs.items()
-    }
+    return {name: fleet.runs(name) for name in names}
 
 
-def test_outcomes(fleet: Fleet) -> None:
-    plain, script = fleet.directory / "plain.txt", fleet.directory / "script"
-    plain.write_text("no program")
-    script.write_bytes(b"\x00\x01\x02 no program either")
-    script.chmod(0o755)
+GOOD: Row = ("success", None, None, None)
+#: Of each job its action and what its run's row says; {server} is the HTTP server's address, and
+#: {files} the folder of two files that are no programs.
+OUTCOMES: dict[str, tuple[dict[str, Any], Row]] = {
+    "no-op": ({}, GOOD),
+    "list": ({"command": ["echo", "$HOME", "*"]}, ("success", 0, None, "$HOME *\n")),
+    "shell": ({"command": "echo $((6 * 7)); echo two >&2"}, ("success", 0, None, "42\ntwo\n")),
+    "stdin": ({"command": ["cat"]}, ("success", 0, None, None)),
+    "status": ({"command": "echo why; exit 3"}, ("failed", 3, "exit status 3", "why\n")),
+    "signal": ({"command": "kill -SEGV $$"}, ("failed", 139, "killed by SIGSEGV (11)", None)),
+    "killed": (
+        {"command": "echo last; kill -KILL $$"},
+        ("failed", 137, "killed by SIGKILL (9)", "last\n"),
+    ),
+    "absent": (
+        {"command": ["/no/such/program"]},
+        ("failed", None, "not started: /no/such/program not found", None),
+    ),
+    "plain": (
+        {"command": ["{files}/plain"]},
+        (
+            "failed",
+            None,
+            "not started: permission denied for {files}/plain (is it executable?)",
+            None,
+        ),
+    ),
+    "script": (
+        {"command": ["{files}/script"]},
+        (
+            "failed",
+            None,
+            "not started: {files}/script is no program: a script begins with a line such as"
+            " #!/bin/sh",
+            None,
+        ),
+    ),
+    "no-cwd": (
+        {"command": ["true"], "cwd": "/no/such/place"},
+        ("failed", None, "not started: cwd /no/such/place is not a directory here", None),
+    ),
+    "closed": (
+        {"command": "exec >&- 2>&-; sleep 0.2; exit 4"},
+        ("failed", 4, "exit status 4", None),
+    ),
+    "binary": ({"command": r"printf 'a\000b\377c'"}, ("success", 0, None, "a\ufffdb\ufffdc")),
+    "sql": (
+        {"sql": "DO $$ BEGIN RAISE NOTICE 'seen'; END $$"},
+        ("success", None, None, "NOTICE: seen\nDO\n"),
+    ),
+    "sql-bad": ({"sql": "SELECT 1/0"}, ("failed", None, "division by zero (SQLSTATE 22012)", None)),
+    "http": ({"http": {"url": "{server}/200"}}, ("success", None, None, "GET http None \n")),
+    "http-post": (
+        {
+            "http": {
+                "url": "{server}/418",
+                "method": "POST",
+                "headers": {"X-Mine": "yes"},
+                "body": "b",
+                "expect": 418,
+            }
+        },
+        ("success", None, None, "POST http-post yes b\n"),
+    ),
+    "http-503": (
+        {"http": {"url": "{server}/503"}},
+        ("failed", None, "status 503 Service Unavailable, expected 2xx", "GET http-503 None \n"),
+    ),
+    "python": ({"python": "work:takes_none"}, ("success", None, None, "said\n")),
+    "context": ({"python": "work:takes_context"}, GOOD),
+    "method": ({"python": "work:Tool.method"}, GOOD),
+    "exits": ({"python": "work:exits"}, ("failed", 3, "SystemExit: 3", None)),
+    "exits-0": ({"python": "work:exits_well"}, GOOD),
+}
+#: Functions that raise: what their runs say, with a trace as output.
+TRACED = {
+    "fails": "ValueError: no such luck",
+    "interrupts": "KeyboardInterrupt: from a job",
+    "leaves": "GeneratorExit",
+    "later": "LookupError: awaited",
+}
+#: Actions whose rows are looked at one by one.
+OTHERS = {
+    "refused": {"http": {"url": "http://127.0.0.1:1/"}},
+    "flood": {"command": "head -c 5000000 /dev/zero | tr '\\0' x; echo; echo the end"},
+}
+
+
+@dataclass(frozen=True)
+class Story:
+    """What an instance did with every job above, once each."""
+
+    directory: Path
+    server: str
+    runs: dict[str, list[dict[str, Any]]]
+    metrics: dict[str, float]
+    exit_status: int
+    nothing_left: bool
+
+    def row(self, job: str) -> Row:
+        """The row of the job's only run."""
+        (run,) = self.runs[job]
+        return row(run)
+
+
+@pytest.fixture(scope="module")
+def story(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    """One instance and all jobs at once; each test looks at one of them."""
+    directory = tmp_path_factory.mktemp("outcomes")
+    (directory / "plain").write_text("no program")
+    (directory / "script").write_bytes(b"\x00\x01\x02 no program either")
+    (directory / "script").chmod(0o755)
+    actions = {name: action for name, (action, _) in OUTCOMES.items()} | OTHERS
+    actions |= {name: {"python": f"work:{name}"} for name in TRACED}
+    fleet = Fleet(module_database_url, directory)
     fleet.module(WORK)
-    with http_server() as server:
-        cases: dict[str, tuple[dict[str, Any], tuple[Any, ...]]] = {
-            "no-op": ({}, ("success", None, None, None)),
-            "list": ({"command": ["echo", "$HOME", "*"]}, ("success", 0, None, "$HOME *\n")),
-            "shell": (
-                {"command": "echo $((6 * 7)); echo two >&2"},
-                ("success", 0, None, "42\ntwo\n"),
-            ),
-            "stdin": ({"command": ["cat"]}, ("success", 0, None, None)),
-            "status": ({"command": "echo why; exit 3"}, ("failed", 3, "exit status 3", "why\n")),
-            "signal": (
-                {"command": "kill -SEGV $$"},
-                ("failed", 139, "killed by SIGSEGV (11)", None),
-            ),
-            "killed": (
-                {"command": "echo last; kill -KILL $$"},
-                ("failed", 137, "killed by SIGKILL (9)", "last\n"),
-            ),
-            "absent": (
-                {"command": ["/no/such/program"]},
-                ("failed", None, "not started: /no/such/program not found", None),
-            ),
-            "plain": (
-                {"command": [str(plain)]},
-                (
-                    "failed",
-                    None,
-                    f"not started: permission denied for {plain} (is it executable?)",
-                    None,
-                ),
-            ),
-            "script": (
-                {"command": [str(script)]},
-                (
-                    "failed",
-                    None,
-                    (
-                        f"not started: {script} is no program: a script begins with a line such as"
-                        " #!/bin/sh"
-                    ),
-                    None,
-                ),
-            ),
-            "no-cwd": (
-                {"command": ["true"], "cwd": "/no/such/place"},
-                ("failed", None, "not started: cwd /no/such/place is not a directory here", None),
-            ),
-            "closed": (
-                {"command": "exec >&- 2>&-; sleep 0.2; exit 4"},
-                ("failed", 4, "exit status 4", None),
-            ),
-            "binary": ({"command": r"printf 'a\000b\377c'"}, ("success", 0, None, "a�b�c")),
-            "sql": (
-                {"sql": "DO $$ BEGIN RAISE NOTICE 'seen'; END $$"},
-                ("success", None, None, "NOTICE: seen\nDO\n"),
-            ),
-            "sql-bad": (
-                {"sql": "SELECT 1/0"},
-                ("failed", None, "division by zero (SQLSTATE 22012)", None),
-            ),
-            "http": (
-                {"http": {"url": f"{server}/200"}},
-                ("success", None, None, "GET http None \n"),
-            ),
-            "http-post": (
-                {
-                    "http": {
-                        "url": f"{server}/418",
-                        "method": "POST",
-                        "headers": {"X-Mine": "yes"},
-                        "body": "b",
-                        "expect": 418,
-                    }
-                },
-                ("success", None, None, "POST http-post yes b\n"),
-            ),
-            "http-503": (
-                {"http": {"url": f"{server}/503"}},
-                (
-                    "failed",
-                    None,
-                    "status 503 Service Unavailable, expected 2xx",
-                    "GET http-503 None \n",
-                ),
-            ),
-            "python": ({"python": "work:takes_none"}, ("success", None, None, "said\n")),
-            "context": ({"python": "work:takes_context"}, ("success", None, None, None)),
-            "method": ({"python": "work:Tool.method"}, ("success", None, None, None)),
-            "exits": ({"python": "work:exits"}, ("failed", 3, "SystemExit: 3", None)),
-            "exits-0": ({"python": "work:exits_well"}, ("success", None, None, None)),
-        }
-        traced = {
-            "fails": "ValueError: no such luck",
-            "interrupts": "KeyboardInterrupt: from a job",
-        }
-        traced |= {"leaves": "GeneratorExit", "later": "LookupError: awaited"}
-        jobs = [{"name": name, "cron": RARELY, **keys} for name, (keys, _) in cases.items()]
-        jobs += [{"name": name, "cron": RARELY, "python": f"work:{name}"} for name in traced]
-        refused = {"name": "refused", "cron": RARELY, "http": {"url": "http://127.0.0.1:1/"}}
-        flood = {
-            "name": "flood",
-            "cron": RARELY,
-            "command": "head -c 5000000 /dev/zero | tr '\\0' x; echo; echo the end",
-        }
-        fleet.jobs(*jobs, refused, flood)
-        a = fleet.start("node-1", WORKER_COUNT="8").ready()
-        seen = outcomes(fleet, [*jobs, refused, flood])
-    assert {name: seen[name] for name in cases} == {
-        name: wanted for name, (_, wanted) in cases.items()
-    }
-    for name, error in traced.items():
-        outcome, code, said, output = seen[name]
-        assert (outcome, code, said) == ("failed", None, error)
-        assert output.startswith("Traceback (most recent call last):")
-        assert output.rstrip().endswith(error)
-    assert seen["refused"][0] == "failed"
-    assert "refused" in seen["refused"][2]
-    assert len(seen["flood"][3].encode()) == 65536
-    assert seen["flood"][3].endswith("xxx\nthe end\n")
-    run = fleet.runs("context")[0]
-    told = (fleet.directory / "seen-context").read_text()
+    try:
+        with http_server() as server:
+            fleet.jobs(
+                *(
+                    {"name": name, "cron": RARELY, **placed(action, server, directory)}
+                    for name, action in actions.items()
+                )
+            )
+            instance = fleet.start("node-1", WORKER_COUNT="8").ready()
+            runs = make_due(fleet, actions)
+        metrics = instance.metrics()
+        status = instance.stop()
+        yield Story(directory, server, runs, metrics, status, fleet.nothing_left())
+    finally:
+        fleet.close()
+
+
+def placed(value: Any, server: str, files: Path) -> Any:
+    """`value` with the places that only the run knows."""
+    text = json.dumps(value).replace("{server}", server).replace("{files}", str(files))
+    return json.loads(text)
+
+
+#: The story is told once: on one worker of pytest-xdist.
+outcomes = pytest.mark.xdist_group("outcomes of actions")
+
+
+@outcomes
+@pytest.mark.parametrize("job", OUTCOMES)
+def test_outcomes(story: Story, job: str) -> None:
+    _, wanted = OUTCOMES[job]
+    assert story.row(job) == tuple(placed(wanted, story.server, story.directory))
+
+
+@outcomes
+@pytest.mark.parametrize("job", TRACED)
+def test_a_function_that_raises_shows_its_trace(story: Story, job: str) -> None:
+    outcome, code, error, output = story.row(job)
+    assert (outcome, code, error) == ("failed", None, TRACED[job])
+    assert (output or "").startswith("Traceback (most recent call last):")
+    assert (output or "").rstrip().endswith(TRACED[job])
+
+
+@outcomes
+def test_a_refused_connection_is_a_failure_that_says_so(story: Story) -> None:
+    outcome, _, error, _ = story.row("refused")
+    assert outcome == "failed"
+    assert "refused" in (error or "")
+
+
+@outcomes
+def test_of_a_flood_the_end_is_kept(story: Story) -> None:
+    output = story.row("flood")[3] or ""
+    assert len(output.encode()) == 65536
+    assert output.endswith("xxx\nthe end\n")
+
+
+@outcomes
+def test_a_function_is_told_of_its_run(story: Story) -> None:
+    (run,) = story.runs["context"]
+    told = (story.directory / "seen-context").read_text()
     assert told == f"{run['scheduled_for'].isoformat()}+00:00 {run['id']} 1 node-1"
-    numbers = a.metrics()
-    good = sum(row[0] == "success" for row in seen.values())
-    assert numbers["scheduler_jobs_total"] == len(seen)
+
+
+@outcomes
+def test_outcomes_are_counted_and_nothing_is_left(story: Story) -> None:
+    rows, numbers = [story.row(job) for job in story.runs], story.metrics
+    good = sum(outcome == "success" for outcome, *_ in rows)
+    assert numbers["scheduler_jobs_total"] == len(rows)
     assert (numbers["scheduler_jobs_success"], numbers["scheduler_jobs_running"]) == (good, 0)
-    assert numbers["scheduler_jobs_failed"] == len(seen) - good
+    assert numbers["scheduler_jobs_failed"] == len(rows) - good
     assert numbers['kronii_runs_total{job_name="status",outcome="failed"}'] == 1
-    assert a.stop() == 0
-    assert fleet.nothing_left()
+    assert story.exit_status == 0
+    assert story.nothing_left
 
 
-@pytest.mark.slow
 def test_timeouts(fleet: Fleet) -> None:
     """TERM to the whole group at the timeout, KILL ten seconds later, whatever the job does about
     it.
@@ -310,7 +372,9 @@ def test_timeouts(fleet: Fleet) -> None:
         ]
         fleet.jobs(*jobs)
         a = fleet.start(WORKER_COUNT="12").ready()
-        seen = outcomes(fleet, jobs)
+        runs = make_due(fleet, works)
+    assert {name: len(found) for name, found in runs.items()} == dict.fromkeys(works, 1)
+    seen = {name: row(run) for name, (run,) in runs.items()}
     assert {name: row[:2] for name, row in seen.items()} == {
         name: wanted for name, (_, wanted) in works.items()
     }
@@ -417,3 +481,35 @@ def _session_leader(pid: int) -> int:
     """`setsid` forks only where it has to; here it is exec'd in place."""
     assert os.getsid(pid) == pid, Path(f"/proc/{pid}/cmdline").read_bytes()
     return pid
+
+
+#: What an installed `kronii` script does: its own folder comes first in sys.path, not the working
+#: directory.
+SCRIPT = (
+    "import sys; sys.path[0] = '/usr/local/bin'; from kronii.commands.main import main;"
+    " sys.exit(main())"
+)
+
+
+def test_modules_are_found_in_the_working_directory_however_it_was_started(
+    database_url: str, tmp_path: Path
+) -> None:
+    """By an instance just as by `validate`."""
+    (tmp_path / "kronii_here.py").write_text("def work():\n    pass\n")
+    (tmp_path / "jobs.yaml").write_text(
+        'jobs:\n  - {name: a, cron: "* * * * * *", python: "kronii_here:work"}\n'
+    )
+    environ = environment(DATABASE_URL=database_url)
+    command = (sys.executable, "-c", SCRIPT)
+    validating = Instance(environ, tmp_path, tmp_path / "log-validate", (*command, "validate"))
+    assert validating.exit() == 0
+    assert validating.text == "jobs.yaml: 1 job, 0 errors, 0 warnings\n"
+    instance = Instance(environ, tmp_path, tmp_path / "log-run", (*command, "run"))
+    try:
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            ended = "SELECT outcome, error FROM runs WHERE outcome <> 'running'"
+            rows = wait_until(lambda: connection.execute(ended).fetchall())
+        assert rows[0] == ("success", None)
+        assert instance.stop() == 0
+    finally:
+        instance.kill()

@@ -7,7 +7,8 @@ import shutil
 import subprocess
 
 import pytest
-from fleet import ROOT
+
+from tests.support import ROOT
 
 UNIT = ROOT / "deploy" / "systemd" / "kronii@.service"
 

@@ -4,27 +4,29 @@ outlives the last of them.
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
-from fleet import EVERY_SECOND, Fleet, Instance, alive, wait_until
 
 from kronii import embedded
 from kronii.embedded.keeper import START_WITHIN
+from kronii.embedded.server import shared_directory
+from tests.support import EVERY_SECOND, Fleet, Instance, alive, wait_until
+from tests.support.processes import pids
 
 
 class Place:
     """A working directory in which instances are launched without DATABASE_URL."""
 
     def __init__(self, directory: Path) -> None:
-        self.fleet = Fleet("", directory)
+        self.fleet = Fleet(None, directory)
         self.fleet.jobs(
             self.fleet.job("tick"),
             {"name": "sleeps", "cron": EVERY_SECOND, "command": "echo $$ >> pids; exec sleep 1000"},
@@ -32,13 +34,8 @@ class Place:
 
     def launch(self, node: str, module: str = "kronii", **environ: str) -> Instance:
         """One launcher, `kronii run --embedded` or `kronii.embedded`; it becomes the instance."""
-        environment = self.fleet.environment(KRONII_NODE=node, **environ)
-        if "DATABASE_URL" not in environ:
-            del environment["DATABASE_URL"]
-        words = ["run", "--embedded"] if module == "kronii" else []
-        instance = Instance(words, environment, self.fleet.directory, module)
-        self.fleet.instances.append(instance)
-        return instance
+        words = ("run", "--embedded") if module == "kronii" else ()
+        return self.fleet.start(node, (sys.executable, "-m", module, *words), **environ)
 
     def url(self, instance: Instance) -> str:
         """Where an instance says that its database is."""
@@ -73,8 +70,7 @@ def place(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     (directory / "pids").unlink(missing_ok=True)
     place = Place(directory)
     yield place
-    for instance in place.fleet.instances:
-        instance.kill()
+    place.fleet.close()
     wait_until(not_kept)
 
 
@@ -84,12 +80,12 @@ def _removed(directory: Path) -> Iterator[None]:
     yield
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(directory)
-        shutil.rmtree(embedded.shared_directory(), ignore_errors=True)
+        shutil.rmtree(shared_directory(), ignore_errors=True)
 
 
 def not_kept() -> bool:
     """No keeper lives for this working directory."""
-    state = embedded.shared_directory()
+    state = shared_directory()
     return not state.exists() or not embedded.Server(state)._is_kept()
 
 
@@ -101,7 +97,7 @@ def test_two_share_a_server_that_goes_with_the_last(place: Place, end: signal.Si
     )
     url = place.url(first)
     assert place.url(second) == url
-    keeper, postmaster = embedded.Server(embedded.shared_directory()).pids()
+    keeper, postmaster = embedded.Server(shared_directory()).pids()
     guards = [wait_until(lambda one=one: one.guard_pid) for one in (first.ready(), second.ready())]
     wait_until(lambda: place.jobs)
     with psycopg.connect(url, autocommit=True) as session:
@@ -116,20 +112,12 @@ def test_two_share_a_server_that_goes_with_the_last(place: Place, end: signal.Si
     second.signal(end)
     second.exit()
     wait_until(lambda: not any(map(alive, [keeper, postmaster, *guards, *place.jobs])))
-    left = [
-        pid
-        for pid in map(int, filter(str.isdigit, os.listdir("/proc")))
-        if _works_in(pid, embedded.shared_directory())
-    ]
-    assert left == []
+    assert [pid for pid in pids() if _works_in(pid, shared_directory())] == []
     if end == signal.SIGTERM:  # what was recorded is still there for the next one
         third = place.launch("third").ready()
         with psycopg.connect(place.url(third), autocommit=True) as session:
             assert _ticks(session) > count
-        third.signal(signal.SIGTERM)
-        third.wait_for("draining")
-        third.signal(signal.SIGTERM)
-        assert third.exit() == 0
+        assert third.stop_now() == 0
 
 
 def _ticks(session: psycopg.Connection[tuple[int]]) -> int:
@@ -167,6 +155,6 @@ def test_an_address_is_used_as_it_is(
         assert instance.lines == []
         (tmp_path / ".env").write_text(f"DATABASE_URL='{database_url}'\n")
         place.launch("dotenv", "kronii.embedded").wait_for("connected")
-        assert not embedded.shared_directory().exists()
+        assert not shared_directory().exists()
     finally:
         place.fleet.close()

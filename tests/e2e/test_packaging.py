@@ -9,10 +9,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from fleet import ROOT
 
 from kronii import __version__
 from kronii.database import migrations
+from tests.support import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,6 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
-@pytest.mark.slow
 def test_the_wheel_has_everything(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
@@ -46,7 +45,6 @@ def test_the_wheel_has_everything(wheel: Path) -> None:
     assert "kronii = kronii.commands.main:main" in scripts
 
 
-@pytest.mark.slow
 def test_the_wheel_works_without_the_checkout(
     wheel: Path, tmp_path: Path, empty_database_url: str
 ) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from datetime import timedelta
 from typing import Any
 
-from fleet import EVERY_SECOND, RARELY, Fleet, Instance, wait_until
+from tests.support import EVERY_SECOND, RARELY, Fleet, Instance, wait_until
 
 SERIES = 'kronii_reloads_total{{result="{}"}}'
 
@@ -124,3 +125,12 @@ def test_many_reloads_at_once_end_with_the_file_as_it_is(fleet: Fleet) -> None:
     fleet.ended("job-9", "success")
     assert [a.stop(), b.stop()] == [0, 0]
     assert fleet.nothing_left()
+
+
+def test_a_reload_before_the_start_ends_nothing(starting: tuple[Instance, int]) -> None:
+    instance, writer = starting
+    instance.signal(signal.SIGHUP)
+    os.write(writer, b"jobs: 1")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), writer)
+    assert instance.exit() == 78
+    assert "error: jobs must be a list" in instance.text

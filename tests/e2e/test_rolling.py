@@ -8,7 +8,7 @@ from collections import Counter
 from datetime import timedelta
 from itertools import pairwise
 
-from fleet import RARELY, Fleet, overlaps, wait_until
+from tests.support import RARELY, Fleet, overlaps, wait_until
 
 #: However slow the machine is, each tick has a run of its own.
 EVERY_TICK = {"catch_up": "all"}

@@ -1,5 +1,5 @@
 """Stopping: what runs may finish, then is ended, then runs elsewhere; and nothing is left of the
-instance.
+instance.  A stop may come before the start is over.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ import signal
 import time
 
 import pytest
-from fleet import RARELY, Fleet, Instance, alive, overlaps, wait_until
+
+from tests.support import RARELY, Fleet, Instance, alive, overlaps, wait_until
 
 #: Far longer than any test waits: what ends before it was not ended by it.
 PATIENT = {"KRONII_DRAIN_TIMEOUT": "10m"}
@@ -80,10 +81,7 @@ def test_a_second_signal_ends_what_runs_and_a_peer_runs_it_again(fleet: Fleet) -
         lambda: all(fleet.runs(name) for name in names) and (fleet.directory / "python-1").exists()
     )
     b, guard = fleet.start("b", **PATIENT, WORKER_COUNT="1").ready(), a.guard_pid
-    a.signal(signal.SIGTERM)
-    a.wait_for("draining")
-    a.signal(signal.SIGTERM)
-    assert a.exit() == 0
+    assert a.stop_now() == 0
     assert gone(a, guard, held.pid, deaf_line.pid)
     for name in names:
         first, *_ = fleet.runs(name)
@@ -102,10 +100,7 @@ def test_a_second_signal_ends_what_runs_and_a_peer_runs_it_again(fleet: Fleet) -
         "recovery",
         tick,
     )
-    b.signal(signal.SIGTERM)
-    b.wait_for("draining")
-    b.signal(signal.SIGTERM)
-    assert b.exit() == 0
+    assert b.stop_now() == 0
     assert fleet.nothing_left()
 
 
@@ -146,12 +141,15 @@ def test_a_function_that_does_not_listen_ends_with_the_process(fleet: Fleet) -> 
     wait_until(lambda: (fleet.directory / "began-1").exists())
     b = fleet.start("b").ready()
     guard = a.guard_pid
-    a.signal(signal.SIGTERM)
-    a.wait_for("draining")
-    a.signal(signal.SIGTERM)
-    assert a.exit() == 0
+    assert a.stop_now() == 0
     again = fleet.ended("deaf", "success")
     assert (again["node"], again["attempt"], again["scheduled_for"]) == ("b", 2, tick)
+    first, *_ = fleet.runs("deaf")
+    assert (first["outcome"], first["error"]) == (
+        "interrupted",
+        "ended with its instance, which stopped",
+    )
+    assert fleet.row("deaf")["deaths"] == 0, "a deploy is no death"
     assert gone(a, guard)
     assert b.stop() == 0
     assert fleet.nothing_left()
@@ -165,3 +163,12 @@ def test_a_drain_with_nothing_to_wait_for_is_quick(fleet: Fleet) -> None:
     assert time.monotonic() - began < 10
     assert gone(a, guard)
     assert fleet.nothing_left()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_before_the_start_is_a_clean_exit(
+    starting: tuple[Instance, int], number: int
+) -> None:
+    instance, _ = starting
+    instance.signal(number)
+    assert (instance.exit(), instance.text) == (0, "")

@@ -7,7 +7,8 @@ import signal
 import time
 
 import psycopg
-from fleet import RARELY, Fleet, alive, wait_until
+
+from tests.support import RARELY, Fleet, alive, wait_until
 
 FORKER = """
 import multiprocessing, os, subprocess, time
@@ -24,7 +25,6 @@ def work():
     os.replace("pids.new", f"pids-{child.pid}")
     time.sleep(600)
 """
-DEAF = "import time\n\ndef work():\n    time.sleep(600)\n"
 
 
 def test_what_a_python_job_forks_or_starts_ends_with_its_instance(fleet: Fleet) -> None:
@@ -42,27 +42,6 @@ def test_what_a_python_job_forks_or_starts_ends_with_its_instance(fleet: Fleet) 
     )  # long before the lease is over: the death was proven
     assert not alive(int(child))
     assert not alive(int(program))
-
-
-def test_a_function_that_does_not_return_is_interrupted_with_its_instance(fleet: Fleet) -> None:
-    fleet.module(DEAF)
-    fleet.jobs({"name": "deaf", "cron": RARELY, "python": "work:work"})
-    instance = fleet.start("a").ready()
-    fleet.due("deaf")
-    wait_until(lambda: fleet.runs("deaf", "running"))
-    instance.signal(signal.SIGTERM)
-    instance.wait_for("draining")
-    instance.signal(signal.SIGTERM)
-    assert instance.exit(40.0) == 0
-    fleet.start("b").ready()
-    wait_until(lambda: len(fleet.runs("deaf")) == 2)
-    first, second = fleet.runs("deaf")
-    assert (first["outcome"], first["error"]) == (
-        "interrupted",
-        "ended with its instance, which stopped",
-    )
-    assert (second["attempt"], second["scheduled_for"]) == (2, first["scheduled_for"])
-    assert fleet.row("deaf")["deaths"] == 0, "a deploy is no death"
 
 
 def test_a_server_that_answers_nothing_hangs_nobody(fleet: Fleet) -> None:

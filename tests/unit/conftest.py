@@ -1,7 +1,8 @@
-"""What the unit tests share: claims made from a few words."""
+"""What the unit tests share: claims made from a few words, actions executed alone, processes."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -9,6 +10,8 @@ import pytest
 
 from kronii.model import Claim, Definition, Trigger
 from kronii.schedule import schedule
+from tests.support.actions import Actions
+from tests.support.spawned import Spawn, spawning
 
 #: Fields of a claim; all others are its definition's.
 CLAIM_FIELDS = {
@@ -57,3 +60,16 @@ def make_claim() -> MakeClaim:
         )
 
     return make
+
+
+@pytest.fixture
+def actions(make_claim: MakeClaim) -> Actions:
+    """An instance that executes one action at a time."""
+    return Actions(make_claim)
+
+
+@pytest.fixture
+def spawn() -> Iterator[Spawn]:
+    """Start processes that are gone, with their groups, after the test."""
+    with spawning() as start:
+        yield start

@@ -11,22 +11,16 @@ from itertools import pairwise
 
 import pytest
 
-from tests.chaos.checker import (
-    INVARIANTS,
-    NOT_BEGUN,
-    Counted,
-    Exit,
-    Fault,
-    History,
-    Run,
-    Scrape,
-    check,
-    explained,
-    ticks,
-)
-from tests.chaos.faults import DECK, SERVER, plan
+from tests.chaos.checker import INVARIANTS, check
+from tests.chaos.faults.kind import Target
+from tests.chaos.faults.table import DECK, KINDS
+from tests.chaos.history import Counted, Exit, Fault, History, Run, Scrape
+from tests.chaos.invariants.common import explained
+from tests.chaos.invariants.metrics import NOT_BEGUN
+from tests.chaos.invariants.ticks import ticks
 from tests.chaos.jobs import Job
-from tests.chaos.record import Line, parse
+from tests.chaos.plan import plan
+from tests.support.record import Line, parse
 
 NOON = datetime(2026, 11, 25, 12)
 JOBS = {
@@ -397,7 +391,7 @@ BROKEN: list[tuple[str, str, Callable[[History], History], str]] = [
         (
             f"{what} left",
             name,
-            lambda h, what=what: replace(h, found={what: ["something"]}),
+            lambda h, what=what: replace(h, complaints={what: ["something"]}),
             "something",
         )  # type: ignore[misc]
         for what, name in (
@@ -493,7 +487,7 @@ def test_a_seed_replays_its_faults_and_the_server_has_one_at_a_time() -> None:
     assert faults == plan(7, 300.0, 3, 3.0) != plan(8, 300.0, 3, 3.0)
     assert {fault.kind for fault in faults} == set(DECK)
     assert max(fault.at for fault in faults) < 285
-    server = [fault for fault in faults if fault.kind in SERVER]
+    server = [fault for fault in faults if KINDS[fault.kind].target is Target.SERVER]
     assert all(after.at >= before.at + before.length for before, after in pairwise(server))
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kronii.model import CatchUp, Command, Definition, Http, PythonCall, Retries, Sql
+from kronii.model import Action, CatchUp, Command, Definition, Http, PythonCall, Retries, Sql
 from kronii.schedule import Schedule
 
 JOB = Definition("job", Schedule("0 0 * * * *"))
@@ -24,6 +24,19 @@ def test_the_digest_is_the_same_on_every_instance_and_in_every_release() -> None
         replace(JOB, action=Command(("ls", "-l")), env=(("A", "b"),)).digest
         == "8c49eed1f6bf24ba9a3346533f309380"
     )
+
+
+@pytest.mark.parametrize(
+    ("action", "digest"),
+    [
+        (PythonCall("gc:collect"), "4513831da1827aeae5470ec015fcc291"),
+        (Sql("SELECT 1"), "97b8bfb9618a3312603204191e410772"),
+        (Http("http://h/", headers=(("A", "b"),), body="c"), "673523b658ffd789e16fc053e45e4291"),
+    ],
+)
+def test_an_action_counts_with_its_kind_and_its_fields_alone(action: Action, digest: str) -> None:
+    """Not with what is said of the kind, such as whether it can be ended."""
+    assert Definition("job", Schedule("0 0 * * * *"), action=action).digest == digest
 
 
 CHANGES: list[dict[str, Any]] = [
@@ -52,6 +65,22 @@ def test_every_field_decides() -> None:
     }
     digests = {replace(JOB, **change).digest for change in CHANGES}
     assert len(digests | {JOB.digest}) == len(CHANGES) + 1
+
+
+@dataclass(frozen=True)
+class Later(Definition):
+    """A definition of a later release."""
+
+    team: str = ""
+
+
+def test_a_later_field_counts_only_where_it_is_set() -> None:
+    """Or an upgrade would change every digest, and old and new instances could not agree."""
+    assert Later("job", JOB.schedule).digest == JOB.digest
+    assert Later("job", JOB.schedule, team="a").digest not in (
+        JOB.digest,
+        Later("job", JOB.schedule, team="b").digest,
+    )
 
 
 def test_an_equal_definition_has_an_equal_digest() -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import cast
 
@@ -14,11 +14,17 @@ import pytest
 
 from kronii.catchup import Skipped, Transition
 from kronii.clock import DatabaseClock
-from kronii.database.store import FinishedRun, Store
+from kronii.database.store import CommittedRun, FinishedRun, Store
 from kronii.errors import DatabaseError, DatabaseUnavailable
 from kronii.instance import recorder as module
-from kronii.instance.recorder import BATCH, UNSTORABLE, CommittedRun, Recorder
+from kronii.instance import writer
+from kronii.instance.committed import Committed
+from kronii.instance.recorder import BATCH, Recorder
+from kronii.instance.supervisor import Supervisor
+from kronii.instance.wakeup import Wakeup
+from kronii.instance.writer import UNSTORABLE
 from kronii.model import Claim, Outcome, Result, Retries
+from kronii.web.metrics import Metrics
 
 MakeClaim = Callable[..., Claim]
 WAIT = 20.0
@@ -35,8 +41,8 @@ class Table:
             e.claim.run_id for e in batch
         }
         self.committed: set[int] = set()
-        self.marked: list[tuple[int, str]] = []
-        self.mark_error: Exception | None = None
+        self.announced: list[tuple[int, str]] = []
+        self.announce_error: Exception | None = None
 
     def finish(self, batch: Sequence[FinishedRun], now: float) -> set[int]:
         self.came.put(list(batch))
@@ -49,10 +55,11 @@ class Table:
     def recorded(self, runs: Sequence[int]) -> set[int]:
         return self.committed & set(runs)
 
-    def announce(self, outcome: Outcome, runs: Sequence[tuple[int, str]]) -> None:
-        if self.mark_error:
-            raise self.mark_error
-        self.marked.extend(runs)
+    def announce(self, outcome: Outcome, runs: Sequence[tuple[int, str]]) -> set[int]:
+        if self.announce_error:
+            raise self.announce_error
+        self.announced.extend(runs)
+        return {run for run, _ in runs} - self.committed
 
 
 class World:
@@ -61,12 +68,22 @@ class World:
     def __init__(self, make_claim: MakeClaim) -> None:
         self.table = Table()
         self.told: queue.SimpleQueue[list[CommittedRun]] = queue.SimpleQueue()
+        self.counted: list[int] = []
         self.clock = DatabaseClock()
         self.clock.observe(datetime(2026, 1, 1), 0.0)
+        self.supervisor = Supervisor(Wakeup(), Metrics())
         self.recorder = Recorder(
-            cast(Store, self.table), self.clock, lambda batch: self.told.put(list(batch))
+            cast(Store, self.table), self.clock, cast(Committed, self), self.supervisor
         )
         self._make_claim = make_claim
+
+    def take(self, batch: Sequence[CommittedRun], now: float) -> None:
+        """As `Committed` hears of it."""
+        self.told.put(list(batch))
+
+    def announced(self, claims: Iterable[Claim]) -> None:
+        """As `Committed` hears of it."""
+        self.counted.extend(claim.run_id for claim in claims)
 
     def put(self, run_id: int, outcome: Outcome = Outcome.SUCCESS, **result: object) -> None:
         claim = self._make_claim(run_id=run_id, **self.fields)
@@ -80,12 +97,13 @@ class World:
 
     def hear(self) -> dict[int, Outcome]:
         """The next outcomes that are told."""
-        return {r.ended.claim.run_id: r.outcome for r in self.told.get(timeout=WAIT)}
+        return {r.finished.claim.run_id: r.outcome for r in self.told.get(timeout=WAIT)}
 
 
 @pytest.fixture
 def world(make_claim: MakeClaim, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setattr(module, "PATIENCE", (0.001, 0.01))
+    monkeypatch.setattr(writer, "RETRY", (0.001, 0.01))
+    monkeypatch.setattr(module, "ANNOUNCE_AGAIN", 0.01)
     world = World(make_claim)
     yield world
     world.table.gated = False
@@ -131,14 +149,14 @@ def test_how_a_run_moves_its_job_on_is_decided_when_it_is_written(world: World) 
     assert ended.transition == Transition(settled=False, delay=10.0)
 
 
-def test_a_skipped_tick_keeps_the_closing_that_it_came_with(
+def test_a_skipped_tick_keeps_the_transition_that_it_came_with(
     world: World, make_claim: MakeClaim
 ) -> None:
     transition = Transition(
         settled=True, next_run=datetime(2026, 2, 1), skipped=(Skipped(datetime(2026, 1, 1)),)
     )
     world.recorder.start()
-    world.recorder.skip(make_claim(run_id=4), transition)
+    world.recorder.skip(make_claim(run_id=4), transition, 0.0)
     (ended,) = world.table.came.get(timeout=WAIT)
     assert (ended.transition, ended.result.outcome) == (transition, Outcome.SKIPPED)
     assert world.hear() == {4: Outcome.SKIPPED}
@@ -271,28 +289,79 @@ def test_an_outage_in_the_midst_of_one_by_one_loses_nothing(world: World) -> Non
 # -- timeouts --------------------------------------------------------------------------------------
 
 
-def test_a_timeout_is_marked_before_the_run_returns(world: World, make_claim: MakeClaim) -> None:
+def test_a_timeout_is_announced_before_the_run_returns(world: World, make_claim: MakeClaim) -> None:
     world.recorder.announce_timeout(make_claim(run_id=9), "still running")
     world.put(9, Outcome.TIMEOUT)
     world.recorder.start()
     assert world.hear() == {9: Outcome.TIMEOUT}
-    assert world.table.marked == [(9, "still running")]
+    assert world.table.announced == [(9, "still running")]
 
 
 @pytest.mark.parametrize("error", [DatabaseUnavailable("away"), DatabaseError("refused")])
-def test_a_mark_that_fails_is_made_good_by_the_outcome(
+def test_an_announcement_that_fails_is_made_good_by_the_outcome(
     world: World, make_claim: MakeClaim, error: Exception
 ) -> None:
-    world.table.mark_error = error
+    world.table.announce_error = error
     world.recorder.announce_timeout(make_claim(run_id=9), "still running")
     world.put(9, Outcome.TIMEOUT)
     world.recorder.start()
     assert world.hear() == {9: Outcome.TIMEOUT}
 
 
-def test_a_mark_alone_wakes_the_recorder(world: World, make_claim: MakeClaim) -> None:
+def test_an_announcement_alone_wakes_the_recorder(world: World, make_claim: MakeClaim) -> None:
     world.recorder.start()
     world.recorder.announce_timeout(make_claim(run_id=9), "still running")
     assert world.recorder.stop(WAIT) == 0
-    assert world.table.marked == [(9, "still running")]
+    assert world.table.announced == [(9, "still running")]
     assert world.told.empty()
+
+
+def test_an_announced_timeout_is_counted_once_it_is_in_the_table(
+    world: World, make_claim: MakeClaim
+) -> None:
+    world.table.committed = {8}  # its outcome came first
+    for run_id in (8, 9):
+        world.recorder.announce_timeout(make_claim(run_id=run_id), "still running")
+    world.recorder.start()
+    assert world.recorder.stop(WAIT) == 0
+    assert world.counted == [9]
+
+
+# -- bugs ------------------------------------------------------------------------------------------
+
+
+def test_a_tick_that_kronii_could_not_deal_with_is_tried_again_later(
+    world: World, make_claim: MakeClaim
+) -> None:
+    world.recorder.put_off(make_claim(run_id=3), "bug", 0.0)
+    world.recorder.start()
+    (run,) = world.table.came.get(timeout=WAIT)
+    assert (run.transition.settled, run.transition.delay) == (False, module.BUG_DELAY)
+    assert world.hear() == {3: Outcome.FAILED}
+
+
+def test_one_jobs_bug_keeps_no_other_outcome_from_the_table(
+    world: World, make_claim: MakeClaim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle = module.settle
+    monkeypatch.setattr(
+        module, "settle", lambda c, *rest: 1 / 0 if c.run_id == 1 else settle(c, *rest)
+    )
+    world.put(1)
+    world.put(2)
+    world.recorder.start()
+    first, second = world.table.came.get(timeout=WAIT)
+    assert (first.transition.settled, first.transition.delay) == (False, module.BUG_DELAY)
+    assert second.transition.settled
+
+
+def test_a_bug_ends_the_thread_and_the_instance_hears_of_it(world: World) -> None:
+    def bug(batch: Sequence[FinishedRun]) -> set[int]:
+        raise TypeError("bug in finish")
+
+    world.table.answer = bug
+    world.recorder.start()
+    world.put(1)
+    world.recorder._thread.join(WAIT)
+    assert world.supervisor.failures == {"recorder": "TypeError: bug in finish"}
+    assert [claim.run_id for claim in world.recorder.pending] == [1]

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from kronii.catchup import Transition
-from kronii.database.store import FinishedRun
-from kronii.instance.recorder import CommittedRun
+from kronii.database.store import CommittedRun, FinishedRun
 from kronii.instance.report import BOUND, RunReport
 from kronii.model import Claim, Outcome, Result
 
@@ -24,11 +23,11 @@ def _all_levels(caplog: pytest.LogCaptureFixture) -> None:
 
 def ended(
     claim: Claim, outcome: Outcome, transition: Transition | None = None, **result: Any
-) -> CommittedRun:
+) -> list[CommittedRun]:
     done = FinishedRun(
         claim, Result(outcome, **result), 100.0, transition or Transition(settled=True), took=1.25
     )
-    return CommittedRun(done, outcome)
+    return [CommittedRun(done, outcome)]
 
 
 def fields(caplog: pytest.LogCaptureFixture) -> dict[str, object]:
@@ -111,8 +110,3 @@ def test_each_second_has_its_own_bound(
         for _ in range(BOUND):
             report.ended(ended(make_claim(), Outcome.SUCCESS), float(second))
     assert len(caplog.records) == 3 * BOUND
-
-
-def test_without_a_time_it_is_now(make_claim: MakeClaim, caplog: pytest.LogCaptureFixture) -> None:
-    RunReport().ended(ended(make_claim(), Outcome.SUCCESS))
-    assert caplog.messages == ["run success"]

@@ -12,6 +12,9 @@ from kronii.database.store import Store
 from kronii.errors import DatabaseError, DatabaseUnavailable
 from kronii.instance import retention
 from kronii.instance.retention import LOOK, PAUSE, Retention
+from kronii.instance.supervisor import Supervisor
+from kronii.instance.wakeup import Wakeup
+from kronii.web.metrics import Metrics
 
 
 class History:
@@ -33,7 +36,7 @@ class History:
 
 
 def started(history: Any, keep: float = 10.0) -> Retention:
-    return Retention(cast(Store, history), keep)
+    return Retention(cast(Store, history), keep, Supervisor(Wakeup(), Metrics()))
 
 
 def test_batches_follow_one_another_and_the_next_look_begins_anew() -> None:

@@ -6,13 +6,20 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from typing import cast
 
 import pytest
 
 from kronii.actions.run import Run
+from kronii.instance.inflight import InFlight
+from kronii.instance.recorder import Recorder
+from kronii.instance.supervisor import Supervisor
 from kronii.instance.timekeeper import KILL_AFTER, Timekeeper
+from kronii.instance.wakeup import Wakeup
 from kronii.lease import Lease, LeaseTimings
-from kronii.model import Claim, Outcome
+from kronii.model import Claim, Command, Outcome, PythonCall
+from kronii.web.metrics import Metrics
 
 MakeClaim = Callable[..., Claim]
 
@@ -25,9 +32,16 @@ class World:
         self.now = time.monotonic()
         self.lease.renewed(self.now)
         self.runs: list[Run] = []
-        self.timed_out: list[Run] = []
-        self.keeper = Timekeeper(lambda: self.runs, self.lease, self.timed_out.append)
+        #: Runs whose timeout was announced to the recorder.
+        self.announced: list[int] = []
+        self.keeper = Timekeeper(
+            cast(InFlight, self), self.lease, cast(Recorder, self), Supervisor(Wakeup(), Metrics())
+        )
         self._make_claim = make_claim
+
+    def announce_timeout(self, claim: Claim, error: str) -> None:
+        """As the recorder hears of it."""
+        self.announced.append(claim.run_id)
 
     def add(self, timeout: float, owner: str | None = None) -> Run:
         run = Run(self._make_claim(timeout=timeout, owner=owner or self.lease.identity))
@@ -61,12 +75,23 @@ def test_a_run_past_its_timeout_is_ended_and_later_killed(world: World) -> None:
     run = world.add(30.0)
     assert world.turn(29.999) == pytest.approx(30.0)
     assert world.turn(30.0) == pytest.approx(30.0 + KILL_AFTER)
-    assert (run.reason, run.killed, world.timed_out) == (Outcome.TIMEOUT, False, [run])
+    assert (run.reason, run.killed) == (Outcome.TIMEOUT, False)
     world.turn(30.0 + KILL_AFTER - 0.001)
     assert not run.killed
     assert world.turn(30.0 + KILL_AFTER) == pytest.approx(800.0)  # the lease goes on
     assert run.killed
-    assert world.timed_out == [run]
+
+
+def test_the_timeout_of_a_function_is_announced_once(world: World, make_claim: MakeClaim) -> None:
+    """It can't be ended, so its outcome must not wait for its return; a command's can."""
+    function, command = world.add(30.0), world.add(30.0)
+    actions = {1: PythonCall("m:f"), 2: Command(("true",))}
+    for number, run in enumerate((function, command), 1):
+        definition = replace(run.claim.definition, action=actions[number])
+        run.claim = replace(run.claim, run_id=number, definition=definition)
+    world.turn(30.0)
+    world.turn(31.0)
+    assert world.announced == [1]
 
 
 def test_a_run_that_is_being_ended_for_another_reason_is_no_timeout_but_is_killed(
@@ -76,7 +101,7 @@ def test_a_run_that_is_being_ended_for_another_reason_is_no_timeout_but_is_kille
     run.end(Outcome.INTERRUPTED)
     world.turn(31.0)
     world.turn(50.0)
-    assert (run.reason, run.killed, world.timed_out) == (Outcome.INTERRUPTED, True, [])
+    assert (run.reason, run.killed) == (Outcome.INTERRUPTED, True)
 
 
 def test_at_the_leases_deadline_everything_is_ended(make_claim: MakeClaim) -> None:
@@ -88,7 +113,6 @@ def test_at_the_leases_deadline_everything_is_ended(make_claim: MakeClaim) -> No
     assert [(run.reason, run.killed) for run in runs] == [(Outcome.INTERRUPTED, False)] * 2
     assert world.turn(deadline + timings.kill_after) == math.inf
     assert [run.killed for run in runs] == [True, True]
-    assert world.timed_out == []
 
 
 def test_a_renewal_in_time_leaves_the_work_alone(make_claim: MakeClaim) -> None:
@@ -128,7 +152,14 @@ def test_the_thread_wakes_for_a_run_that_is_added(world: World) -> None:
 
 def test_the_thread_wakes_for_an_earlier_deadline_than_it_waits_for(world: World) -> None:
     looked = threading.Event()
-    world.keeper._running = lambda: (looked.set(), world.runs)[1]  # type: ignore[func-returns-value]
+
+    class Looking:
+        @property
+        def runs(self) -> list[Run]:
+            looked.set()
+            return world.runs
+
+    world.keeper._inflight = cast(InFlight, Looking())
     world.add(3000.0)
     world.keeper.start()
     assert looked.wait(20)
@@ -147,15 +178,17 @@ def test_a_run_that_comes_while_the_thread_looks_is_not_overlooked(
     """Added after the thread has asked for the runs, and told of before the thread waits."""
     ended, asked = threading.Event(), threading.Event()
 
-    def running() -> list[Run]:
-        if asked.is_set():
-            return world.runs
-        asked.set()
-        world.add(0.0).attach(ended.set, lambda: None)
-        world.keeper.watch(world.now)
-        return []
+    class Late:
+        @property
+        def runs(self) -> list[Run]:
+            if asked.is_set():
+                return world.runs
+            asked.set()
+            world.add(0.0).attach(ended.set, lambda: None)
+            world.keeper.watch(world.now)
+            return []
 
-    world.keeper._running = running
+    world.keeper._inflight = cast(InFlight, Late())
     world.keeper._wake_at = woken_at
     world.keeper.start()
     assert ended.wait(20)

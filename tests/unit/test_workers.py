@@ -4,6 +4,7 @@ lease.
 
 from __future__ import annotations
 
+import ctypes
 import queue
 import threading
 import time
@@ -15,9 +16,14 @@ import pytest
 from kronii.actions import Host, Run
 from kronii.guard.instance import Guard
 from kronii.instance import workers as module
+from kronii.instance.inflight import InFlight
+from kronii.instance.recorder import Recorder
+from kronii.instance.supervisor import Supervisor
+from kronii.instance.wakeup import Wakeup
 from kronii.instance.workers import Workers
 from kronii.lease import Lease, LeaseTimings
 from kronii.model import Claim, Outcome, Result
+from kronii.web.metrics import Metrics
 
 MakeClaim = Callable[..., Claim]
 WAIT = 20.0
@@ -37,6 +43,22 @@ class Board:
         self.said.append("leave")
 
 
+def wait_until(fact: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + WAIT
+    while not (value := fact()):
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    return value
+
+
+def kill(thread: threading.Thread) -> None:
+    """Raise SystemExit in a thread when it next runs."""
+    assert thread.ident is not None
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit)
+    )
+
+
 class World:
     """Workers whose runs do what the test tells them."""
 
@@ -45,21 +67,24 @@ class World:
         self.lease = Lease(LeaseTimings(1000.0))
         self.lease.renewed(time.monotonic())
         self.ended: queue.SimpleQueue[tuple[int, Result]] = queue.SimpleQueue()
-        self.free = threading.Semaphore(0)
         self.action: Callable[[Run], Result] = lambda run: DONE
         self._make_claim = make_claim
         monkeypatch.setattr(module, "execute", lambda run, host: self.action(run))
+        self.wakeup = Wakeup()
+        self.inflight = InFlight(2, self.wakeup)
+        self.supervisor = Supervisor(self.wakeup, Metrics())
         self.workers = Workers(
-            2,
+            self.inflight,
             cast(Host, None),
             cast(Guard, self.board),
             self.lease,
-            self._ended,
-            lambda: self.free.release(),
+            cast(Recorder, self),
+            self.supervisor,
         )
 
-    def _ended(self, run: Run, result: Result) -> None:
-        self.ended.put((run.claim.run_id, result))
+    def put(self, claim: Claim, result: Result, at: float, took: float) -> None:
+        """As the recorder hears of it."""
+        self.ended.put((claim.run_id, result))
 
     def submit(self, run_id: int, owner: str = "") -> Run:
         return self.workers.submit(
@@ -68,9 +93,9 @@ class World:
 
     def hear(self) -> tuple[int, Result]:
         """The next result; its seat is free then."""
-        heard = self.ended.get(timeout=WAIT)
-        assert self.free.acquire(timeout=WAIT)
-        return heard
+        run_id, result = self.ended.get(timeout=WAIT)
+        wait_until(lambda: run_id not in {run.claim.run_id for run in self.inflight.runs})
+        return run_id, result
 
 
 @pytest.fixture
@@ -84,19 +109,19 @@ def test_a_run_takes_a_seat_until_its_result_is_handed_on(world: World) -> None:
     go = threading.Event()
     world.action = lambda run: (go.wait(WAIT), DONE)[1]
     run = world.submit(1)
-    assert (world.workers.seats, world.workers.runs) == (1, [run])
+    assert (world.inflight.seats, world.inflight.runs) == (1, [run])
     world.submit(2)
-    assert world.workers.seats == 0
+    assert world.inflight.seats == 0
     go.set()
     assert {world.hear()[0], world.hear()[0]} == {1, 2}
-    assert (world.workers.seats, world.workers.runs) == (2, [])
+    assert (world.inflight.seats, world.inflight.runs) == (2, [])
 
 
 def test_seats_are_taken_again_and_again(world: World) -> None:
     for run in range(200):
         world.submit(run)
         assert world.hear() == (run, DONE)
-    assert world.workers.seats == 2
+    assert world.inflight.seats == 2
 
 
 def test_both_workers_work_at_the_same_time(world: World) -> None:
@@ -108,7 +133,7 @@ def test_both_workers_work_at_the_same_time(world: World) -> None:
 
 
 def test_the_board_is_told_before_and_after(world: World) -> None:
-    world.action = lambda run: (world.board.said.append("work"), DONE)[1]  # type: ignore[func-returns-value]
+    world.action = lambda run: (world.board.said.append("work"), DONE)[1]
     world.submit(1)
     world.hear()
     assert world.board.said == ["enter", "work", "leave"]
@@ -127,7 +152,7 @@ def test_a_bug_costs_a_run_and_no_worker(world: World, error: BaseException) -> 
             Result(Outcome.FAILED, error=f"{type(error).__name__}: {error}"),
         )
     assert world.board.said == ["enter", "leave"] * 4
-    assert world.workers.seats == 2
+    assert world.inflight.seats == 2
 
 
 def test_nothing_begins_after_the_lease(world: World) -> None:
@@ -174,21 +199,26 @@ def test_a_run_with_its_result_can_not_be_ended_any_more(world: World) -> None:
     assert not run.end(Outcome.TIMEOUT)
 
 
-def test_a_stop_says_whether_anything_still_runs(world: World) -> None:
-    go, begun = threading.Event(), threading.Event()
-
-    def waits(run: Run) -> Result:
-        begun.set()
-        go.wait(WAIT)
-        return DONE
-
-    world.action = waits
+def test_what_can_not_be_handed_on_ends_the_instance(world: World) -> None:
+    """Its job would stay locked for ever, and nobody would know."""
+    world.workers._recorder = cast(Recorder, None)
     world.submit(1)
-    assert begun.wait(WAIT)
-    assert not world.workers.stop()
-    go.set()
+    wait_until(lambda: world.supervisor.failures)
+    (why,) = world.supervisor.failures.values()
+    assert why.startswith("AttributeError")
+    assert [run.claim.run_id for run in world.inflight.runs] == [1]
+
+
+def test_a_worker_that_is_gone_is_a_failure(world: World) -> None:
+    """An executor does not notice, and never starts another one in its place."""
+    world.submit(1)
     world.hear()
-    assert world.workers.stop()
+    (worker,) = world.supervisor._threads
+    assert world.supervisor.failures == {}
+    kill(worker)
+    world.submit(2)  # wakes it
+    wait_until(lambda: not worker.is_alive())
+    assert list(world.supervisor.failures) == [worker.name]
 
 
 def test_the_threads_end_after_a_stop(world: World, wait_for: Callable[..., Any]) -> None:

@@ -1,0 +1,194 @@
+"""Is everything set up as an instance needs it?  Each check says what it saw, and what would be
+right.
+
+Reads only; nothing is created and nothing changed.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from kronii import definitions
+from kronii.clock import rfc3339
+from kronii.database import migrations, queries
+from kronii.database.access import Database
+from kronii.database.connections import Connection
+from kronii.database.errors import database_errors
+from kronii.errors import ConfigError, DatabaseUnavailable, KroniiError
+from kronii.settings import DEFAULT_PORT, Settings
+
+#: PostgreSQL's oldest version that Kronii works with.
+OLDEST = 13
+#: Seconds by which the host's clock and the server's may differ before it is worth a word.
+SKEW = 1.0
+#: Connections that an instance may need at once, running sql jobs apart: lock session, pool,
+#: registration.
+CONNECTIONS = 4
+
+
+class Grade(StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What one check saw."""
+
+    name: str
+    grade: Grade
+    #: A sentence: what was seen, and what would be right.
+    says: str
+    #: Exit status that a problem stands for (docs/reference.md: Commands and exit status).
+    status: int = 1
+
+
+def examine(settings: Settings) -> Iterator[Check]:
+    """Every check, in the order in which an instance would meet them."""
+    yield _file(settings)
+    yield _port(settings)
+    try:
+        database = Database.of(settings)
+        connection = _connection(database)
+    except KroniiError as error:
+        yield Check("connection", Grade.PROBLEM, str(error), error.exit_status)
+        return
+    with connection:
+        says = f"{database.shown} answers, and no pooler stands between"
+        yield Check("connection", Grade.OK, says)
+        for name, look in ON_SERVER.items():
+            yield _server_check(name, look, connection)
+
+
+def _file(settings: Settings) -> Check:
+    checked = definitions.check(settings.jobs_file)
+    if checked.errors:
+        says = (
+            f"{settings.jobs_file} has {len(checked.errors)} errors: `kronii validate` shows them"
+        )
+        return Check("file", Grade.PROBLEM, says, ConfigError.exit_status)
+    says = f"{settings.jobs_file} defines {len(checked.definitions)} jobs"
+    if checked.warnings:
+        return Check("file", Grade.WARNING, f"{says}, with warnings")
+    return Check("file", Grade.OK, says)
+
+
+def _port(settings: Settings) -> Check:
+    host, port = settings.metrics_host, settings.metrics_port
+    try:
+        _bind(host, DEFAULT_PORT if port is None else port)
+    except OSError as error:
+        if port is None:
+            says = (
+                f"METRICS_PORT is not set and {DEFAULT_PORT} is taken: the next free port is used"
+            )
+            return Check("port", Grade.OK, says)
+        says = f"METRICS_PORT={port} on {host}: {error.strerror}; right if an instance of yours"
+        return Check("port", Grade.WARNING, f"{says} runs there already")
+    if port is None:
+        return Check("port", Grade.OK, f"METRICS_PORT is not set: {DEFAULT_PORT} is free on {host}")
+    return Check("port", Grade.OK, f"METRICS_PORT={port} is free on {host}")
+
+
+def _bind(host: str, port: int) -> None:
+    """Take the port for a moment; raises OSError."""
+    family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
+
+
+def _connection(database: Database) -> Connection:
+    try:
+        return database.for_doctor()
+    except DatabaseUnavailable as error:
+        raise DatabaseUnavailable(f"{database.shown} can't be used: {error}") from error
+
+
+# -- on the server ---------------------------------------------------------------------------------
+
+#: What a look at the server saw: its grade, and the sentence.
+Seen = tuple[Grade, str]
+
+
+def _server_check(name: str, look: Callable[[Connection], Seen], connection: Connection) -> Check:
+    try:
+        with database_errors():
+            return Check(name, *look(connection))
+    except KroniiError as error:
+        return Check(name, Grade.PROBLEM, str(error), error.exit_status)
+
+
+def _version(connection: Connection) -> Seen:
+    number = connection.info.server_version // 10000
+    if number < OLDEST:
+        return Grade.PROBLEM, f"PostgreSQL {number} is too old: {OLDEST} or later is needed"
+    return Grade.OK, f"PostgreSQL {number}"
+
+
+def _schema(connection: Connection) -> Seen:
+    version, latest = migrations.version(connection), migrations.latest()
+    migrations.check(version)
+    if version == latest:
+        return Grade.OK, f"version {version}"
+    says = f"version {version}, wanted is {latest}: `kronii migrate` or the first instance"
+    return Grade.WARNING, f"{says} upgrades it"
+
+
+def _rights(connection: Connection) -> Seen:
+    (rights,) = queries.rows(connection, "rights")
+    role, schema = rights["role"], rights["schema"]
+    if rights["may_create"]:
+        return Grade.OK, f"role {role} may create tables in schema {schema}"
+    says = f"role {role} may not create tables in schema {schema}: needed to migrate, not to run"
+    return Grade.WARNING, says
+
+
+def _durability(connection: Connection) -> Seen:
+    (settings,) = queries.rows(connection, "durability")
+    off = [name for name, setting in settings.items() if setting == "off"]
+    if not off:
+        return Grade.OK, "commits survive a crash of the server's host"
+    says = f"{' and '.join(off)} off: after a crash of its host the server may have lost outcomes"
+    return Grade.WARNING, f"{says}, or everything"
+
+
+def _connections(connection: Connection) -> Seen:
+    (count,) = queries.rows(connection, "connections")
+    limit, used = count["most"], count["used"]
+    says = (
+        f"{used} of {limit} connections are taken; an instance needs up to {CONNECTIONS}, and one"
+        " for each running sql job"
+    )
+    return Grade.OK if limit - used >= 2 * CONNECTIONS else Grade.WARNING, says
+
+
+def _clock(connection: Connection) -> Seen:
+    before = time.time()
+    server = float(queries.value(connection, "epoch"))
+    skew = server - (before + time.time()) / 2
+    direction = "ahead of" if skew > 0 else "behind"
+    says = f"the server's clock is {abs(skew):.3f} s {direction} this host's"
+    if abs(skew) <= SKEW:
+        return Grade.OK, says
+    shown = rfc3339(datetime.fromtimestamp(int(server), UTC).replace(tzinfo=None))
+    return Grade.WARNING, f"{says}: the server's decides what is due (it reads {shown})"
+
+
+#: What is looked at on the server, in this order.
+ON_SERVER: Mapping[str, Callable[[Connection], Seen]] = {
+    "version": _version,
+    "schema": _schema,
+    "rights": _rights,
+    "durability": _durability,
+    "connections": _connections,
+    "clock": _clock,
+}

@@ -1,0 +1,66 @@
+"""`kronii run`: an instance."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+
+from kronii.commands import session
+from kronii.commands.arguments import Commands, add_command
+
+
+def register(commands: Commands) -> None:
+    """Add `run`."""
+    parser = add_command(
+        commands, "run", run, "runs an instance until TERM or INT; HUP reloads the jobs file"
+    )
+    parser.add_argument(
+        "--embedded",
+        action="store_true",
+        help="an embedded PostgreSQL where DATABASE_URL is not set (extra kronii[embedded])",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run an instance until it is told to stop."""
+    return _run_embedded() if options.embedded else _run_instance()
+
+
+def _run_embedded() -> int:
+    """Become `kronii run` with DATABASE_URL set; returns only if it comes to nothing."""
+    from kronii.embedded.launcher import launch
+
+    return launch([sys.executable, "-m", "kronii", "run"])
+
+
+def _run_instance() -> int:
+    _handle_early_signals()
+    settings = session.settings()
+    _import_from_here()
+    from kronii.instance import service
+
+    return service.run(settings)
+
+
+def _import_from_here() -> None:
+    """Python jobs are imported from the working directory first, as under `python -m`, however
+    Kronii was started.
+    """
+    here = os.getcwd()
+    if sys.path[:1] not in ([here], [""]):
+        sys.path.insert(0, here)
+
+
+def _handle_early_signals() -> None:
+    """Until the service has handlers of its own nothing runs here: a stop is an exit, and a reload
+    has come already.
+    """
+    signal.signal(signal.SIGTERM, _exit_well)
+    signal.signal(signal.SIGINT, _exit_well)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def _exit_well(number: int, frame: object) -> None:
+    raise SystemExit(0)

@@ -1,0 +1,130 @@
+"""The dedicated session comes and goes: connecting with back-off, and what becomes of the work.
+
+Work goes on through a lost session as long as the lease stands; what can't be locked again, and
+everything once the lease is over, is ended before a rival may start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from kronii.backoff import Backoff
+from kronii.database.membership import Membership
+from kronii.database.session import Session
+from kronii.durations import format_duration
+from kronii.guard.instance import Guard
+from kronii.instance.inflight import InFlight
+from kronii.instance.jobs import Jobs
+from kronii.instance.recorder import Recorder
+from kronii.instance.timekeeper import Timekeeper
+from kronii.logs import Log
+from kronii.model import Claim, Outcome
+from kronii.web.metrics import Metrics
+
+log = Log("kronii.scheduler")
+
+#: Seconds between two tries to connect, the first and the longest.
+RECONNECT = (0.05, 2.0)
+
+
+class Connector:
+    """Keeps the session connected.  Main thread only; `outage` may be read by any."""
+
+    def __init__(
+        self,
+        session: Session,
+        membership: Membership,
+        jobs: Jobs,
+        inflight: InFlight,
+        recorder: Recorder,
+        timekeeper: Timekeeper,
+        guard: Guard,
+        metrics: Metrics,
+    ) -> None:
+        """Nothing is connected yet."""
+        self._session = session
+        self._membership = membership
+        self._jobs = jobs
+        self._inflight = inflight
+        self._recorder = recorder
+        self._timekeeper = timekeeper
+        self._guard = guard
+        self._metrics = metrics
+        first, longest = RECONNECT
+        # A lease may be at stake.
+        self._backoff = Backoff(first, min(longest, session.lease.timings.beat))
+        self._connected_before = False
+        #: Why the database can't be used; None while it can.
+        self.outage: str | None = "not connected yet"
+
+    @property
+    def connected(self) -> bool:
+        """True while the session is open."""
+        return self._session.connected
+
+    def connect(self, now: float) -> float:
+        """Try to connect at monotonic second `now`; returns when the next step is due.
+
+        Raises:
+            DatabaseUnavailable, DatabaseError, ConfigError: call `lost` with it.
+        """
+        if now < self._backoff.retry_at:
+            return self._backoff.retry_at
+        if self._jobs.runnable is None:
+            self._jobs.register()
+        self._session.connect()
+        self._end(self._membership.resume(self._unrecorded(), bool(self._inflight.runs)))
+        self.tell_guard()
+        self._jobs.refresh(self._session)
+        self._say_connected(now)
+        return now
+
+    def _say_connected(self, now: float) -> None:
+        quiet = self._membership.quiet_until - now
+        if quiet > 0:
+            log.warning(
+                "the server was failed over: nothing is claimed for one lease",
+                wait=format_duration(quiet),
+            )
+        self._metrics.count("database_reconnects", int(self._connected_before))
+        self._connected_before = True
+        identity = self._session.lease.identity
+        log.info("connected", backend=self._session.backend_pid, identity=identity)
+
+    def lost(self, error: Exception, now: float) -> float:
+        """Let go of a session that is of no more use; returns when the next step is due."""
+        self._session.drop()
+        self.tell_guard()  # a renewal may have been granted, or refused, before the error came
+        if not self._session.lease.held(now):
+            self._end({run.claim.run_id for run in self._inflight.runs})
+        said, self.outage = self.outage, str(error)
+        if said != self.outage:  # said once, and /readyz knows it by then
+            log.warning("database away", error=self.outage)
+        self._backoff.failed(now)
+        return self._backoff.retry_at
+
+    def works(self) -> None:
+        """The server has done what it was asked: letting us in says nothing of that."""
+        self.outage = None
+        self._backoff.succeeded()
+
+    def tell_guard(self) -> None:
+        """Say until when work may run, and under which identity."""
+        lease = self._session.lease
+        self._guard.beat(lease.deadline, lease.identity, self._session.backend_pid)
+
+    def _unrecorded(self) -> list[Claim]:
+        """Every claim without a committed outcome: in flight first, for that is a run's way."""
+        in_flight = [run.claim for run in self._inflight.runs]
+        return in_flight + self._recorder.pending
+
+    def _end(self, lost: Collection[int]) -> None:
+        """These runs may not go on: TERM now, KILL as at the end of a lease."""
+        lease = self._session.lease
+        kill_at = self._session.monotonic() + lease.timings.kill_after
+        for run in self._inflight.runs:
+            if run.claim.run_id in lost and run.end(Outcome.INTERRUPTED):
+                run.kill_at = kill_at
+                self._timekeeper.watch(kill_at)
+                job, run_id = run.claim.definition.name, run.claim.run_id
+                log.warning("run ended: its lock is lost", job=job, run=run_id)

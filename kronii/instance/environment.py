@@ -1,0 +1,19 @@
+"""The instance's environment, and what its jobs see of it."""
+
+from __future__ import annotations
+
+import os
+
+from kronii.instance import systemd
+from kronii.processes import MARK_VARIABLE
+
+
+def private_environment(mark: str) -> dict[str, str]:
+    """What every job's process sees of this environment; our own becomes the same, for the sake of
+    python jobs.
+    """
+    for name in ("DATABASE_URL", *systemd.PRIVATE_VARIABLES):
+        if name != "NOTIFY_SOCKET":  # ours to the end; `systemd` reads it
+            os.environ.pop(name, None)
+    os.environ[MARK_VARIABLE] = mark  # whatever a python job starts carries it, too
+    return {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}

@@ -1,0 +1,108 @@
+"""The jobs of this instance: what its file says, and how much of that the table agrees with.
+
+jobs file ─▶ load ─▶ register ─▶ runnable jobs ◀─ refresh ─ what other instances registered
+"""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+
+from kronii import definitions
+from kronii.database import migrations
+from kronii.database.access import Database
+from kronii.database.answers import answer_within
+from kronii.database.registration import Registered, RunnableJobs, refresh, register
+from kronii.database.session import Session
+from kronii.definitions import Loaded
+from kronii.logs import Log
+from kronii.web.metrics import Metrics
+
+log = Log("kronii.jobs")
+
+
+class Jobs:
+    """The file in force, and the jobs that may be claimed here."""
+
+    def __init__(self, file: Path, database: Database, metrics: Metrics) -> None:
+        """Load the file.
+
+        Raises:
+            DefinitionsError: it can't be read, or something in it is wrong.
+        """
+        self.file = file
+        self._path = file.absolute()  # a python job may change the working directory
+        self._database = database
+        self._metrics = metrics
+        #: The file in force.  Written by the thread that registers it, read by any.
+        self.loaded = self._load()
+        #: What may be claimed; None until the first registration.  The main thread's.
+        self.runnable: RunnableJobs | None = None
+
+    @property
+    def registered(self) -> RunnableJobs:
+        """What may be claimed, after the first registration."""
+        assert self.runnable is not None  # registered before the session is opened
+        return self.runnable
+
+    def register(self) -> None:
+        """Bring schema and table up to date, before the first claim.
+
+        Raises:
+            DatabaseUnavailable, DatabaseError, ConfigError: nothing is registered.
+        """
+        with self._database.for_registration() as connection:
+            applied = migrations.migrate(connection)
+            if applied:
+                log.info("schema upgraded", version=max(applied))
+            self.runnable = _said(register(connection, self.loaded.definitions)).runnable
+        keep_out_of_collections()
+
+    def reload(self) -> RunnableJobs:
+        """Load the file anew and register it; any thread.  What it returns is to become `runnable`.
+
+        Raises:
+            DefinitionsError: the old file stays in force.
+            DatabaseUnavailable, DatabaseError, ConfigError: likewise.
+        """
+        loaded = self._load()
+        with self._database.for_registration() as connection:
+            registered = _said(register(connection, loaded.definitions))
+        names = {job.name for job in loaded.definitions}
+        self._metrics.forget([job.name for job in self.loaded.definitions if job.name not in names])
+        self.loaded = loaded
+        gc.freeze()
+        return registered.runnable
+
+    def refresh(self, session: Session) -> None:
+        """See what other instances have registered since (main thread)."""
+        before = self.registered.superseded
+        with answer_within(session.live, session.lease.timings.answer):
+            self.runnable = refresh(session.live, self.registered)
+        if self.runnable.superseded != before:
+            log.info(
+                "jobs that another instance's file defines otherwise are left to it",
+                jobs=len(self.runnable.superseded),
+            )
+
+    def _load(self) -> Loaded:
+        return definitions.load(self._path, str(self.file))
+
+
+def keep_out_of_collections() -> None:
+    """Definitions stay: with 100,000 of them each full collection stopped every thread for 100 to
+    300 ms.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def _said(registered: Registered) -> Registered:
+    log.info(
+        "jobs registered",
+        jobs=len(registered.runnable.jobs),
+        new=registered.new,
+        changed=registered.changed,
+        retired=registered.retired,
+    )
+    return registered

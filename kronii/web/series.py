@@ -1,0 +1,97 @@
+"""Numbers that a scrape shows: plain counts, so that a thousand jobs scrape fast; callers lock."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+
+from kronii.model import Outcome
+
+
+class Histogram:
+    """Counts by bucket."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        """`bounds`: upper ones, rising."""
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def add(self, value: float) -> None:
+        """Count one observation."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Cumulative counts, as Prometheus wants them."""
+        total, cumulative = 0, []
+        for bound, count in zip([*map(str, self.bounds), "+Inf"], self.counts, strict=True):
+            total += count
+            cumulative.append((bound, float(total)))
+        return cumulative
+
+    def family(self, name: str, help: str) -> Metric:
+        """The series of this histogram."""
+        return HistogramMetricFamily(name, help, buckets=self.buckets(), sum_value=self.sum)
+
+
+class JobSeries:
+    """What is counted for each job."""
+
+    def __init__(self) -> None:
+        self._outcomes: Counter[tuple[str, str]] = Counter()
+        self._last_success: dict[str, float] = {}
+        self._last_took: dict[str, float] = {}
+
+    def finish(self, job: str, outcome: Outcome, took: float, now: float) -> None:
+        """A run has its outcome after `took` seconds, at `now` (seconds since 1970)."""
+        self._outcomes[job, outcome.value] += 1
+        self._last_took[job] = took
+        if outcome is Outcome.SUCCESS:
+            self._last_success[job] = now
+
+    def forget(self, gone: Collection[str]) -> None:
+        """Drop the series of these jobs."""
+        for series in (self._last_success, self._last_took):
+            for job in gone:
+                series.pop(job, None)
+        kept = {key: count for key, count in self._outcomes.items() if key[0] not in gone}
+        self._outcomes = Counter(kept)
+
+    def families(self) -> Iterable[Metric]:
+        """All series, labelled by job."""
+        labels = ("job_name", "outcome")
+        runs = CounterMetricFamily("kronii_runs", "Runs by job and outcome.", labels=labels)
+        for (job, outcome), count in self._outcomes.items():
+            runs.add_metric((job, outcome), count)
+        yield runs
+        yield _by_job(
+            "kronii_job_last_success_timestamp_seconds",
+            "When the job last succeeded here.",
+            self._last_success,
+        )
+        yield _by_job(
+            "kronii_job_last_run_duration_seconds",
+            "How long the job's last run here took.",
+            self._last_took,
+        )
+
+
+def gauge(name: str, help: str, value: float) -> GaugeMetricFamily:
+    """One gauge without labels."""
+    return GaugeMetricFamily(name, help, value=value)
+
+
+def _by_job(name: str, help: str, values: Mapping[str, float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, help, labels=("job_name",))
+    for job, value in values.items():
+        family.add_metric((job,), value)
+    return family

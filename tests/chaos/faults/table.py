@@ -1,0 +1,26 @@
+"""All kinds of faults, and the decks that runs deal from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tests.chaos.faults import database, files, instance, network, server
+from tests.chaos.faults.kind import Kind, Planned, Target
+from tests.chaos.stage import Stage
+
+_MIXED = (*instance.FAULTS, *server.FAULTS, *files.FAULTS, *database.FAULTS)
+
+KINDS: Mapping[str, Kind] = {kind.name: kind for kind in (*_MIXED, *network.FAULTS)}
+#: Kinds and how often each deck has them: that of `tests.chaos`, and that of a fleet on a network
+#: of its own (`tests.chaos.partition`).
+DECK = {kind.name: kind.weight for kind in _MIXED}
+CUTS = {kind.name: kind.weight for kind in network.FAULTS} | {"stop_long": 1, "terminate_one": 1}
+#: Kinds that explain a second run of a tick, a machine that stood still among them.
+DISTURBING = {kind.name for kind in KINDS.values() if kind.disturbing} | {"machine"}
+
+
+def make(stage: Stage, fault: Planned) -> None:
+    """Make a planned fault now, unless the instance that it concerns is not there."""
+    kind = KINDS[fault.kind]
+    if kind.target is not Target.INSTANCE or stage.place(fault.target).alive:
+        kind.make(stage, fault)

@@ -1,0 +1,63 @@
+"""A command in this process, without a database."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from kronii.commands.main import main
+
+JOBS = """
+jobs:
+  - name: nightly
+    cron: "30 2 * * *"
+    timezone: Europe/Berlin
+    command: "true"
+  - name: spread
+    cron: "H * * * *"
+    command: "true"
+"""
+
+
+class Done(NamedTuple):
+    """What a command did."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory: a jobs file with the jobs `nightly` and `spread`, and no setting."""
+    for name in os.environ:
+        if name.startswith("KRONII_") or name in ("DATABASE_URL", "WORKER_COUNT", "METRICS_PORT"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "jobs.yaml").write_text(JOBS)
+    return tmp_path
+
+
+@pytest.fixture
+def kronii(directory: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """`kronii("validate", "--json")`, in this process and that directory."""
+
+    def run(*arguments: str) -> Done:
+        try:
+            status = main(arguments)
+        except SystemExit as error:  # argparse: help and usage
+            status = error.code if isinstance(error.code, int) else 1
+        done = Done(status, *capsys.readouterr())
+        assert "Traceback" not in done.err
+        return done
+
+    return run

@@ -1,0 +1,132 @@
+"""The session's coming and going: back-off, what is ended, and what the guard hears."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from kronii.actions.run import Run
+from kronii.errors import DatabaseUnavailable
+from kronii.instance.connector import RECONNECT, Connector
+from kronii.instance.inflight import InFlight
+from kronii.instance.wakeup import Wakeup
+from kronii.lease import Lease, LeaseTimings
+from kronii.model import Outcome
+from kronii.web.metrics import Metrics
+
+NOW = 1000.0
+
+
+class World:
+    """A connector with a session that does as it is told."""
+
+    def __init__(self, make_claim: Any) -> None:
+        self.lease = Lease(LeaseTimings(15.0))
+        self.lease.renewed(NOW)
+        self.error: Exception | None = None
+        self.not_regained: set[int] = set()
+        self.resumed: list[tuple[list[int], bool]] = []
+        self.registered = 0
+        self.watched: list[float] = []
+        self.beats: list[tuple[float, str, int]] = []
+        self.metrics = Metrics("a")
+        self.inflight = InFlight(5, Wakeup())
+        self.membership = SimpleNamespace(quiet_until=0.0, resume=self._resume)
+        self.jobs = SimpleNamespace(
+            runnable=None, register=self._register, refresh=lambda session: None
+        )
+        self.session = SimpleNamespace(
+            lease=self.lease,
+            connected=False,
+            backend_pid=77,
+            connect=self._connect,
+            drop=lambda: setattr(self.session, "connected", False),
+            monotonic=lambda: NOW,
+        )
+        parts: list[Any] = [
+            self.session,
+            self.membership,
+            self.jobs,
+            self.inflight,
+            SimpleNamespace(pending=[make_claim(run_id=9)]),
+            SimpleNamespace(watch=self.watched.append),
+            SimpleNamespace(beat=lambda *words: self.beats.append(words)),
+            self.metrics,
+        ]
+        self.connector = Connector(*parts)
+        self.runs = [Run(make_claim(run_id=number)) for number in (1, 2)]
+        for run in self.runs:
+            self.inflight.take(run)
+
+    def _register(self) -> None:
+        self.registered += 1
+        self.jobs.runnable = object()
+
+    def _connect(self) -> None:
+        if self.error:
+            raise self.error
+        self.session.connected = True
+
+    def _resume(self, claims: list[Any], working: bool) -> set[int]:
+        self.resumed.append(([claim.run_id for claim in claims], working))
+        return self.not_regained
+
+
+@pytest.fixture
+def world(make_claim: Any) -> World:
+    return World(make_claim)
+
+
+def test_it_registers_once_and_resumes_what_has_no_outcome_yet(world: World) -> None:
+    assert world.connector.connect(NOW) == NOW
+    world.session.connected = False
+    world.connector.connect(NOW + 1.0)
+    assert world.registered == 1
+    assert world.resumed == [([1, 2, 9], True)] * 2
+    assert world.beats[-1] == (world.lease.deadline, world.lease.identity, 77)
+    assert world.metrics.registry.get_sample_value("kronii_database_reconnects_total") == 1
+
+
+def test_a_run_whose_lock_is_not_to_be_had_again_is_ended(world: World) -> None:
+    world.not_regained = {2}
+    world.connector.connect(NOW)
+    assert [run.reason for run in world.runs] == [None, Outcome.INTERRUPTED]
+    kill_at = NOW + world.lease.timings.kill_after
+    assert (world.runs[1].kill_at, world.watched) == (kill_at, [kill_at])
+
+
+def test_it_backs_off_and_forgets_that_when_the_server_works(world: World) -> None:
+    away = DatabaseUnavailable("away")
+    first = world.connector.lost(away, NOW)
+    assert NOW < first <= NOW + RECONNECT[0]
+    assert world.connector.connect(NOW) == first
+    assert world.resumed == [], "it is not asked before its time"
+    for _ in range(10):
+        last = world.connector.lost(away, NOW)
+    assert NOW + RECONNECT[1] / 2 <= last <= NOW + RECONNECT[1]
+    world.connector.works()
+    assert world.connector.lost(away, NOW) <= NOW + RECONNECT[0]
+
+
+def test_an_outage_is_said_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    for reason in ("away", "away", "refused", "refused"):
+        world.connector.lost(DatabaseUnavailable(reason), NOW)
+    assert caplog.messages == ["database away"] * 2
+    assert world.connector.outage == "refused"
+    world.connector.works()
+    assert world.connector.outage is None
+
+
+def test_work_goes_on_through_an_outage_as_long_as_the_lease_stands(world: World) -> None:
+    world.connector.lost(DatabaseUnavailable("away"), world.lease.deadline - 0.001)
+    assert [run.reason for run in world.runs] == [None, None]
+    world.connector.lost(DatabaseUnavailable("away"), world.lease.deadline)
+    assert [run.reason for run in world.runs] == [Outcome.INTERRUPTED] * 2
+
+
+def test_the_guard_hears_of_a_renewal_whose_answer_was_lost(world: World) -> None:
+    world.lease.renewed(NOW + 3.0)
+    world.connector.lost(DatabaseUnavailable("away"), NOW + 4.0)
+    assert world.beats == [(world.lease.deadline, world.lease.identity, 77)]

@@ -1,0 +1,115 @@
+"""Files that are huge, deep, or written by a hostile hand: refused in time and in few words."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from kronii.definitions import DefinitionsError, check_text, load, load_text
+from kronii.definitions.parsing import SIZE_LIMIT
+from kronii.errors import ScheduleError
+from kronii.schedule import schedule
+
+WORD = "x" * 1_000_000
+DIGITS = "9" * 5000
+JOB = "jobs: [{name: a, cron: '* * * * *', %s}]"
+
+
+@pytest.mark.parametrize(
+    "text", ["x-a: " + "[" * 100_000, "x-a: " + "{a: " * 100_000, "- " * 100_000]
+)
+def test_no_depth_is_deep_enough(text: str) -> None:
+    assert "nested deeper than 40" in check_text(text, "jobs.yaml").errors[0].message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"jobs: '{WORD}",
+        f"jobs: {WORD}'\n  - :",
+        f"{'-' * 1_000_000}: [",
+        f"jobs: [\n{'x ' * 500_000}",
+        f"# {WORD}\n[",
+        f"jobs: {{{'url' * 300_000}\n ]",
+        f"jobs: {{url{' ' * 1_000_000}\n ]",
+    ],
+    ids=lambda text: text[:12],
+)
+def test_a_megabyte_in_one_line_is_refused_in_time(text: str) -> None:
+    """Each of these once took minutes, or hours: the square of its length."""
+    (problem,) = check_text(text, "jobs.yaml").errors
+    assert len(str(problem)) < 1000
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"enabled: {'1:' * 5000}1",
+        f"retries: {'1' * 100_000}",
+        f"timeout: {'1' * 100_000}",
+        f"timeout: {'1' * 100_000}s",
+        f"timezone: {WORD}",
+        f"bogus{WORD[:1000]}: 1",
+        f"python: {'a.' * 10_000}b:c",
+        f"catch_up: {WORD}",
+    ],
+    ids=lambda line: line[:12],
+)
+def test_a_huge_value_is_a_short_problem(line: str) -> None:
+    problems = check_text(JOB % line, "jobs.yaml").errors
+    assert len(problems) == 1
+    assert len(str(problems[0])) < 1000
+
+
+@pytest.mark.parametrize(
+    "cron",
+    [
+        f"*/{DIGITS} * * * *",
+        f"0-{DIGITS} * * * *",
+        f"{DIGITS} * * * *",
+        f"@{DIGITS}",
+        "* " * 50_000,
+    ],
+)
+def test_a_huge_expression_is_a_problem(cron: str) -> None:
+    with pytest.raises(ScheduleError):
+        schedule(cron, "UTC", "")
+    (problem,) = check_text(f"jobs: [{{name: a, command: x, cron: '{cron}'}}]", "jobs.yaml").errors
+    assert len(str(problem)) < 1000
+
+
+def test_one_very_long_line_with_many_problems_is_no_slower() -> None:
+    jobs = ", ".join(
+        f"{{name: j{n}, cron: '0 0 * * * *', timeout: 5, env: {{A: hunter2}}}}" for n in range(1500)
+    )
+    begin = time.process_time()
+    errors = check_text(f"jobs: [{jobs}]", "f").errors
+    assert time.process_time() - begin < 2
+    assert len(errors) == 1500
+    assert all("hunter2" not in str(error) for error in errors)
+
+
+def test_a_file_that_is_too_large(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.yaml"
+    with path.open("wb") as file:
+        file.truncate(SIZE_LIMIT + 1)
+    with pytest.raises(DefinitionsError, match="larger than 64 MiB"):
+        load(path)
+
+
+def many(count: int) -> str:
+    line = (
+        "  - name: job_{}\n    cron: '{} {}/10 * * * *'\n    command: [find, /var/tmp, -delete]\n  "
+        "  env: {{A: b}}\n"
+    )
+    return "jobs:\n" + "".join(line.format(n, n % 60, n % 7) for n in range(count))
+
+
+def test_a_thousand_jobs_take_no_time() -> None:
+    text = many(1000)
+    begin = time.process_time()
+    loaded = load_text(text, "f")
+    assert len(loaded.definitions) == 1000
+    assert time.process_time() - begin < 1.5

@@ -1,0 +1,101 @@
+"""The supervisor: whatever ends a thread that nobody told to end is named and rings the bell."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from kronii.instance.supervisor import Supervisor
+from kronii.instance.wakeup import Wakeup
+from kronii.web.metrics import Metrics
+
+WAIT = 20.0
+
+
+@pytest.fixture
+def wakeup() -> Wakeup:
+    return Wakeup()
+
+
+@pytest.fixture
+def supervisor(wakeup: Wakeup) -> Supervisor:
+    return Supervisor(wakeup, Metrics())
+
+
+def rung(wakeup: Wakeup) -> bool:
+    """Whether the bell was rung; the waiter would be told at once."""
+    was, wakeup._rung = wakeup._rung, False
+    return was
+
+
+def raising(error: BaseException) -> None:
+    raise error
+
+
+@pytest.mark.parametrize("error", [TypeError("bug"), SystemExit(3), KeyboardInterrupt()])
+def test_what_escapes_is_named_and_rings(
+    supervisor: Supervisor, wakeup: Wakeup, caplog: pytest.LogCaptureFixture, error: BaseException
+) -> None:
+    thread = supervisor.thread("recorder", lambda: raising(error))
+    thread.start()
+    thread.join(WAIT)
+    assert supervisor.failures == {"recorder": f"{type(error).__name__}: {error}"}
+    assert rung(wakeup)
+    (record,) = caplog.records
+    assert record.message == "thread failed: this instance ends"
+    value = supervisor._metrics.registry.get_sample_value
+    assert value("kronii_thread_failures_total") == 1
+    assert record.__dict__["fields"]["thread"] == "recorder"
+    assert "raise error" in record.__dict__["fields"]["trace"]
+
+
+def test_a_thread_that_returns_without_being_told_to_has_failed(supervisor: Supervisor) -> None:
+    thread = supervisor.thread("sweeper", lambda: None)
+    thread.start()
+    thread.join(WAIT)
+    assert supervisor.failures == {"sweeper": "RuntimeError: it ended without being told to"}
+
+
+def test_a_passing_thread_may_return_but_not_fail(supervisor: Supervisor) -> None:
+    for work in (lambda: None, lambda: raising(ValueError("bug"))):
+        assert supervisor.failures == {}
+        thread = supervisor.thread("reload", work, passing=True)
+        thread.start()
+        thread.join(WAIT)
+    assert supervisor.failures == {"reload": "ValueError: bug"}
+
+
+def test_a_thread_of_others_is_watched_from_its_adoption_on(supervisor: Supervisor) -> None:
+    thread = threading.Thread(target=supervisor.adopt, name="worker_0")
+    thread.start()
+    thread.join(WAIT)
+    assert list(supervisor.failures) == ["worker_0"]
+
+
+def test_at_a_stop_threads_end_because_they_are_told_to(supervisor: Supervisor) -> None:
+    told = threading.Event()
+    thread = supervisor.thread("timekeeper", lambda: told.wait(WAIT) and None)
+    thread.start()
+    assert (supervisor.failures, supervisor.alive) == ({}, 1)
+    supervisor.stopping()
+    told.set()
+    assert thread.end(WAIT)
+    assert (supervisor.failures, supervisor.alive) == ({}, 0)
+
+
+def test_a_thread_that_does_not_end_is_named(
+    supervisor: Supervisor, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = threading.Event()
+    thread = supervisor.thread("recorder", lambda: told.wait(WAIT) and None)
+    thread.start()
+    assert not thread.end(0.01)
+    assert caplog.messages == ["thread does not end"]
+    assert caplog.records[0].__dict__["fields"] == {"thread": "recorder", "waited": "0.01s"}
+    told.set()
+    thread.join(WAIT)
+
+
+def test_a_thread_that_never_started_has_ended(supervisor: Supervisor) -> None:
+    assert supervisor.thread("web", lambda: None).end(WAIT)
