@@ -68,8 +68,7 @@ class Jobs:
         loaded = self._load()
         with self._database.for_registration() as connection:
             registered = _said(register(connection, loaded.definitions))
-        names = {job.name for job in loaded.definitions}
-        self._metrics.forget([job.name for job in self.loaded.definitions if job.name not in names])
+        self._metrics.only(job.name for job in loaded.definitions)
         self.loaded = loaded
         gc.freeze()
         return registered.runnable

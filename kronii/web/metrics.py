@@ -82,10 +82,10 @@ class Metrics:
         with self._lock:
             self._reloads[well] += 1
 
-    def forget(self, jobs: Iterable[str]) -> None:
-        """Drop the series of jobs that left the file."""
+    def only(self, jobs: Iterable[str]) -> None:
+        """From now on these jobs have series, and those that left the file have none."""
         with self._lock:
-            self._jobs.forget(set(jobs))
+            self._jobs.only(frozenset(jobs))
 
     # -- what is shown -----------------------------------------------------------------------------
 

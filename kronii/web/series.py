@@ -50,20 +50,24 @@ class JobSeries:
         self._outcomes: Counter[tuple[str, str]] = Counter()
         self._last_success: dict[str, float] = {}
         self._last_took: dict[str, float] = {}
+        self._only: Collection[str] | None = None
 
     def finish(self, job: str, outcome: Outcome, took: float, now: float) -> None:
         """A run has its outcome after `took` seconds, at `now` (seconds since 1970)."""
+        if self._only is not None and job not in self._only:
+            return  # it was running when its job left the file
         self._outcomes[job, outcome.value] += 1
         self._last_took[job] = took
         if outcome is Outcome.SUCCESS:
             self._last_success[job] = now
 
-    def forget(self, gone: Collection[str]) -> None:
-        """Drop the series of these jobs."""
+    def only(self, jobs: Collection[str]) -> None:
+        """Drop the series of all other jobs, also when a run of theirs ends later."""
+        self._only = jobs
         for series in (self._last_success, self._last_took):
-            for job in gone:
-                series.pop(job, None)
-        kept = {key: count for key, count in self._outcomes.items() if key[0] not in gone}
+            for job in series.keys() - set(jobs):
+                del series[job]
+        kept = {key: count for key, count in self._outcomes.items() if key[0] in jobs}
         self._outcomes = Counter(kept)
 
     def families(self) -> Iterable[Metric]:

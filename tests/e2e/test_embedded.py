@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from kronii import embedded
+from kronii.embedded.keeper import START_WITHIN
 from kronii.embedded.server import shared_directory
 from tests.support import EVERY_SECOND, Fleet, Instance, alive, wait_until
 from tests.support.processes import pids
@@ -38,7 +39,8 @@ class Place:
 
     def url(self, instance: Instance) -> str:
         """Where an instance says that its database is."""
-        line = wait_until(lambda: [line for line in instance.lines if "DATABASE_URL=" in line])[0]
+        wait_until(lambda: "DATABASE_URL=" in instance.text, START_WITHIN)
+        (line,) = [line for line in instance.lines if "DATABASE_URL=" in line]
         return pasted(line, "DATABASE_URL")
 
     @property
@@ -137,7 +139,7 @@ def _works_in(pid: int, directory: Path) -> bool:
 def test_a_taken_port_says_which_variable_to_set_and_leaves_no_server(place: Place) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         instance = place.launch("third", METRICS_PORT=str(taken.getsockname()[1]))
-        assert instance.exit() == 78
+        assert instance.exit(START_WITHIN) == 78
     assert "set METRICS_PORT to another port" in instance.text
     wait_until(not_kept)
 

@@ -321,7 +321,6 @@ BEYOND_A_SCHEMA = {
     "duplicate name",
     "duplicate by alias",
     "own tag",
-    "name newline",
     "timezone",
     "timezone path",
     "default timezone",

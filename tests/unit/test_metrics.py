@@ -134,12 +134,18 @@ def test_a_job_that_left_the_file_leaves_no_series() -> None:
     metrics.finished(
         [("a", Outcome.SUCCESS, 1.0), ("a", Outcome.FAILED, 1.0), ("b", Outcome.SUCCESS, 2.0)]
     )
-    metrics.forget(["a", "never there"])
+    metrics.only(["b", "never there"])
+    metrics.started([0.0])
+    metrics.finished([("a", Outcome.SUCCESS, 1.0)])  # it was running when its job left
     found = values(metrics)
     assert not [key for key in found if "job_name=a" in key]
     assert found["kronii_runs_total{job_name=b,outcome=success}"] == 1
     assert found["kronii_job_last_run_duration_seconds{job_name=b}"] == 2
-    assert four(metrics) == [3, 0, 1, 2]
+    assert four(metrics) == [4, 0, 1, 3]
+    metrics.only(["a"])
+    metrics.started([0.0])
+    metrics.finished([("a", Outcome.SUCCESS, 1.0)])
+    assert values(metrics)["kronii_runs_total{job_name=a,outcome=success}"] == 1
 
 
 def test_when_a_job_last_succeeded() -> None:
