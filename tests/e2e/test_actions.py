@@ -359,7 +359,7 @@ def test_timeouts(fleet: Fleet) -> None:
         ),
         "stopped": ({"command": note["stopped"] + "kill -STOP $$; sleep 1000"}, ("timeout", 143)),
         "tidy": ({"command": "trap 'echo tidied; exit 7' TERM; sleep 1000 & wait"}, ("timeout", 7)),
-        "just-done": ({"command": "trap 'exit 0' TERM; sleep 1000 & wait"}, ("success", 0)),
+        "just-done": ({"command": "trap 'exit 0' TERM; sleep 1000 & wait"}, ("timeout", 0)),
         "silent": ({"command": "exec >&- 2>&- <&-; sleep 1000"}, ("timeout", 143)),
         "sql": ({"sql": "SELECT pg_sleep(1000)"}, ("timeout", None)),
         "listens": ({"python": "work:listens"}, ("timeout", None)),

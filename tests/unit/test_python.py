@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from kronii.actions import execute, python
-from kronii.actions.output import SharedStream
-from kronii.actions.python import Context
+from kronii.actions import execute, functions
+from kronii.actions.streams import SharedStream
+from kronii.actions.functions import Context
 from kronii.model import SUCCESS, Outcome, PythonCall, Result
 from tests.support.actions import Actions
 
@@ -52,13 +52,13 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]
     """What the functions of the module `tasks_of_the_test` have noted."""
     (tmp_path / "tasks_of_the_test.py").write_text(MODULE)
     monkeypatch.syspath_prepend(str(tmp_path))
-    python._target.cache_clear()
+    functions.target.cache_clear()
     sys.modules.pop("tasks_of_the_test", None)
     import tasks_of_the_test  # type: ignore[import-not-found]
 
     yield tasks_of_the_test.calls
     sys.modules.pop("tasks_of_the_test", None)
-    python._target.cache_clear()
+    functions.target.cache_clear()
 
 
 def call(actions: Actions, function: str, **fields: Any) -> Result:
