@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from kronii.schedule import Schedule
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 
 class Outcome(StrEnum):
-    """How a run ended, or that it has not (CONTRACT: "Outcomes")."""
+    """How a run ended, or that it has not."""
 
     RUNNING = "running"
     SUCCESS = "success"
@@ -110,6 +113,16 @@ class Http:
 
 Action = Command | PythonCall | Sql | Http
 
+#: Fields of a definition and of what it holds that stand in its digest at their default too, as in
+#: the first release.  A field that is added later does not, so that the digests of files that don't
+#: use it stay as they are: instances of two releases must agree, or neither could run the job.
+_IN_EVERY_DIGEST = {
+    *("name", "schedule", "action", "timeout", "retries", "catch_up", "splay", "env", "cwd"),
+    *("enabled", "description"),
+    *("argv", "target", "statement", "url", "method", "headers", "body", "expect"),
+    *("attempts", "delay", "max_delay"),
+}
+
 
 @dataclass(frozen=True)
 class Definition:
@@ -155,27 +168,24 @@ class Definition:
         return round(share * self.splay, 3)
 
     def _content(self) -> dict[str, object]:
-        action = self.action
-        return {
-            "name": self.name,
-            "cron": self.schedule.cron,
-            "timezone": self.schedule.timezone,
-            "action": None if action is None else {"kind": type(action).__name__, **asdict(action)},
-            "timeout": self.timeout,
-            "retries": asdict(self.retries),
-            "catch_up": self.catch_up,
-            "splay": self.splay,
-            "env": self.env,
-            "cwd": self.cwd,
-            "enabled": self.enabled,
-            "description": self.description,
-            # Newer keys are left out where they say nothing, so that an older file keeps its digest.
-            **({"isolate": True} if self.isolate else {}),
-        }
+        content = _plain(self) | {"cron": self.schedule.cron, "timezone": self.schedule.timezone}
+        del content["schedule"]
+        if self.action is not None:
+            content["action"] = {"kind": type(self.action).__name__, **_plain(self.action)}
+        return content
+
+
+def _plain(value: DataclassInstance) -> dict[str, object]:
+    """The fields of a value, by name, without those that came later and are at their default."""
+    return {
+        field.name: getattr(value, field.name)
+        for field in fields(value)
+        if field.name in _IN_EVERY_DIGEST or getattr(value, field.name) != field.default
+    }
 
 
 def _digest(content: dict[str, object]) -> str:
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(content, default=_plain, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

@@ -126,7 +126,7 @@ def share_streams() -> None:
     called once the instance's log is set up.
     """
     sys.stdout, sys.stderr = SharedStream(sys.stdout), SharedStream(sys.stderr)
-    threading.Thread.start = _started  # type: ignore[method-assign]
+    threading.Thread.start = _started  # type: ignore[method-assign, assignment]
     _share_log(logging.getLogger())
 
 

@@ -12,17 +12,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
 
 from kronii import definitions
-from kronii.address import masked
 from kronii.clock import rfc3339
-from kronii.commands import session
-from kronii.database import migrations
+from kronii.database import migrations, queries
+from kronii.database.access import Database
 from kronii.database.connections import Connection
 from kronii.database.errors import database_errors
 from kronii.errors import ConfigError, DatabaseUnavailable, KroniiError
-from kronii.settings import Settings
+from kronii.settings import DEFAULT_PORT, Settings
 
 #: PostgreSQL's oldest version that Kronii works with.
 OLDEST = 13
@@ -58,12 +56,13 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield _file(settings)
     yield _port(settings)
     try:
-        connection = _connection(settings)
+        database = Database.of(settings)
+        connection = _connection(database)
     except KroniiError as error:
         yield Check("connection", Grade.PROBLEM, str(error), error.exit_status)
         return
     with connection:
-        says = f"{masked(settings.database_url or '')} answers, and no pooler stands between"
+        says = f"{database.shown} answers, and no pooler stands between"
         yield Check("connection", Grade.OK, says)
         for name, look in ON_SERVER.items():
             yield _server_check(name, look, connection)
@@ -85,26 +84,33 @@ def _file(settings: Settings) -> Check:
 def _port(settings: Settings) -> Check:
     host, port = settings.metrics_host, settings.metrics_port
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
+        _bind(host, DEFAULT_PORT if port is None else port)
     except OSError as error:
-        says = (
-            f"METRICS_PORT={port} on {host}: {error.strerror}; right if an instance of yours runs"
-            " there already"
-        )
-        return Check("port", Grade.WARNING, says)
+        if port is None:
+            says = (
+                f"METRICS_PORT is not set and {DEFAULT_PORT} is taken: the next free port is used"
+            )
+            return Check("port", Grade.OK, says)
+        says = f"METRICS_PORT={port} on {host}: {error.strerror}; right if an instance of yours"
+        return Check("port", Grade.WARNING, f"{says} runs there already")
+    if port is None:
+        return Check("port", Grade.OK, f"METRICS_PORT is not set: {DEFAULT_PORT} is free on {host}")
     return Check("port", Grade.OK, f"METRICS_PORT={port} is free on {host}")
 
 
-def _connection(settings: Settings) -> Connection:
+def _bind(host: str, port: int) -> None:
+    """Take the port for a moment; raises OSError."""
+    family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
+
+
+def _connection(database: Database) -> Connection:
     try:
-        return session.for_doctor(settings)
+        return database.for_doctor()
     except DatabaseUnavailable as error:
-        raise DatabaseUnavailable(
-            f"{masked(settings.database_url or '')} can't be used: {error}"
-        ) from error
+        raise DatabaseUnavailable(f"{database.shown} can't be used: {error}") from error
 
 
 # -- on the server ---------------------------------------------------------------------------------
@@ -138,18 +144,17 @@ def _schema(connection: Connection) -> Seen:
 
 
 def _rights(connection: Connection) -> Seen:
-    may_create = _value(connection, "SELECT has_schema_privilege(current_schema(), 'CREATE')")
-    role = _value(connection, "SELECT current_user")
-    schema = _value(connection, "SELECT current_schema()")
-    if may_create:
+    (rights,) = queries.rows(connection, "rights")
+    role, schema = rights["role"], rights["schema"]
+    if rights["may_create"]:
         return Grade.OK, f"role {role} may create tables in schema {schema}"
     says = f"role {role} may not create tables in schema {schema}: needed to migrate, not to run"
     return Grade.WARNING, says
 
 
 def _durability(connection: Connection) -> Seen:
-    names = ("fsync", "full_page_writes")
-    off = [name for name in names if _value(connection, f"SHOW {name}") == "off"]
+    (settings,) = queries.rows(connection, "durability")
+    off = [name for name, setting in settings.items() if setting == "off"]
     if not off:
         return Grade.OK, "commits survive a crash of the server's host"
     says = f"{' and '.join(off)} off: after a crash of its host the server may have lost outcomes"
@@ -157,10 +162,8 @@ def _durability(connection: Connection) -> Seen:
 
 
 def _connections(connection: Connection) -> Seen:
-    limit = int(_value(connection, "SHOW max_connections"))
-    used = _value(
-        connection, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
-    )
+    (count,) = queries.rows(connection, "connections")
+    limit, used = count["most"], count["used"]
     says = (
         f"{used} of {limit} connections are taken; an instance needs up to {CONNECTIONS}, and one"
         " for each running sql job"
@@ -170,7 +173,7 @@ def _connections(connection: Connection) -> Seen:
 
 def _clock(connection: Connection) -> Seen:
     before = time.time()
-    server = float(_value(connection, "SELECT extract(epoch FROM clock_timestamp())"))
+    server = float(queries.value(connection, "epoch"))
     skew = server - (before + time.time()) / 2
     direction = "ahead of" if skew > 0 else "behind"
     says = f"the server's clock is {abs(skew):.3f} s {direction} this host's"
@@ -189,9 +192,3 @@ ON_SERVER: Mapping[str, Callable[[Connection], Seen]] = {
     "connections": _connections,
     "clock": _clock,
 }
-
-
-def _value(connection: Connection, statement: str) -> Any:
-    """The one value of the one row."""
-    row = connection.execute(statement.encode()).fetchone()
-    return row[0] if row else None

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from kronii.commands.rows import raw_rows, rows
+from kronii.commands.rows import rows
+from kronii.database import queries
 from kronii.database.connections import Connection
 from kronii.database.errors import database_errors
-from kronii.database.queries import queries
 from kronii.errors import AlreadyRunning, NotFound
 from kronii.schedule import Schedule, schedule
 
@@ -90,7 +90,9 @@ def any_alive(connection: Connection) -> bool:
 
 def _existing(connection: Connection, names: Sequence[str]) -> list[dict[str, Any]]:
     """The rows of these jobs, each once, in the order of the names; raises NotFound."""
-    jobs = {job["name"]: job for job in raw_rows(connection, "standing", {"names": list(names)})}
+    jobs = {
+        job["name"]: job for job in queries.rows(connection, "standing", {"names": list(names)})
+    }
     missing = [repr(name) for name in names if name not in jobs]
     if missing:
         raise NotFound(f"there is no job {', '.join(missing)}: `kronii list` shows the names")
@@ -104,7 +106,7 @@ def _schedule(job: dict[str, Any]) -> Schedule:
 def _change(connection: Connection, name: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
     """Run a named statement that changes jobs, and wake the instances."""
     with database_errors(), connection.transaction():
-        changed = connection.execute(queries()[name], values).fetchall()
+        changed = queries.run(connection, name, values).fetchall()
         if changed:
-            connection.execute("SELECT pg_notify('kronii', 'jobs')")
+            queries.run(connection, "notify", {"event": "jobs"})
     return changed

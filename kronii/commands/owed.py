@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from kronii.commands.rows import raw_rows
+from kronii.database import queries
 from kronii.database.connections import Connection
 from kronii.database.errors import database_errors
 from kronii.schedule import schedule
@@ -71,10 +71,10 @@ def audit(connection: Connection, since: float) -> Audit:
         DatabaseUnavailable, DatabaseError: it can't be read.
     """
     with database_errors(), connection.transaction():
-        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        now = _now(connection)
+        queries.run(connection, "snapshot")
+        now: datetime = queries.value(connection, "now")
         start = now - timedelta(seconds=since)
-        jobs = list(raw_rows(connection, "audited_jobs", {}))
+        jobs = queries.rows(connection, "audited_jobs")
         runs = _runs(connection, start)
     ticks, problems = 0, []
     for job in jobs:
@@ -87,7 +87,7 @@ def audit(connection: Connection, since: float) -> Audit:
 def _runs(connection: Connection, start: datetime) -> dict[str, list[Ran]]:
     """Runs of ticks from `start` on, by the job's id, oldest first."""
     runs: dict[str, list[Ran]] = defaultdict(list)
-    for row in raw_rows(connection, "audited_runs", {"start": start}):
+    for row in queries.rows(connection, "audited_runs", {"start": start}):
         runs[row["job_id"]].append(
             Ran(row["id"], row["tick"], row["attempt"], row["outcome"], row["missed"])
         )
@@ -146,10 +146,3 @@ def _overdue(job: Mapping[str, Any], now: datetime) -> Iterator[Problem]:
         timing = schedule(job["cron"], job["timezone"], job["name"])
         count = timing.latest(job["next_run"], late)[1]
         yield Problem(job["name"], job["next_run"], "overdue", (), count)
-
-
-def _now(connection: Connection) -> datetime:
-    row = connection.execute("SELECT statement_timestamp() AT TIME ZONE 'UTC'").fetchone()
-    assert row is not None
-    now: datetime = row[0]
-    return now

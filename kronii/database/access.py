@@ -1,73 +1,166 @@
-"""DATABASE_URL's one owner: it opens each kind of session with its name and limits."""
+"""The owner of DATABASE_URL: every kind of session that Kronii opens, with its name and limits."""
 
 from __future__ import annotations
 
-from psycopg_pool import ConnectionPool
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
 
-from kronii.database.connections import PLANS, Connection, connect, prepare, primary
+from psycopg.conninfo import conninfo_to_dict
+
+from kronii.address import masked
+from kronii.database import migrations
+from kronii.database.connections import Connection, connect, connect_bare, parameters, prepare
+from kronii.database.limits import PLANS, statement_limit
 from kronii.errors import ConfigError
 from kronii.lease import LeaseTimings
-from kronii.settings import Settings
 
+if TYPE_CHECKING:
+    from psycopg_pool import ConnectionPool
+
+    from kronii.settings import Settings
+
+#: Sessions of the pool: the recorder's, and one for retention, the sweeper and what else takes its
+#: time.
 POOL = 2
+#: Seconds that the pool tries to connect, and that one of its users waits for it, before both give
+#: up: left to itself it would wait longer and longer between its tries, up to minutes after the
+#: server's return.
 POOL_TIMEOUT = 1.0
+#: Seconds that a statement of the pool may take.
+POOL_STATEMENT = 30.0
+#: Seconds after which the pool closes a session that nobody uses, beyond the first.
+POOL_IDLE = 60.0
+#: Seconds that a command waits for an unanswering network, and for one statement.
+COMMAND = 10.0
+#: The same for `kronii doctor`, which says what is wrong rather than wait for it.
+DOCTOR = 5.0
+#: Seconds that a registration waits for an unanswering network: a large file takes its time.
+REGISTRATION = 30.0
+#: Seconds for which a registration may idle between two statements: one that hangs must not keep
+#: the others waiting for ever.
+REGISTRATION_IDLE = 60
+
+UNSET = (
+    "DATABASE_URL is not set: give the address of a PostgreSQL database"
+    " (DATABASE_URL=postgresql://user@host/database), or try Kronii with `make run` or"
+    " `kronii run --embedded`, which bring a server of their own"
+)
 
 
-def session_name(identity: str) -> str:
-    return f"kronii {identity}"[:63]
+def session_name(who: str) -> str:
+    """A session's name in pg_stat_activity.
+
+    The lock session's `who` is its instance's identity: so the guard, a successor session and the
+    statement `sweep` (sql/leases.sql, which makes the name itself) know it.  PostgreSQL cuts a
+    longer name, and then it would not be found.
+    """
+    return f"kronii {who}"[:63]
 
 
+@dataclass(frozen=True)
 class Database:
-    def __init__(self, url: str, node: str, timings: LeaseTimings) -> None:
-        self.url = url
-        self.node = node
-        self.timings = timings
+    """Where the database is, and how each kind of session with it is opened.
+
+    All that open one raise as `kronii.database.connections.connect` does.
+    """
+
+    #: libpq URL or keyword string.  Holds a password: only `shown` may be shown.
+    url: str = field(repr=False)
+    #: The instance's name; empty for what is not an instance.
+    node: str
+    timings: LeaseTimings
 
     @classmethod
     def of(cls, settings: Settings, node: str = "") -> Database:
+        """The database that the settings name; `node` instead of the settings' if it is given.
+
+        Raises:
+            ConfigError: DATABASE_URL is not set.
+        """
         if settings.database_url is None:
-            raise ConfigError(
-                "DATABASE_URL is not set: give the address of a PostgreSQL database (DATABASE_URL=postgresql://user@host/database), or try Kronii with `make run`, which brings a server of its own"
-            )
-        return cls(settings.database_url, node, LeaseTimings(settings.lease))
+            raise ConfigError(UNSET)
+        return cls(settings.database_url, node or settings.node or "", LeaseTimings(settings.lease))
 
-    def dedicated(self, application: str) -> Connection:
-        limit = f"{self.timings.statement:.3f}s"
-        settings = {"statement_timeout": limit, "lock_timeout": limit, **PLANS}
-        return connect(self.url, application, settings, self.timings.network)
-
-    def pool(self) -> ConnectionPool[Connection]:
-        return ConnectionPool(
-            self.url,
-            min_size=1,
-            max_size=POOL,
-            open=False,
-            timeout=POOL_TIMEOUT,
-            reconnect_timeout=POOL_TIMEOUT,
-            name="kronii",
-            configure=self._prepare,
-            kwargs={
-                "autocommit": True,
-                "application_name": session_name(f"{self.node} pool"),
-                **primary(self.url),
-            },
-            max_idle=60.0,
-        )
-
-    def _prepare(self, connection: Connection) -> None:
-        prepare(connection, {"statement_timeout": "30s", **PLANS}, self.timings.network)
-
-    def for_job(self, timeout: float) -> Connection:
-        settings = {"statement_timeout": f"{max(1, round(timeout * 1000))}ms", "lock_timeout": "0"}
-        return connect(self.url, session_name(f"{self.node} job"), settings, self.timings.network)
-
-    def for_registration(self) -> Connection:
-        settings = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "60s"}
-        return connect(self.url, "kronii register", settings, 30.0)
+    @property
+    def shown(self) -> str:
+        """The address without its password."""
+        return masked(self.url)
 
     @property
     def password(self) -> str | None:
-        import psycopg
-
-        password = psycopg.conninfo.conninfo_to_dict(self.url).get("password")
+        """What no log line may contain."""
+        password = conninfo_to_dict(self.url).get("password")
         return str(password) if password else None
+
+    # -- an instance's sessions --------------------------------------------------------------------
+
+    def dedicated(self, application: str) -> Connection:
+        """The session of the main thread, for locks, claims and the lease."""
+        limit = statement_limit(self.timings.statement)
+        limit["lock_timeout"] = limit["statement_timeout"]
+        return connect(self.url, application, limit | PLANS, self.timings.network)
+
+    def pool(self) -> ConnectionPool[Connection]:
+        """The sessions for outcomes and history; the pool is not opened yet."""
+        from psycopg_pool import ConnectionPool
+
+        name, network = session_name(f"{self.node} pool"), self.timings.network
+        settings = statement_limit(POOL_STATEMENT) | PLANS
+        return ConnectionPool(
+            self.url,
+            kwargs=parameters(self.url, name, network),
+            configure=partial(prepare, settings=settings, network=network),
+            open=False,
+            min_size=1,
+            max_size=POOL,
+            timeout=POOL_TIMEOUT,
+            reconnect_timeout=POOL_TIMEOUT,
+            max_idle=POOL_IDLE,
+            name="kronii",
+        )
+
+    def for_job(self, timeout: float) -> Connection:
+        """A session for one run of an sql job, whose statement may take `timeout` seconds."""
+        settings = statement_limit(timeout) | {"lock_timeout": "0"}
+        return connect(self.url, session_name(f"{self.node} job"), settings, self.timings.network)
+
+    def for_registration(self) -> Connection:
+        """A session for making schema and table agree with the file."""
+        settings = {
+            "statement_timeout": "0",
+            "idle_in_transaction_session_timeout": f"{REGISTRATION_IDLE}s",
+        }
+        return connect(self.url, session_name("register"), settings, REGISTRATION)
+
+    def for_last_words(self) -> Connection:
+        """A session in which the guard says that its instance is dead.
+
+        As the server gives it: every millisecond counts, and all the settings would cost two more
+        answers.
+        """
+        return connect_bare(self.url, session_name("guard"), self.timings.network)
+
+    # -- commands' sessions ------------------------------------------------------------------------
+
+    def for_command(self) -> Connection:
+        """A session for one command.
+
+        Raises:
+            ConfigError: there is no schema yet, or it is another version's.
+        """
+        connection = connect(self.url, session_name("command"), statement_limit(COMMAND), COMMAND)
+        try:
+            migrations.require_latest(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def for_migration(self) -> Connection:
+        """A session in which the schema is looked at and upgraded."""
+        return connect(self.url, session_name("migrate"), {}, COMMAND)
+
+    def for_doctor(self) -> Connection:
+        """A session that looks at whatever is there."""
+        return connect(self.url, session_name("doctor"), statement_limit(DOCTOR), DOCTOR)

@@ -1,5 +1,8 @@
-"""Answers that do not come: each wait on a server has a bound, which a thread that never waits
-keeps.
+"""Waiting for the server's answers, no longer than is bearable.
+
+A backend that is stopped sends no answer, and no limit of the server or of the network notices.  So
+whoever waits says for how long, and a thread that never waits for the database cuts the sessions of
+those who have waited longer.
 """
 
 from __future__ import annotations
@@ -13,15 +16,12 @@ from typing import Any
 
 import psycopg
 
-Connection = psycopg.Connection[Any]
-
-#: Who waits for an answer, and until which monotonic second: a stopped backend sends none, and no
-#: limit of the server or the network notices.
-_waits: dict[object, tuple[Connection, float]] = {}
+#: Who waits for an answer on which session, and until which monotonic second.
+_waits: dict[object, tuple[psycopg.Connection[Any], float]] = {}
 
 
 @contextlib.contextmanager
-def answer_within(connection: Connection, seconds: float) -> Iterator[None]:
+def answer_within(connection: psycopg.Connection[Any], seconds: float) -> Iterator[None]:
     """Wait for the server in this block for `seconds` at the most, if a thread calls `cut_overdue`
     now and then.
     """
@@ -34,8 +34,8 @@ def answer_within(connection: Connection, seconds: float) -> Iterator[None]:
 
 
 def cut_overdue(now: float) -> None:
-    """End the network of every session that has kept its thread waiting beyond monotonic second
-    `now`; any thread.
+    """Cut every session that has kept its thread waiting beyond monotonic second `now`; any
+    thread.
     """
     for connection, until in list(_waits.values()):
         if now > until:

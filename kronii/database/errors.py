@@ -1,4 +1,4 @@
-"""The border with the driver: its errors become Kronii's in one place."""
+"""Where the driver's errors become Kronii's; above this package nobody knows the driver's."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ def database_errors() -> Iterator[None]:
         yield
     except psycopg.Error as error:
         raise converted(error) from error
-    except (
-        UnicodeEncodeError
-    ) as error:  # half a surrogate pair, which no text of the database can hold
+    except UnicodeEncodeError as error:
+        # Half a surrogate pair, which no text of the database can hold.
         raise DatabaseError(str(error)) from error
 
 
@@ -34,7 +33,7 @@ def converted(error: psycopg.Error) -> DatabaseError | DatabaseUnavailable:
     """The Kronii error for a driver error; its text is the server's own sentence."""
     state = error.sqlstate or ""
     text = error.diag.message_primary or " ".join(str(error).split()) or type(error).__name__
-    lost = not state and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
-    if lost or state.startswith(TRANSIENT):
+    broken_off = not state and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    if broken_off or state.startswith(TRANSIENT):
         return DatabaseUnavailable(text)
     return DatabaseError(f"{text} (SQLSTATE {state or 'none'})")

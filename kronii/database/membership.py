@@ -90,7 +90,7 @@ class Membership:
         if working:
             raise DatabaseUnavailable("the lease is over: waiting for the end of what ran under it")
         self._lease.renew_identity()
-        self._session.run("name_session", name=self._session.name)
+        self._session.run("rename_session", name=self._session.name)
 
     def _register_node(self) -> None:
         sent = self._session.monotonic()

@@ -2,7 +2,7 @@
 
 `sql/NNNN_what.sql` is migration NNNN.  All that are missing are applied in one transaction, so that
 ten instances that start at once agree: the first does the work, the others wait for its lock and
-find nothing to do.
+then have nothing to do.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psycopg
 
+from kronii.database import queries
 from kronii.database.connections import Connection
 from kronii.database.errors import database_errors
 from kronii.database.queries import sql_directory
@@ -30,12 +31,13 @@ REMEDIES = {
         ("42P07", "42710"), ": give Kronii a database, or by the search_path a schema, of its own"
     ),
 }
+_NAME = re.compile(r"([0-9]{4})_.*\.sql")
 
 
 def files() -> dict[int, Path]:
-    """Migration files by number."""
-    found = sorted(sql_directory().glob("[0-9][0-9][0-9][0-9]_*.sql"))
-    return {int(re.match(r"\d+", path.name)[0]): path for path in found}  # type: ignore[index]
+    """Migration files by number, in order."""
+    names = ((_NAME.fullmatch(path.name), path) for path in sorted(sql_directory().iterdir()))
+    return {int(name[1]): path for name, path in names if name}
 
 
 def latest() -> int:
@@ -44,15 +46,32 @@ def latest() -> int:
 
 
 def version(connection: Connection) -> int:
-    """The schema's version in the database; 0 if there is none.  Reads only, takes no lock that
-    anyone waits for.
+    """The schema's version in the database; 0 if there is none.  It reads only, and takes no lock
+    that anyone waits for.
+
+    Raises:
+        DatabaseUnavailable, DatabaseError: it can't be read.
     """
-    with database_errors():
-        exists = connection.execute("SELECT to_regclass('kronii_schema') IS NOT NULL").fetchone()
-        if not exists or not exists[0]:
-            return 0
-        row = connection.execute("SELECT COALESCE(max(version), 0) FROM kronii_schema").fetchone()
-    return int(row[0]) if row else 0
+    if not queries.value(connection, "schema_exists"):
+        return 0
+    return int(queries.value(connection, "schema_version"))
+
+
+def check(schema_version: int) -> None:
+    """Refuse a schema that a newer Kronii made; raises ConfigError."""
+    if schema_version > latest():
+        raise ConfigError(
+            f"the database's schema has version {schema_version}, but this Kronii knows versions up"
+            f" to {latest()}: upgrade this instance"
+        )
+
+
+def require_latest(connection: Connection) -> None:
+    """Refuse a schema that is not this Kronii's; raises ConfigError, and as `version` does."""
+    schema_version = version(connection)
+    check(schema_version)
+    if schema_version < latest():
+        raise ConfigError("the database's schema is not up to date: run `kronii migrate`")
 
 
 def migrate(connection: Connection) -> list[int]:
@@ -62,22 +81,20 @@ def migrate(connection: Connection) -> list[int]:
         ConfigError: the schema is newer than this Kronii, or the server refuses to make it.
         DatabaseUnavailable: the server could not be asked; nothing was changed.
     """
-    check(version(connection))
-    if version(connection) == latest():
+    schema_version = version(connection)
+    check(schema_version)
+    if schema_version == latest():
         return []
-    with _final(), database_errors(), connection.transaction():
-        connection.execute("SET LOCAL statement_timeout = 0")
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
-        connection.execute(
-            "CREATE TABLE IF NOT EXISTS kronii_schema (version INTEGER PRIMARY KEY, applied_at"
-            " TIMESTAMPTZ NOT NULL DEFAULT now())"
-        )
-        return _apply(connection)
+    with _refusals_are_final(), database_errors(), connection.transaction():
+        queries.run(connection, "unlimited")
+        queries.run(connection, "transaction_lock", {"key": LOCK})
+        queries.run(connection, "create_versions")
+        return _apply_missing(connection)
 
 
 @contextlib.contextmanager
-def _final() -> Iterator[None]:
-    """What the server refuses here, it would refuse again: no waiting mends it."""
+def _refusals_are_final() -> Iterator[None]:
+    """What the server refuses here, it would refuse again: waiting does not help."""
     try:
         yield
     except DatabaseError as error:
@@ -87,19 +104,10 @@ def _final() -> Iterator[None]:
         ) from error
 
 
-def check(found: int) -> None:
-    """Refuse a schema that a newer Kronii made; raises ConfigError."""
-    if found > latest():
-        raise ConfigError(
-            f"the database's schema has version {found}, but this Kronii knows versions up to"
-            f" {latest()}: upgrade this instance"
-        )
-
-
-def _apply(connection: Connection) -> list[int]:
-    done = version(connection)
-    missing = [number for number in sorted(files()) if number > done]
+def _apply_missing(connection: Connection) -> list[int]:
+    applied = version(connection)
+    missing = [number for number in files() if number > applied]
     for number in missing:
         connection.execute(files()[number].read_bytes())
-        connection.execute("INSERT INTO kronii_schema (version) VALUES (%s)", [number])
+        queries.run(connection, "migrated", {"version": number})
     return missing

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from kronii.database import migrations
+from kronii.database import migrations, queries
 from kronii.database.connections import Connection
 from kronii.database.errors import database_errors
-from kronii.database.queries import queries
 from kronii.model import Definition
 
 #: From this many changed rows on, the planner is told at once rather than by the next autovacuum.
@@ -66,25 +65,27 @@ class _Row:
 
 
 def register(connection: Connection, definitions: Iterable[Definition]) -> Registered:
-    """Register a whole file in one transaction and return what this instance holds now.
+    """Register a whole file in one transaction and return what this instance may run now.
 
     Raises:
         DatabaseUnavailable: nothing was registered.
     """
     wanted = {definition.name: definition for definition in definitions}
     with database_errors(), connection.transaction():
-        _begin(connection)
+        queries.run(connection, "transaction_lock", {"key": migrations.LOCK})
         rows = {row.name: row for row in _rows(connection)}
         changed = [
             job for name, job in wanted.items() if name not in rows or _differs(job, rows[name])
         ]
         retired = [row.id for name, row in rows.items() if name not in wanted and not row.retired]
-        version = _version(connection, write=bool(changed or retired))
+        writes = bool(changed or retired)
+        version = int(
+            queries.value(connection, "next_registration" if writes else "last_registration")
+        )
         new = _write(connection, changed, retired, rows, version)
         ids = _ids(connection) if new else {name: row.id for name, row in rows.items()}
     if len(changed) >= ANALYZE_FROM:
-        with database_errors():
-            connection.execute("ANALYZE jobs")
+        queries.run(connection, "analyze_jobs")
     runnable = RunnableJobs({ids[name]: job for name, job in wanted.items()}, version)
     return Registered(runnable, new, len(changed) - new, len(retired))
 
@@ -96,44 +97,28 @@ def refresh(connection: Connection, runnable: RunnableJobs) -> RunnableJobs:
     registers, it is seen here that there is nothing behind it.
     """
     with database_errors(), connection.transaction():
-        row = connection.execute(
-            "SELECT last_value FROM jobs_version WHERE pg_try_advisory_xact_lock_shared(%s)",
-            [migrations.LOCK],
-        ).fetchone()
-        rows = connection.execute(queries()["changes"], {"version": runnable.version}).fetchall()
-    version = max([runnable.version, row[0] if row else 0, *(row[3] for row in rows)])
-    held = {
-        id
-        for id, _, digest, _ in rows
-        if id in runnable.jobs and runnable.jobs[id].digest == digest
-    }
-    superseded = (runnable.superseded | {row[0] for row in rows}) - held
+        completed = queries.value(connection, "completed_registration", {"key": migrations.LOCK})
+        changes = queries.run(connection, "changes", {"version": runnable.version}).fetchall()
+    version = max([runnable.version, completed or 0, *(change[3] for change in changes)])
+    ours = {id for id, _, digest, _ in changes if _has(runnable, id, digest)}
+    superseded = (runnable.superseded | {change[0] for change in changes}) - ours
     return RunnableJobs(runnable.jobs, version, frozenset(superseded))
 
 
-def _begin(connection: Connection) -> None:
-    connection.execute("SELECT pg_advisory_xact_lock(%s)", [migrations.LOCK])
+def _has(runnable: RunnableJobs, id: str, digest: str | None) -> bool:
+    return id in runnable.jobs and runnable.jobs[id].digest == digest
 
 
 def _rows(connection: Connection) -> list[_Row]:
-    return [_Row(*row) for row in connection.execute(queries()["definitions"]).fetchall()]
+    return [_Row(*row) for row in queries.run(connection, "definitions").fetchall()]
 
 
 def _differs(job: Definition, row: _Row) -> bool:
     return row.retired or row.digest != job.digest
 
 
-def _version(connection: Connection, write: bool) -> int:
-    statement = "SELECT nextval('jobs_version')" if write else "SELECT last_value FROM jobs_version"
-    row = connection.execute(statement).fetchone()
-    assert row is not None
-    return int(row[0])
-
-
 def _ids(connection: Connection) -> dict[str, str]:
-    return dict(
-        connection.execute("SELECT name, id::text FROM jobs WHERE retired_at IS NULL").fetchall()
-    )
+    return dict(queries.run(connection, "job_ids").fetchall())
 
 
 def _write(
@@ -147,21 +132,19 @@ def _write(
     new = 0
     if changed:
         _copy(connection, changed, rows)
-        connection.execute(queries()["register_changed"], {"version": version})
-        new = connection.execute(queries()["register_new"], {"version": version}).rowcount
+        queries.run(connection, "register_changed", {"version": version})
+        new = queries.run(connection, "register_new", {"version": version}).rowcount
     if retired:
-        connection.execute(queries()["retire"], {"version": version, "ids": retired})
+        queries.run(connection, "retire", {"version": version, "ids": retired})
     if changed or retired:
-        connection.execute("SELECT pg_notify('kronii', 'jobs')")
+        queries.run(connection, "notify", {"event": "jobs"})
     return new
 
 
 def _copy(connection: Connection, changed: list[Definition], rows: Mapping[str, _Row]) -> None:
-    row = connection.execute("SELECT clock_timestamp() AT TIME ZONE 'UTC'").fetchone()
-    assert row is not None
-    now: datetime = row[0]
-    connection.execute(queries()["incoming"])
-    with connection.cursor() as cursor, cursor.copy("COPY incoming FROM STDIN") as copy:
+    now: datetime = queries.value(connection, "clock")
+    queries.run(connection, "incoming")
+    with connection.cursor() as cursor, cursor.copy(queries.queries()["copy_incoming"]) as copy:
         for job in changed:
             copy.write_row(_incoming(job, rows.get(job.name), now))
 

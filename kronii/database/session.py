@@ -16,15 +16,13 @@ from collections.abc import Callable
 from time import monotonic as _monotonic
 from typing import Any
 
-import psycopg
-
 from kronii.database.access import Database, session_name
 from kronii.database.answers import answer_within
 from kronii.database.bookkeeping import HeldLocks
 from kronii.database.connections import Connection
 from kronii.database.errors import database_errors
-from kronii.database.queries import run
-from kronii.errors import DatabaseUnavailable
+from kronii.database.queries import run, value
+from kronii.errors import DatabaseError, DatabaseUnavailable
 from kronii.lease import Lease
 
 #: Notifications that mean something: definitions have changed; an instance's death is proven.  Any
@@ -95,7 +93,7 @@ class Session:
     def _listen(self, connection: Connection) -> None:
         connection.add_notify_handler(lambda notice: self._hear(notice.payload))
         with database_errors(), answer_within(connection, self.lease.timings.answer):
-            connection.execute("LISTEN kronii")
+            run(connection, "listen")
             self.timeline = _timeline(connection)
 
     def drop(self) -> None:
@@ -141,11 +139,6 @@ class Session:
 
 def _timeline(connection: Connection) -> str:
     try:
-        row = connection.execute("SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)").fetchone()
-    except (
-        psycopg.errors.InsufficientPrivilege,
-        psycopg.errors.FeatureNotSupported,
-        psycopg.errors.UndefinedFunction,
-    ):
+        return str(value(connection, "timeline") or "")
+    except DatabaseError:  # this role, or this server, may not tell
         return ""
-    return str(row[0]) if row else ""

@@ -6,17 +6,17 @@ Outcomes, and the end of old history.  Uses the pool, never a lock session.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from psycopg_pool import ConnectionPool
 
 from kronii.catchup import Transition
+from kronii.database import queries
 from kronii.database.answers import answer_within
 from kronii.database.connections import Connection
 from kronii.database.errors import database_errors
-from kronii.database.queries import queries
 from kronii.model import Claim, Outcome, Result
 
 #: Seconds that a session of the pool is waited for before it is cut: beyond its statements' own
@@ -70,23 +70,14 @@ class Store:
             DatabaseUnavailable: it is not known whether they were recorded: ask again with the same
                 batch.
         """
-        with self._connection() as connection:
-            rows = connection.execute(
-                queries()["finish"], self._arrays(batch, now), prepare=True
-            ).fetchall()
-        return {row[0] for row in rows}
+        values = {"node": self._node} | finished_columns(batch, now) | skipped_columns(batch)
+        return self._ids("finish", values)
 
     def recorded(self, runs: Sequence[int]) -> set[int]:
         """Those of `runs` that have an outcome of their own: their finish was committed, its answer
         lost.
         """
-        with self._connection() as connection:
-            return {
-                row[0]
-                for row in connection.execute(
-                    queries()["recorded"], {"runs": list(runs)}
-                ).fetchall()
-            }
+        return self._ids("recorded", {"runs": list(runs)})
 
     def announce(self, outcome: Outcome, runs: Sequence[tuple[int, str]]) -> set[int]:
         """Record an outcome, each with its reason, for runs that have not returned yet, and return
@@ -95,7 +86,7 @@ class Store:
         ids, errors = [run for run, _ in runs], [error for _, error in runs]
         values = {"outcome": outcome.value, "runs": ids, "errors": errors}
         with self._connection() as connection:
-            return {row[0] for row in connection.execute(queries()["announce"], values).fetchall()}
+            return {row[0] for row in queries.run(connection, "announce", values).fetchall()}
 
     def forget(self, keep: float, after: int) -> tuple[int, int]:
         """Of the oldest runs with an id above `after`, at most FORGET_BATCH, delete those that are
@@ -106,14 +97,11 @@ class Store:
             or if another instance is at it).
         """
         with self._connection() as connection, connection.transaction():
-            lock = connection.execute(
-                "SELECT pg_try_advisory_xact_lock(%s)", [HISTORY_LOCK]
-            ).fetchone()
-            if not lock or not lock[0]:
+            if not queries.value(connection, "try_transaction_lock", {"key": HISTORY_LOCK}):
                 return 0, after
             values = {"keep": keep, "after": after, "batch": FORGET_BATCH}
-            row = connection.execute(queries()["forget"], values).fetchone()
-        return (row[0], row[1] or after) if row else (0, after)
+            deleted, last = queries.run(connection, "forget", values).fetchall()[0]
+        return deleted, last or after
 
     def sweep(self, identity: str, grace: float) -> list[str]:
         """Remove the rows of other instances that died and own nothing any more; returns their
@@ -124,12 +112,12 @@ class Store:
             grace: seconds after the end of a lease for which it is left alone.
         """
         with self._connection() as connection:
-            return [
-                row[0]
-                for row in connection.execute(
-                    queries()["sweep"], {"id": identity, "grace": grace}
-                ).fetchall()
-            ]
+            swept = queries.run(connection, "sweep", {"id": identity, "grace": grace}).fetchall()
+        return [name for (name,) in swept]
+
+    def _ids(self, name: str, values: Mapping[str, object]) -> set[int]:
+        with self._connection() as connection:
+            return {id for (id,) in queries.run(connection, name, values).fetchall()}
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[Connection]:
@@ -140,73 +128,77 @@ class Store:
         ):
             yield connection
 
-    def _arrays(self, batch: Sequence[FinishedRun], now: float) -> dict[str, object]:
-        claims = [ended.claim for ended in batch]
-        results = [ended.result for ended in batch]
-        transitions = [ended.transition for ended in batch]
-        skips = [
-            (e.claim, skip)
-            for e in batch
-            for skip in e.transition.skipped[e.result.outcome is Outcome.SKIPPED :]
-        ]
-        shown = [_shown(ended) for ended in batch]
-        times = _Times()
-        return {
-            "node": self._node,
-            "ids": _array([claim.job_id for claim in claims]),
-            "runs": _array([str(claim.run_id) for claim in claims]),
-            "owners": _array([claim.owner for claim in claims]),
-            "triggers": _array([claim.trigger for claim in claims]),
-            "outcomes": _array([result.outcome for result in results]),
-            "codes": _array(
-                [
-                    "NULL" if result.exit_code is None else str(result.exit_code)
-                    for result in results
-                ]
-            ),
-            "errors": _array(
-                ["NULL" if result.error is None else _text(result.error) for result in results]
-            ),
-            "outputs": _array(
-                ["NULL" if result.output is None else _text(result.output) for result in results]
-            ),
-            "ages": _array([str(now - ended.at) for ended in batch]),
-            "ticks": _array([times[claim.scheduled_for] for claim in claims]),
-            "nexts": _array([times[transition.next_run] for transition in transitions]),
-            "delays": _array(
-                [
-                    "NULL" if transition.delay is None else str(transition.delay)
-                    for transition in transitions
-                ]
-            ),
-            "settled": _array(["t" if transition.settled else "f" for transition in transitions]),
-            "shown": _array([times[tick] for tick, _ in shown]),
-            "missed": _array([str(missed) for _, missed in shown]),
-            "skipped_ids": _array([claim.job_id for claim, _ in skips]),
-            "skipped_runs": _array([str(claim.run_id) for claim, _ in skips]),
-            "skipped_ticks": _array([times[skip.tick] for _, skip in skips]),
-            "skipped_missed": _array([str(skip.missed) for _, skip in skips]),
-        }
+
+# -- a batch as arrays -----------------------------------------------------------------------------
+
+# The texts are made here: the driver would dump its own lists element by element, a third of a
+# run's cost.
+
+#: What `_finished_row` returns, by the parameters of `finish`.
+FINISHED = (
+    *("ids", "runs", "owners", "triggers", "outcomes", "codes", "errors", "outputs", "ages"),
+    *("ticks", "nexts", "delays", "settled", "shown", "missed"),
+)
+#: The same for the skipped ticks of a batch.
+SKIPPED = ("skipped_ids", "skipped_runs", "skipped_ticks", "skipped_missed")
 
 
-def _array(elements: Iterable[str]) -> str:
-    """An array as PostgreSQL reads it.  The driver's own lists are dumped element by element: a
-    third of a run's cost.
-    """
-    return "{" + ",".join(elements) + "}"
+class _Elements(dict[datetime | int | None, str]):
+    """Moments and whole numbers as elements of an array; most of a batch are the same few."""
 
-
-def _text(value: str) -> str:
-    """A text as an element of an array."""
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-class _Times(dict[datetime | None, str]):
-    """Moments as elements of an array; most of a batch are the same few."""
-
-    def __missing__(self, moment: datetime | None) -> str:
-        text = self[moment] = "NULL" if moment is None else f'"{moment}"'
+    def __missing__(self, key: datetime | int | None) -> str:
+        text = self[key] = "NULL" if key is None else f'"{key}"'
         return text
+
+
+def finished_columns(batch: Sequence[FinishedRun], now: float) -> dict[str, object]:
+    """The runs of a batch as arrays; `now` in monotonic seconds."""
+    elements = _Elements()
+    return _columns(FINISHED, [_finished_row(ended, now, elements) for ended in batch])
+
+
+def _finished_row(ended: FinishedRun, now: float, elements: _Elements) -> tuple[str, ...]:
+    claim, result, transition = ended.claim, ended.result, ended.transition
+    shown, missed = _shown(ended)
+    return (
+        claim.job_id,
+        str(claim.run_id),
+        claim.owner,
+        claim.trigger,
+        result.outcome,
+        elements[result.exit_code],
+        "NULL" if result.error is None else _text(result.error),
+        "NULL" if result.output is None else _text(result.output),
+        str(now - ended.at),
+        elements[claim.scheduled_for],
+        elements[transition.next_run],
+        "NULL" if transition.delay is None else str(transition.delay),
+        "t" if transition.settled else "f",
+        elements[shown],
+        elements[missed],
+    )
+
+
+def skipped_columns(batch: Sequence[FinishedRun]) -> dict[str, object]:
+    """The ticks that a batch passes over, as arrays; the first of a run that was itself passed over
+    is that run's row.
+    """
+    rows = [
+        (ended.claim.job_id, str(ended.claim.run_id), f'"{skip.tick}"', str(skip.missed))
+        for ended in batch
+        for skip in ended.transition.skipped[ended.result.outcome is Outcome.SKIPPED :]
+    ]
+    return _columns(SKIPPED, rows)
+
+
+def _columns(names: Sequence[str], rows: Sequence[tuple[str, ...]]) -> dict[str, object]:
+    columns = zip(*rows, strict=True) if rows else [()] * len(names)
+    return {name: "{" + ",".join(column) + "}" for name, column in zip(names, columns, strict=True)}
+
+
+def _text(text: str) -> str:
+    """A text as an element of an array."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _shown(ended: FinishedRun) -> tuple[datetime, int]:

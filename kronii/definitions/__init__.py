@@ -1,9 +1,10 @@
 """Job definitions: from `jobs.yaml` to `kronii.model.Definition`, or to every problem of the file
 with its place.
 
-    text ─▶ source ─▶ tree ─▶ inspection ─▶ loader ─▶ definitions
-                                              │ keys, actions ◀─ mappings ◀─ rules
-                              problems ◀──────┘            jsonschema ◀─┘
+    loader ─▶ parsing (source, syntax, tree, nodes) ─▶ inspection ─▶ document ─▶ definitions
+                                                                        │
+      jsonschema ─▶ keys ◀──────────────────────────────────────────────┘
+                      └─▶ actions, http, retries ─▶ mappings, texts, numbers ─▶ rules ─▶ problems
 
 Loading executes nothing: YAML's nodes are never constructed as objects, modules are found and not
 imported.

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kronii.definitions.excerpt import SHOWN_KEYS, Source
+from kronii.definitions.hiding import ShownKeys
+from kronii.definitions.nodes import Mapping, Node, Scalar, Sequence
 from kronii.definitions.problems import Report, shown
-from kronii.definitions.tree import Mapping, Node, Scalar, Sequence
+from kronii.definitions.source import Source
 
 #: What YAML 1.1 makes of plain values by itself; any other tag was written by hand.
 _PLAIN_TAGS = {
@@ -16,9 +17,6 @@ _PLAIN_TAGS = {
     Sequence: frozenset({"seq"}),
     Mapping: frozenset({"map"}),
 }
-
-#: Keys whose value is a secret unless it is a mapping or a list with keys of its own.
-_CONTAINERS = frozenset({"jobs", "defaults", "http", "<<"})
 
 
 def inspect(root: Node, source: Source, report: Report) -> None:
@@ -66,14 +64,14 @@ def _children(
                 yield key, True
             elif not is_word(key.text) or (hidden and value.tag == "null"):
                 source.hide(key.start, key.end)
-            yield value, hidden or _is_secret(key, value)
+            yield value, hidden or _is_secret(key, value, source.shown_keys)
 
 
-def _is_secret(key: Node, value: Node) -> bool:
+def _is_secret(key: Node, value: Node, keys: ShownKeys) -> bool:
     name = key.text if isinstance(key, Scalar) else ""
-    if name in _CONTAINERS or name.startswith("x-"):
+    if name == "<<" or name.startswith("x-") or name in keys.mappings:
         return isinstance(value, Scalar)
-    return name not in SHOWN_KEYS
+    return name not in keys.names
 
 
 def is_word(text: str) -> bool:

@@ -6,17 +6,18 @@
 from __future__ import annotations
 
 import json
+from itertools import combinations
 
-from kronii.definitions.keys import ACTIONS, defaults_rules, job_rules
+from kronii.definitions.actions import ACTION_RULES
+from kronii.definitions.keys import DEFAULTS_RULES, JOB_RULES
 from kronii.definitions.mappings import keys_schema
 from kronii.definitions.rules import Schema
 
 
 def schema() -> Schema:
     """Return the schema (JSON Schema 2020-12)."""
-    rules = job_rules()
-    job = keys_schema(rules) | _one_action()
-    defaults = keys_schema(defaults_rules(rules)) | _one_action()
+    job = keys_schema(JOB_RULES) | _one_action()
+    defaults = keys_schema(DEFAULTS_RULES) | _one_action()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Kronii's jobs.yaml",
@@ -34,7 +35,7 @@ def schema() -> Schema:
 
 
 def _one_action() -> Schema:
-    pairs = [(one, other) for index, one in enumerate(ACTIONS) for other in ACTIONS[index + 1 :]]
+    pairs = combinations(ACTION_RULES, 2)
     return {"not": {"anyOf": [{"required": list(pair)} for pair in pairs]}}
 
 

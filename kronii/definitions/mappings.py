@@ -5,61 +5,18 @@ means them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Mapping as Table
 from dataclasses import dataclass
 from typing import Any
 
 from kronii.definitions.inspection import is_word
-from kronii.definitions.problems import Report, did_you_mean, shown
-from kronii.definitions.rules import Rule, Schema, kind
-from kronii.definitions.tree import Mapping, Node, Scalar, Sequence
-
-#: What people write who come from elsewhere, and what it is called here.
-_SYNONYMS = {
-    "schedule": "cron",
-    "expression": "cron",
-    "crontab": "cron",
-    "spec": "cron",
-    "when": "cron",
-    "tz": "timezone",
-    "time_zone": "timezone",
-    "cmd": "command",
-    "run": "command",
-    "shell": "command",
-    "script": "command",
-    "exec": "command",
-    "args": "command",
-    "function": "python",
-    "callable": "python",
-    "query": "sql",
-    "statement": "sql",
-    "request": "http",
-    "webhook": "http",
-    "environment": "env",
-    "envs": "env",
-    "workdir": "cwd",
-    "working_dir": "cwd",
-    "working_directory": "cwd",
-    "directory": "cwd",
-    "retry": "retries",
-    "max_retries": "retries",
-    "jitter": "splay",
-    "misfire": "catch_up",
-    "catchup": "catch_up",
-    "disabled": "enabled",
-    "active": "enabled",
-    "id": "name",
-    "title": "description",
-    "comment": "description",
-    "max_attempts": "attempts",
-    "backoff": "delay",
-    "data": "body",
-    "status": "expect",
-    "job": "jobs",
-    "tasks": "jobs",
-    "default": "defaults",
-}
+from kronii.definitions.nodes import Mapping, Node, Scalar, Sequence
+from kronii.definitions.problems import Report, shown
+from kronii.definitions.rules import Rule, Schema
+from kronii.definitions.synonyms import synonym
+from kronii.definitions.wording import kind
+from kronii.suggestions import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -74,7 +31,10 @@ class Entry:
     value: Any
 
 
-def entries(report: Report, node: Mapping) -> dict[str, tuple[Node, Node]]:
+Entries = dict[str, Entry]
+
+
+def pairs_of(report: Report, node: Mapping) -> dict[str, tuple[Node, Node]]:
     """Return a mapping's keys and values by the keys' texts, what `<<` merges beneath its own."""
     merged: dict[str, tuple[Node, Node]] = {}
     own: dict[str, tuple[Node, Node]] = {}
@@ -83,7 +43,7 @@ def entries(report: Report, node: Mapping) -> dict[str, tuple[Node, Node]]:
             continue
         if key.tag == "merge":
             for base in _bases(report, value):
-                merged = entries(report, base) | merged
+                merged = pairs_of(report, base) | merged
         else:
             own[key.text] = (key, value)
     return merged | own
@@ -97,42 +57,57 @@ def _bases(report: Report, value: Node) -> Iterator[Mapping]:
             report.error(base.start, f"<< merges a mapping or a list of them, not {kind(base)}")
 
 
-def read_keys(
-    report: Report, node: Node, what: str, rules: Table[str, Rule]
-) -> dict[str, Entry] | None:
+def read_keys(report: Report, node: Node, what: str, rules: Table[str, Rule]) -> Entries | None:
     """Read a mapping with known keys; report unknown and missing ones.  None: it is no mapping at
     all.
     """
     if not isinstance(node, Mapping):
         report.error(node.start, f"{what} must be a mapping, not {kind(node)}")
         return None
-    found = {}
-    for name, (key, value) in entries(report, node).items():
+    entries: Entries = {}
+    for name, (key, value) in pairs_of(report, node).items():
         rule = rules.get(name)
         if rule is None:
             report.error(key.start, _unknown(name, rules))
         else:
-            found[name] = Entry(key, value, rule.read(report, value, name))
-    for name in [name for name, rule in rules.items() if rule.required and name not in found]:
-        report.error(node.start, f"{what} has no {name}")
-    return found
+            entries[name] = Entry(key, value, rule.read(report, value, name))
+    for name, rule in rules.items():
+        if rule.required and name not in entries:
+            report.error(node.start, f"{what} has no {name}")
+    return entries
 
 
 def _unknown(name: str, rules: Table[str, Rule]) -> str:
+    known = f"known are {', '.join(rules)}"
     if not is_word(name):
-        return f"this is not a key: known are {', '.join(rules)}"
-    synonym = _SYNONYMS.get(name.lower().replace("-", "_"))
-    hint = (
-        f": did you mean {synonym!r}?"
-        if synonym in rules
-        else did_you_mean(name.replace("-", "_"), rules)
-    )
-    return f"unknown key {shown(name)}{hint or ': known are ' + ', '.join(rules)}"
+        return f"this is not a key: {known}"
+    meant = synonym(name, rules) or name.replace("-", "_")
+    return f"unknown key {shown(name)}{did_you_mean(meant, rules, known)}"
 
 
-def values_of(found: Table[str, Entry]) -> dict[str, Any]:
+def values_of(entries: Entries) -> dict[str, Any]:
     """Return the values that were right."""
-    return {name: entry.value for name, entry in found.items() if entry.value is not None}
+    return {name: entry.value for name, entry in entries.items() if entry.value is not None}
+
+
+def mapping(
+    rules: Table[str, Rule], make: Callable[[Report, Entries, dict[str, Any]], Any]
+) -> Rule:
+    """A mapping with known keys, made into something else if all of it is right.
+
+    `make` takes the report, the entries and their values; it returns None after reporting that they
+    don't go together.
+    """
+
+    def read(report: Report, node: Node, what: str) -> Any:
+        entries = read_keys(report, node, what, rules)
+        if entries is None:
+            return None
+        values = values_of(entries)
+        missing = any(rule.required and name not in values for name, rule in rules.items())
+        return None if missing or len(values) < len(entries) else make(report, entries, values)
+
+    return Rule(read, keys_schema(rules), keys=rules)
 
 
 def keys_schema(rules: Table[str, Rule]) -> Schema:
@@ -158,20 +133,19 @@ def table(
                 node.start, f"{what} must be a mapping of names to values, not {kind(node)}"
             )
             return None
-        found = {}
-        for name, (key, child) in entries(report, node).items():
-            good = _check_name(report, key, name, name_pattern, says, reserved)
+        values = {}
+        for name, (key, child) in pairs_of(report, node).items():
+            right = _check_name(report, key, name, name_pattern, says, reserved)
             read_value = value.read(report, child, what_value)
-            if good and read_value is not None:
-                found[name] = read_value
-        return found
+            if right and read_value is not None:
+                values[name] = read_value
+        return values
 
     names: Schema = {"pattern": name_pattern} | (
         {"not": {"enum": list(reserved)}} if reserved else {}
     )
-    return Rule(
-        read, {"type": "object", "propertyNames": names, "additionalProperties": value.schema}
-    )
+    schema = {"type": "object", "propertyNames": names, "additionalProperties": value.schema}
+    return Rule(read, schema, secret=value.secret)
 
 
 def _check_name(

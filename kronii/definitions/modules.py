@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 
-from kronii.definitions.problems import did_you_mean
+from kronii.suggestions import did_you_mean
 
 
 def _working_directory() -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from kronii.definitions.excerpt import Place, Source
+from kronii.definitions.modules import Modules
+from kronii.definitions.nodes import Place
+from kronii.definitions.source import Source
 from kronii.errors import ConfigError
 
 Severity = Literal["error", "warning"]
@@ -63,20 +64,22 @@ class Report:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self._found: set[tuple[Place, str, Severity]] = set()
+        #: Answers for this file whether a module can be found.
+        self.modules = Modules()
+        self._noted: set[tuple[Place, str, Severity]] = set()
 
     def error(self, place: Place, message: str) -> None:
         """Note an error; the same one met twice, by way of an alias, counts once."""
-        self._found.add((place, _cut(message), "error"))
+        self._noted.add((place, _cut(message), "error"))
 
     def warning(self, place: Place, message: str) -> None:
         """Note what is odd without being wrong."""
-        self._found.add((place, _cut(message), "warning"))
+        self._noted.add((place, _cut(message), "warning"))
 
     def problems(self, severity: Severity) -> tuple[Problem, ...]:
         """Return what was noted with this severity, in the order of the file."""
-        found = sorted(entry for entry in self._found if entry[2] == severity)
-        return tuple(self._problem(place, message, severity) for place, message, severity in found)
+        noted = sorted(entry for entry in self._noted if entry[2] == severity)
+        return tuple(self._problem(*entry) for entry in noted)
 
     def _problem(self, place: Place, message: str, severity: Severity) -> Problem:
         line, column = place
@@ -97,13 +100,3 @@ def _cut(message: str) -> str:
 def shown(text: str) -> str:
     """Return a user's text for a message: quoted, escaped, cut where it is long."""
     return repr(text) if len(text) <= _SHOWN else f"{text[:_SHOWN]!r}…"
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `: did you mean 'x'?` for the known word nearest to `word`, or nothing where none is
-    near.
-    """
-    words = list(known)
-    exact = [other for other in words if other.lower() == word.lower()]
-    near = exact or difflib.get_close_matches(word[:100], words, 1, 0.65)
-    return f": did you mean {near[0]!r}?" if near else ""

@@ -1,4 +1,4 @@
-"""YAML's nodes, each with its place, built from the parser's events.
+"""YAML's tree of nodes, built from the parser's events.
 
 Not by `yaml.compose`: the C composer recurses and dies of a segmentation fault in a file that opens
 100,000 brackets, and it takes seven times as long as its events.  This one bounds depth and what
@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from yaml.resolver import Resolver
 
-from kronii.definitions.excerpt import Place
+from kronii.definitions.nodes import Mapping, Node, Place, Scalar, Sequence, start_of
 
 #: Levels of the deepest nesting that is read; a job's headers are on the fifth.
 DEPTH_LIMIT = 40
@@ -22,10 +22,6 @@ DEPTH_LIMIT = 40
 #: Nodes that aliases may add to those written out: defaults of ten keys merged into 10,000 jobs,
 #: four times over.
 ALIAS_LIMIT = 1_000_000
-
-QUOTE_STAR = (
-    'YAML reads an unquoted * as an alias: quote the expression, as in cron: "*/5 * * * * *"'
-)
 
 _TAG = "tag:yaml.org,2002:"
 
@@ -37,81 +33,6 @@ class Refused(Exception):
         super().__init__(why)
         #: Where it is.
         self.place = place
-
-
-class Node:
-    """A part of the document."""
-
-    __slots__ = ("end", "height", "size", "start", "tag")
-
-    def __init__(self, tag: str, event: Any) -> None:
-        #: `str`, `int`, `float`, `bool`, `null`, `timestamp`, `merge`, `value`, `seq`, `map`, or a
-        #: tag the user wrote.
-        self.tag = tag
-        mark = event.start_mark
-        #: Where it begins and where it ends.
-        self.start: Place = (mark.line, mark.column)
-        self.end: Place = self.start
-        #: Nodes in it, itself and every repetition by aliases included.
-        self.size = 1
-        #: Levels of nodes in it, itself included.
-        self.height = 1
-
-    def close(self, event: Any) -> None:
-        """Note where the node ends."""
-        mark = event.end_mark
-        self.end = (mark.line, mark.column)
-
-    def adopt(self, child: Node) -> None:
-        """Count a child."""
-        self.size += child.size
-        self.height = max(self.height, child.height + 1)
-
-
-class Scalar(Node):
-    """A text, as it is written."""
-
-    __slots__ = ("text",)
-
-    def __init__(self, tag: str, event: Any) -> None:
-        super().__init__(tag, event)
-        self.close(event)
-        self.text: str = event.value
-
-
-class Sequence(Node):
-    """A list."""
-
-    __slots__ = ("items",)
-
-    def __init__(self, tag: str, event: Any) -> None:
-        super().__init__(tag, event)
-        self.items: list[Node] = []
-
-    def adopt(self, child: Node) -> None:
-        """Add an item."""
-        super().adopt(child)
-        self.items.append(child)
-
-
-class Mapping(Node):
-    """Keys with values."""
-
-    __slots__ = ("_key", "pairs")
-
-    def __init__(self, tag: str, event: Any) -> None:
-        super().__init__(tag, event)
-        self.pairs: list[tuple[Node, Node]] = []
-        self._key: Node | None = None
-
-    def adopt(self, child: Node) -> None:
-        """Add a key, or the value of the key before."""
-        super().adopt(child)
-        if self._key is None:
-            self._key = child
-        else:
-            self.pairs.append((self._key, child))
-            self._key = None
 
 
 class Composer:
@@ -129,7 +50,8 @@ class Composer:
 
         Raises:
             Refused: there are two documents, or one is nested too deep, repeats itself too often or
-            without end. yaml.YAMLError: the text is not YAML.
+                without end.
+            yaml.YAMLError: the text is not YAML.
         """
         steps = {
             yaml.ScalarEvent: self._scalar,
@@ -151,7 +73,7 @@ class Composer:
             why = (
                 "the file holds a second document: put all jobs under one jobs: and remove the ---"
             )
-            raise Refused(_place(event), why)
+            raise Refused(start_of(event), why)
 
     def _scalar(self, event: Any) -> None:
         tag = event.tag
@@ -192,12 +114,12 @@ class Composer:
         node = self._anchors.get(event.anchor)
         if node is None:
             raise Refused(
-                _place(event),
+                start_of(event),
                 "an alias (*) without its anchor (&): to begin a text with *, quote it",
             )
         if any(node is parent for parent in self._open):
             raise Refused(
-                _place(event),
+                start_of(event),
                 "an alias (*) within its own anchor (&) would repeat itself without end",
             )
         self._added += node.size
@@ -206,19 +128,18 @@ class Composer:
 
     def _bound(self, event: Any, height: int) -> None:
         if len(self._open) + height > DEPTH_LIMIT:
-            raise Refused(_place(event), f"nested deeper than {DEPTH_LIMIT} levels")
+            raise Refused(start_of(event), f"nested deeper than {DEPTH_LIMIT} levels")
         if self._added > ALIAS_LIMIT:
-            raise Refused(_place(event), f"aliases (*) repeat more than {ALIAS_LIMIT:,} nodes")
-
-
-def _place(event: Any) -> Place:
-    return event.start_mark.line, event.start_mark.column
+            raise Refused(start_of(event), f"aliases (*) repeat more than {ALIAS_LIMIT:,} nodes")
 
 
 def _short(tag: str) -> str:
     return tag.removeprefix(_TAG)
 
 
+#: Characters of the longest text that is kept: words come again in every job, longer texts hardly
+#: do, and a cache would hold on to them.
+_WORD = 50
 _resolver = Resolver()
 
 
@@ -234,7 +155,4 @@ def _resolve(text: str) -> str:
     return _short(tag)
 
 
-#: The same words come again in every job; longer texts hardly do, and a cache would hold on to
-#: them.
 _resolved_word = lru_cache(maxsize=4096)(_resolve)
-_WORD = 50

@@ -1,45 +1,38 @@
-"""What the guard says of a dead instance: one statement on a connection of its own."""
+"""What the guard says of a dead instance, in a session of its own."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 
-import psycopg
+from kronii.database import queries
+from kronii.database.access import Database, session_name
+from kronii.database.connections import Connection
+from kronii.errors import KroniiError
 
 #: Seconds for which the dead instance's session is given to end; its socket is closed already.
 SESSION_ENDS_IN = 5.0
 
 
-def say(url: str, identity: str, backend_pid: int) -> bool:
+def say(database: Database, identity: str, backend_pid: int) -> bool:
     """End the session and the lease of `identity` and notify the others; False if the database did
     not take it.
     """
     try:
-        with psycopg.connect(
-            url, autocommit=True, connect_timeout=3, application_name="kronii guard"
-        ) as connection:
-            _end_session(connection, f"kronii {identity}"[:63], backend_pid)
-            connection.execute(
-                "WITH dead AS (UPDATE nodes SET died_at = statement_timestamp() AT TIME ZONE 'UTC'"
-                " WHERE id = %s RETURNING id) SELECT pg_notify('kronii', 'dead') FROM dead",
-                [identity],
-            )
-    except psycopg.Error:
+        with contextlib.closing(database.for_last_words()) as connection:
+            _end_session(connection, session_name(identity), backend_pid)
+            queries.run(connection, "report_death", {"id": identity}, prepare=False)
+    except KroniiError:
         return False
     return True
 
 
-def _end_session(
-    connection: psycopg.Connection[tuple[int]], application: str, backend_pid: int
-) -> None:
+def _end_session(connection: Connection, application: str, backend_pid: int) -> None:
     """The dead can't unlock: end its session and wait until the server has."""
     give_up = time.monotonic() + SESSION_ENDS_IN
-    statement = (
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND application_name"
-        " = %s"
-    )
+    session = {"pid": backend_pid, "application": application}
     while (
-        connection.execute(statement, [backend_pid, application]).fetchall()
+        queries.run(connection, "end_session", session, prepare=False).fetchall()
         and time.monotonic() < give_up
     ):
         time.sleep(0.002)  # the server tells nobody when a backend has gone

@@ -31,13 +31,17 @@ def main(words: list[str]) -> None:
     board, timings = Board(board_fd, slots), LeaseTimings(float(words[4]))
     url, mark = os.environ.pop("DATABASE_URL", ""), os.environ.pop("KRONII_GUARD_MARK", "")
     # The driver takes its time: it is loaded once signals are ignored, and before anybody dies.
+    from kronii.database.access import Database
+    from kronii.database.queries import queries
     from kronii.guard.lastwords import say
 
+    queries()
+    database = Database(url, "", timings)
     watch(pipe, board, timings, instance)
     end_work(board, mark)  # after a goodbye, too: a daemon that left its job's group is still there
     if not board.goodbye and board.deadline:
         give_up = max(board.deadline + timings.margin, time.monotonic() + SPEAK_FOR)
-        speak(lambda: say(url, board.identity, board.backend_pid), give_up)
+        speak(lambda: say(database, board.identity, board.backend_pid), give_up)
 
 
 def watch(pipe: int, board: Board, timings: LeaseTimings, instance: int) -> None:

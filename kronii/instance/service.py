@@ -21,8 +21,8 @@ from kronii.instance.mainthread import MainThread
 from kronii.instance.shared import Shared
 from kronii.instance.threads import Threads
 from kronii.logs import Log
-from kronii.settings import Settings
-from kronii.web.listener import DEFAULT_PORT, Listener
+from kronii.settings import DEFAULT_PORT, Settings
+from kronii.web.listener import Listener
 from kronii.web.pages import Pages
 
 log = Log("kronii.service")

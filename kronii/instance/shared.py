@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from kronii.clock import DatabaseClock
 from kronii.database.access import Database
 from kronii.instance.committed import Committed
-from kronii.instance.environment import default_node
 from kronii.instance.inflight import InFlight
 from kronii.instance.jobs import Jobs
 from kronii.instance.report import RunReport
 from kronii.instance.supervisor import Supervisor
 from kronii.instance.wakeup import Wakeup
 from kronii.lease import Lease
-from kronii.settings import Settings
+from kronii.settings import Settings, default_node
 from kronii.web.metrics import Metrics
 
 

@@ -19,11 +19,12 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from kronii.errors import ConfigError
 from kronii.logs import Log
+from kronii.settings import DEFAULT_PORT
 
 log = Log("kronii.web")
 
-#: The port where METRICS_PORT is not set; if it is taken, one of the next PORTS_TRIED.
-DEFAULT_PORT, PORTS_TRIED = 3000, 1000
+#: Ports that are tried from DEFAULT_PORT on, where METRICS_PORT is not set.
+PORTS_TRIED = 1000
 #: Seconds that a client may take for its request, or to take its answer.
 CLIENT_TIMEOUT = 5.0
 #: Seconds that a request waits for its turn before it is turned away.

@@ -57,14 +57,14 @@ E2E, DB, CHAOS, UNIT = (
 MUTATIONS = (
     Mutation(
         "a late outcome overwrites a successor's",
-        "sql/queries.sql",
+        "sql/outcomes.sql",
         "WHERE j.id = e.id AND j.run_id = e.run_id AND j.owner = e.owner",
         "WHERE j.id = e.id",
         DB + "store.py::test_a_late_outcome_is_refused",
     ),
     Mutation(
         "a job starts beside the holder of its lock",
-        "sql/queries.sql",
+        "sql/claims.sql",
         "WHERE tried.locked AND j.id = tried.id",
         "WHERE j.id = tried.id",
         DB + "session.py::test_a_lock_held_elsewhere_is_respected_and_nothing_is_left_behind",
@@ -99,7 +99,7 @@ MUTATIONS = (
     ),
     Mutation(
         "our half-open old session keeps the locks",
-        "sql/queries.sql",
+        "sql/leases.sql",
         "pg_terminate_backend(a.pid) AS done",
         "true AS done",
         DB + "session.py::test_a_half_open_session_is_ended_before_its_locks_are_taken_back",
@@ -113,7 +113,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a claim without a node row is lost for ever",
-        "sql/queries.sql",
+        "sql/claims.sql",
         "FROM nodes AS n WHERE n.id = j.owner), true)",
         "FROM nodes AS n WHERE n.id = j.owner), false)",
         DB + "session.py::test_a_claim_that_was_left_behind_is_found_though_its_instance_is_gone",
@@ -150,7 +150,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a proven death is waited for like an unproven one",
-        "kronii/guard/lastwords.py",
+        "sql/leases.sql",
         "SET died_at =",
         "SET version = version WHERE false RETURNING id), more AS (UPDATE nodes SET started_at =",
         E2E + "crash.py::test_kill_9_with_a_live_peer",
@@ -210,7 +210,7 @@ MUTATIONS = (
     Mutation(
         "a read-only server is written to",
         "kronii/database/connections.py",
-        "    if rows[0][2]:\n",
+        "    if read_only:\n",
         "    if False:\n",
         E2E + "start.py::test_a_read_only_server_is_waited_for",
     ),
@@ -223,14 +223,14 @@ MUTATIONS = (
     ),
     Mutation(
         "outcomes wait for minutes after an outage",
-        "kronii/instance/service.py",
-        "reconnect_timeout=POOL_PATIENCE, ",
+        "kronii/database/access.py",
+        "            reconnect_timeout=POOL_TIMEOUT,\n",
         "",
         E2E + "windows.py::test_an_outage_ends_for_outcomes_too",
     ),
     Mutation(
         "a job that kills its node walks through the fleet",
-        "sql/queries.sql",
+        "sql/claims.sql",
         "deaths + 1 >= %(quarantine)s AS deadly",
         "false AS deadly",
         CHAOS + "a_job_that_kills_its_nodes_is_quarantined_until_it_is_resumed",

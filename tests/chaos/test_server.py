@@ -1,4 +1,4 @@
-"""Single faults of a server: full, read-only, a standby, failing statements, rows held by others."""
+"""Single faults of a server: full, read-only, a standby, failing statements, rows that are held."""
 
 from __future__ import annotations
 

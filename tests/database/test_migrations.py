@@ -13,10 +13,11 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 
-from kronii.commands import session
 from kronii.commands.main import main
 from kronii.database import migrations
+from kronii.database.access import Database
 from kronii.errors import ConfigError
+from kronii.lease import LeaseTimings
 
 #: The original's statement, and the same without what kept its rows in order.
 ORIGINAL = """\
@@ -122,16 +123,16 @@ def test_rows_without_order_are_made_fit_and_none_is_dropped(
         cursor.executemany("INSERT INTO jobs VALUES (%s, %s, %s, '2024-01-01', %s, %s)", cells)
     with plain(empty_database_url) as connection:
         migrations.migrate(connection)
-    found = rows(empty)
-    assert len(found) == len(cells)
+    migrated = rows(empty)
+    assert len(migrated) == len(cells)
     assert (
-        len({row["id"] for row in found} - {None})
-        == len({row["name"] for row in found} - {None})
+        len({row["id"] for row in migrated} - {None})
+        == len({row["name"] for row in migrated} - {None})
         == len(cells)
     )
-    kept = next(row for row in found if row["name"] == "twice")
+    kept = next(row for row in migrated if row["name"] == "twice")
     assert (kept["id"], kept["last_run"].year, kept["status"]) == (ONE, 2021, "failed")
-    statuses = sorted(row["status"] for row in found)
+    statuses = sorted(row["status"] for row in migrated)
     assert statuses == ["failed", "pending", "pending", "pending", "success"]
     with pytest.raises(psycopg.errors.UniqueViolation):
         empty.execute("INSERT INTO jobs (name, cron) VALUES ('twice', '')")
@@ -165,12 +166,10 @@ def test_an_interrupted_migration_leaves_nothing(
         ).fetchone() == (None, None)
 
 
-def test_a_newer_schema_is_refused(
-    connection: psycopg.Connection[Any], database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DATABASE_URL", database_url)
+def test_a_newer_schema_is_refused(connection: psycopg.Connection[Any], database_url: str) -> None:
     connection.execute("INSERT INTO kronii_schema (version) VALUES (9000)")
-    for use in (lambda: migrations.migrate(connection), session.opened):
+    database = Database(database_url, "a", LeaseTimings(15.0))
+    for use in (lambda: migrations.migrate(connection), database.for_command):
         with pytest.raises(
             ConfigError,
             match=r"version 9000, but this Kronii knows versions up to \d+: upgrade this instance",

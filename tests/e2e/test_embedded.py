@@ -1,4 +1,4 @@
-"""`python -m kronii.embedded`: instances started in one directory share a server, and nothing
+"""`kronii run --embedded`: instances started in one directory share a server, and nothing
 outlives the last of them.
 """
 
@@ -7,6 +7,7 @@ from __future__ import annotations
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,20 +31,28 @@ class Place:
             {"name": "sleeps", "cron": EVERY_SECOND, "command": "echo $$ >> pids; exec sleep 1000"},
         )
 
-    def launch(self, node: str, **environ: str) -> Instance:
-        """One launcher; it becomes the instance."""
-        return self.fleet.start(node, (sys.executable, "-m", "kronii.embedded"), **environ)
+    def launch(self, node: str, module: str = "kronii", **environ: str) -> Instance:
+        """One launcher, `kronii run --embedded` or `kronii.embedded`; it becomes the instance."""
+        words = ("run", "--embedded") if module == "kronii" else ()
+        return self.fleet.start(node, (sys.executable, "-m", module, *words), **environ)
 
     def url(self, instance: Instance) -> str:
         """Where an instance says that its database is."""
         line = wait_until(lambda: [line for line in instance.lines if "DATABASE_URL=" in line])[0]
-        return str(line.rpartition("DATABASE_URL=")[2].strip())
+        return pasted(line, "DATABASE_URL")
 
     @property
     def jobs(self) -> list[int]:
         """Process ids of what the jobs started."""
         file = self.fleet.directory / "pids"
         return [int(pid) for pid in file.read_text().split()] if file.exists() else []
+
+
+def pasted(line: str, name: str) -> str:
+    """What a variable is in a shell that the line has been pasted into."""
+    script = f'{line}\nprintf %s "${name}"'
+    shell = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True)
+    return shell.stdout
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +152,7 @@ def test_an_address_is_used_as_it_is(
         instance.wait_for("connected")
         assert instance.lines == []
         (tmp_path / ".env").write_text(f"DATABASE_URL='{database_url}'\n")
-        place.launch("dotenv").wait_for("connected")
+        place.launch("dotenv", "kronii.embedded").wait_for("connected")
         assert not shared_directory().exists()
     finally:
         place.fleet.close()

@@ -4,10 +4,14 @@ traceback.
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
+import shlex
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -23,7 +27,7 @@ def kronii(
     names = ("PATH", "HOME", "TMPDIR")
     environment = {name: os.environ[name] for name in names if name in os.environ}
     environment |= {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **environ}
-    line = f"{sys.executable} -m kronii {arguments} {shell}"
+    line = f"{shlex.quote(sys.executable)} -m kronii {arguments} {shell}"
     return subprocess.run(
         ["/bin/bash", "-o", "pipefail", "-c", line],
         cwd=directory,
@@ -79,6 +83,50 @@ def test_closed_streams_change_nothing_of_the_exit_status(
     assert (done.returncode, b"Traceback" in done.stderr) == (status, False)
 
 
+@pytest.mark.parametrize("reader", ["full disk", "gone"])
+def test_a_log_that_nobody_takes_changes_nothing_of_the_exit_status(
+    directory: Path, reader: str
+) -> None:
+    """At exit the interpreter flushes stderr again, and would end with 120."""
+    (directory / "jobs.yaml").write_text('jobs: [{name: a, cron: "@daily", command: "true"}]')
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "DATABASE_URL": "postgresql://127.0.0.1:1/nowhere",
+        "METRICS_PORT": str(port),
+    }
+    stderr = _unread(reader)
+    command = [sys.executable, "-m", "kronii", "run"]
+    instance = subprocess.Popen(command, cwd=directory, env=environment, stderr=stderr)
+    os.close(stderr)
+    while instance.poll() is None and not _has_logged(port):
+        time.sleep(0.02)
+    instance.terminate()
+    assert instance.wait(30) == 0
+
+
+def _unread(reader: str) -> int:
+    if reader == "full disk":
+        return os.open("/dev/full", os.O_WRONLY)
+    gone, writer = os.pipe()
+    os.close(gone)
+    return writer
+
+
+def _has_logged(port: int) -> bool:
+    """True once it has found that its database is away, and said so."""
+    client = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        client.request("GET", "/readyz")
+        return b"database away" in client.getresponse().read()
+    except OSError:
+        return False
+    finally:
+        client.close()
+
+
 @pytest.mark.parametrize(
     "locale",
     [
@@ -111,7 +159,7 @@ def test_a_file_name_that_is_not_utf8(directory: Path) -> None:
 def test_a_working_directory_that_is_gone(tmp_path: Path, arguments: str) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
-    line = f"cd {gone} && rmdir {gone} && {sys.executable} -m kronii {arguments}"
+    line = f"cd {gone} && rmdir {gone} && {shlex.quote(sys.executable)} -m kronii {arguments}"
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
     gone_done = subprocess.run(
         ["/bin/sh", "-c", line], env=environment, capture_output=True, text=True, timeout=60
@@ -126,7 +174,7 @@ def test_an_absolute_file_is_validated_from_nowhere(tmp_path: Path) -> None:
     file, gone = tmp_path / "jobs.yaml", tmp_path / "gone"
     file.write_text('jobs:\n  - {name: a, cron: "@daily", python: "json:dumps"}\n')
     gone.mkdir()
-    line = f"cd {gone} && rmdir {gone} && {sys.executable} -m kronii validate {file}"
+    line = f"cd {gone} && rmdir {gone} && {shlex.quote(sys.executable)} -m kronii validate {file}"
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         ["/bin/sh", "-c", line], env=environment, capture_output=True, text=True, timeout=60

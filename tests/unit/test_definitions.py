@@ -80,6 +80,9 @@ FIELDS = [
     ("enabled: no", "enabled", False),
     ("enabled: true", "enabled", True),
     ("cwd: /", "cwd", "/"),
+    ("python: gc:collect\nisolate: true", "isolate", True),
+    ("python: gc:collect\nisolate: false", "isolate", False),
+    ("command: ls\nisolate: false", "isolate", False),
     ("description: 'ä 日本'", "description", "ä 日本"),
     ("description: ''", "description", ""),
     ("env: {A: b, _C9: ''}", "env", (("A", "b"), ("_C9", ""))),
@@ -265,3 +268,10 @@ def test_a_thousand_jobs_take_no_time() -> None:
     loaded: Loaded = load_text(text, "f")
     assert len(loaded.definitions) == 1000
     assert time.process_time() - begin < 1.5
+
+
+def test_isolate_in_defaults_is_for_python_jobs() -> None:
+    before = "defaults: {isolate: true}\n"
+    assert one("python: gc:collect", before).isolate
+    assert one("command: ls", before) == one("command: ls")
+    assert not one("python: gc:collect\nisolate: false", before).isolate

@@ -12,7 +12,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kronii.definitions import DefinitionsError, check_text, load_text, source
+from kronii.definitions import DefinitionsError, check_text, load_text, parsing
 
 SHIPPED = (Path(__file__).parents[2] / "jobs.yaml").read_text(encoding="utf-8")
 
@@ -130,7 +130,7 @@ def test_any_mutation(text: str) -> None:
 @given(mutated(SHIPPED))
 def test_any_mutation_with_the_loader_in_python(text: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(source, "LOADER", yaml.SafeLoader)
+        patch.setattr(parsing, "LOADER", yaml.SafeLoader)
         survives(text[:600])
 
 
@@ -140,7 +140,7 @@ def test_any_bytes(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> 
     path = tmp_path_factory.getbasetemp() / "fuzz.yaml"
     path.write_bytes(content)
     with contextlib.suppress(DefinitionsError):
-        source.read_text(path)
+        parsing.read_text(path)
 
 
 @settings(QUICK, max_examples=300)

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 #: The layers of `kronii/`: each may import from those above it in this list, none from its own.
 FLOORS = (
-    ("kronii", "errors", "backoff", "logs", "clock", "lease", "forks", "processes"),
+    ("kronii", "errors", "suggestions", "backoff", "logs", "clock", "lease", "forks", "processes"),
     ("durations", "schedule", "address"),
     ("settings", "model"),
     ("catchup",),

@@ -1,0 +1,65 @@
+"""The settings of sessions, and the time limits on both ends of the network.
+
+A cut cable is noticed by us, and frees the locks on the server, after the same time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: Settings of every session.
+COMMON = {
+    "client_encoding": "UTF8",
+    "timezone": "UTC",
+    "default_transaction_isolation": "read committed",
+    "synchronous_commit": "on",
+    "datestyle": "ISO",
+    "jit": "off",
+    "lock_timeout": "5s",
+    "standard_conforming_strings": "on",
+}
+
+#: For sessions that run the same prepared statements again and again.  Their plans walk indexes
+#: whatever the parameters are, and are made once: a planner that knows how many rows come reads all
+#: of `jobs` to finish 500 of them.
+PLANS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
+
+
+def statement_limit(seconds: float) -> dict[str, str]:
+    """The setting that bounds each statement."""
+    return {"statement_timeout": f"{max(1, round(seconds * 1000))}ms"}
+
+
+def client_limits(network: float) -> dict[str, Any]:
+    """Our end, as libpq's parameters: a dead server is noticed after `network` seconds."""
+    return {
+        "connect_timeout": max(2, round(network)),
+        "keepalives": 1,
+        "keepalives_idle": _probe(network),
+        "keepalives_interval": _probe(network),
+        "keepalives_count": 2,
+        "tcp_user_timeout": round(network * 1000),
+    }
+
+
+def server_limits(network: float, version: int) -> dict[str, str]:
+    """The server's end, as its settings: a dead client is noticed after `network` seconds, idle or
+    with an answer under way.  `version` is the server's, as 150004.
+    """
+    limits = {
+        "tcp_keepalives_idle": str(_probe(network)),
+        "tcp_keepalives_interval": str(_probe(network)),
+        "tcp_keepalives_count": "2",
+        "tcp_user_timeout": str(round(network * 1000)),
+    }
+    if version >= 140000:  # both are new in PostgreSQL 14
+        limits |= {
+            "client_connection_check_interval": f"{max(500, round(network * 500))}ms",
+            "idle_session_timeout": "0",
+        }
+    return limits
+
+
+def _probe(network: float) -> int:
+    """Whole seconds between two probes: one after idling, and two that are not answered."""
+    return max(1, round(network / 3))

@@ -1,0 +1,26 @@
+"""When a job is due: cron expressions in time zones, and what they mean where clocks change.
+
+croniter reads the expression (numbers, names, ranges, steps, `L`, `#`, `W`, and `H` by the job's
+name); the ticks are ours, because croniter's next moment moves or doubles ticks at clock changes
+and costs 25 to 125 microseconds.  The rules, and where they are from:
+
+- Six fields begin with the seconds; five are a crontab line at second 0; seven end with the year.
+- Day-of-month and day-of-week: if neither begins with `*`, either matches; otherwise both must
+  (crontab(5), Debian's cron).
+- Fixed times (neither minute nor hour begins with `*`) fire once on each local day: in the spring
+  gap at the first moment after it, in the autumn repeat at the first of the two.  Everything else
+  follows elapsed time: both passes of a repeated hour, nothing for a gap (Debian's cron; cronsim
+  does the same).
+
+    text ─▶ fields ─▶ expression ─▶ days, localtimes ─▶ ticks ─▶ zoned (Schedule)
+                                          zones ────────▶ └─▶ counting ─▶ ┘
+
+A *moment* is a naive datetime in UTC.  A *local time* is a naive datetime as the clock of a zone
+shows it: unique (one moment shows it), ambiguous (two do, the clock was set back) or missing (none
+does, the clock was set forward), as PEP 495 calls them.
+"""
+
+from kronii.schedule.fields import ALIASES
+from kronii.schedule.zoned import Schedule, schedule
+
+__all__ = ["ALIASES", "Schedule", "schedule"]

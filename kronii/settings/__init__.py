@@ -1,0 +1,12 @@
+"""Settings: the environment and a `.env` file, read once by one function into one frozen value.
+
+    kinds ─▶ settings ◀─ dotenv
+
+To add a setting, add a field to `Settings` and a row to the README's table.
+"""
+
+from kronii.settings.dotenv import read_dotenv
+from kronii.settings.kinds import default_node
+from kronii.settings.settings import DEFAULT_PORT, JOB_VARIABLES, VARIABLES, Settings
+
+__all__ = ["DEFAULT_PORT", "JOB_VARIABLES", "VARIABLES", "Settings", "default_node", "read_dotenv"]

@@ -1,0 +1,112 @@
+-- What `kronii list` and its neighbours ask and change.
+
+-- name: list_jobs
+SELECT name, cron, timezone, next_run, last_run, last_outcome, status,
+       paused_at IS NOT NULL AS paused, pause_reason, enabled, retired_at IS NOT NULL AS retired,
+       catch_up, description, (SELECT n.name FROM nodes AS n WHERE n.id = owner) AS node
+  FROM jobs
+ WHERE %(retired)s OR retired_at IS NULL
+ ORDER BY name
+
+-- name: list_runs
+SELECT r.id, j.name AS job, r.scheduled_for, r.attempt, r.trigger, r.node, r.started_at,
+       r.finished_at, r.outcome, r.exit_code, r.error, r.missed
+  FROM runs AS r LEFT JOIN jobs AS j ON j.id = r.job_id
+ WHERE (%(job)s::uuid IS NULL OR r.job_id = %(job)s)
+   AND (%(outcome)s::text IS NULL OR r.outcome = %(outcome)s)
+   AND (%(since)s::float8 IS NULL
+        OR COALESCE(r.started_at, r.finished_at) >= @now_utc - @seconds(%(since)s))
+ ORDER BY r.id DESC
+ LIMIT %(limit)s
+
+-- name: find_job
+SELECT id::text FROM jobs WHERE name = %(name)s
+
+-- name: run_output
+SELECT output FROM runs WHERE id = %(run)s
+
+-- name: pause
+-- A run in progress goes on; a job that is paused already keeps its reason.
+UPDATE jobs
+   SET paused_at = COALESCE(paused_at, @now_utc), pause_reason = COALESCE(pause_reason, %(reason)s),
+       status = CASE WHEN owner IS NULL THEN 'paused' ELSE status END
+ WHERE name = ANY (%(names)s::text[]) AND retired_at IS NULL
+RETURNING name
+
+-- name: resume
+-- Goes on from now: the tick that it stood at is given up, with all that had been tried for it.
+UPDATE jobs AS j
+   SET paused_at = NULL, pause_reason = NULL, next_run = r.next_run, scheduled_since = @now_utc,
+       retry_at = NULL, attempt = 0, failures = 0, deaths = 0, missed = 0,
+       status = CASE WHEN j.owner IS NOT NULL THEN j.status
+                     WHEN NOT j.enabled THEN 'paused' ELSE 'pending' END
+  FROM unnest(%(names)s::text[], %(nexts)s::timestamp[]) AS r (name, next_run)
+ WHERE j.name = r.name AND j.paused_at IS NOT NULL
+RETURNING j.name
+
+-- name: standing
+-- What an operator's command has to know of jobs before it does anything.
+SELECT name, cron, timezone, enabled, owner IS NOT NULL AS running,
+       manual_at IS NOT NULL AS triggered, paused_at IS NOT NULL AS paused, @now_utc AS now
+  FROM jobs
+ WHERE name = ANY (%(names)s::text[]) AND retired_at IS NULL
+
+-- name: trigger
+-- One run by hand; its tick is the moment at which it was asked for.
+UPDATE jobs SET manual_at = date_trunc('milliseconds', @now_utc)
+ WHERE name = %(name)s AND retired_at IS NULL AND owner IS NULL AND manual_at IS NULL
+RETURNING id::text, manual_at
+
+-- name: triggered
+-- The latest run of a tick.
+SELECT id, outcome, error FROM runs
+ WHERE job_id = %(id)s::uuid AND scheduled_for = %(tick)s AND trigger = 'manual'
+ ORDER BY id DESC LIMIT 1
+
+-- name: list_nodes
+SELECT n.name, n.host, n.pid, n.version, n.workers, n.started_at, n.lease_until,
+       n.died_at IS NULL AND n.lease_until > @now_utc AS alive,
+       ARRAY(SELECT j.name FROM jobs AS j WHERE j.owner = n.id ORDER BY j.name) AS running
+  FROM nodes AS n
+ ORDER BY n.name, n.started_at
+
+-- name: list_locks
+-- Advisory locks of jobs, and who holds each (pg_locks splits a bigint key into two halves).
+SELECT j.name AS job, l.pid AS backend, a.application_name AS application, n.name AS node
+  FROM pg_locks AS l
+  JOIN jobs AS j ON j.lock_key = (l.classid::bigint << 32) | l.objid::bigint
+  LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+  LEFT JOIN nodes AS n ON n.backend_pid = l.pid
+ WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
+   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+ ORDER BY j.name
+
+-- name: audited_jobs
+SELECT id::text, name, cron, timezone, scheduled_since, next_run, due, active,
+       owner IS NOT NULL AS running
+  FROM jobs
+ WHERE retired_at IS NULL AND enabled
+ ORDER BY name
+
+-- name: audited_runs
+SELECT job_id::text, id, scheduled_for AS tick, attempt, outcome, missed
+  FROM runs
+ WHERE scheduled_for >= %(start)s AND trigger <> 'manual'
+ ORDER BY id
+
+-- name: rights
+SELECT current_user AS role, current_schema() AS schema,
+       has_schema_privilege(current_schema(), 'CREATE') AS may_create
+
+-- name: durability
+SELECT current_setting('fsync') AS fsync,
+       current_setting('full_page_writes') AS full_page_writes
+
+-- name: connections
+SELECT count(*) AS used, current_setting('max_connections')::int AS most
+  FROM pg_stat_activity
+ WHERE backend_type = 'client backend'
+
+-- name: epoch
+-- The server's clock in seconds since 1970.
+SELECT extract(epoch FROM clock_timestamp())::float8

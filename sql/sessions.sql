@@ -1,0 +1,38 @@
+-- What every session is set up with, and what it hears and tells.
+
+-- name: session_settings
+SELECT set_config(name, value, false), pg_backend_pid() AS pid,
+       pg_is_in_recovery() OR current_setting('transaction_read_only')::bool AS read_only
+  FROM unnest(%(names)s::text[], %(values)s::text[]) AS wanted (name, value)
+
+-- name: backend_pid
+SELECT pg_backend_pid()
+
+-- name: rename_session
+SELECT set_config('application_name', %(name)s, false)
+
+-- name: timeline
+-- The server's timeline, which a promotion changes.
+SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)
+
+-- name: listen
+LISTEN kronii
+
+-- name: notify
+SELECT pg_notify('kronii', %(event)s)
+
+-- name: now
+SELECT @now_utc
+
+-- name: clock
+SELECT @clock_utc
+
+-- name: snapshot
+-- First in its transaction: all that is read in it is of one moment.
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY
+
+-- name: transaction_lock
+SELECT pg_advisory_xact_lock(%(key)s)
+
+-- name: try_transaction_lock
+SELECT pg_try_advisory_xact_lock(%(key)s)
