@@ -1,6 +1,6 @@
 """Benchmarks: `python -m bench [NAME…] [--rounds N] [--seconds N]`, and `python -m bench.peers`.
 
-    procs ◀─ database ◀─ fleet ◀─ window ◀─ rows ◀─ __main__ ─▶ table
+    tests.support ◀─ database ◀─ fleet ◀─ window ◀─ rows ◀─ __main__ ─▶ table
 
 Each row of the table is one function in `throughput`, `lateness` or `scale`; it starts real
 instances on a fresh database, and checks its own run for lost and doubled ticks.  Ratios are of two

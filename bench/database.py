@@ -14,8 +14,8 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from bench import procs
 from kronii import embedded
+from tests.support.processes import cpu_seconds, parent
 
 #: Settings of a server of our own: PostgreSQL's defaults, durable commits included.
 PRIVATE = {"max_connections": "300"}
@@ -43,8 +43,8 @@ class Database:
 
     def server_cpu(self) -> float:
         """Processor seconds of the whole server; 0 if it runs on another machine."""
-        postmaster = procs.parent(self.connection.info.backend_pid)
-        return procs.cpu_seconds([postmaster]) if postmaster else 0.0
+        postmaster = parent(self.connection.info.backend_pid)
+        return cpu_seconds([postmaster]) if postmaster else 0.0
 
     def wal_bytes(self) -> int:
         """Bytes of WAL written since the server was made."""

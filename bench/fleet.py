@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import procs
 from bench.database import Database
-
-ROOT = Path(__file__).resolve().parent.parent
+from tests.support.instances import Instances
+from tests.support.processes import cpu_seconds, rss_mb
 
 
 @dataclass(frozen=True)
@@ -39,60 +34,45 @@ class Jobs:
         ]
 
 
-@dataclass
-class Fleet:
+class Fleet(Instances):
     """Instances that run, or have run, on one database."""
 
-    database: Database
-    folder: Path
-    workers: int = 128
-    environment: Mapping[str, str] = field(default_factory=dict)
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    def __init__(
+        self, database: Database, folder: Path, workers: int, environ: Mapping[str, str]
+    ) -> None:
+        super().__init__(folder)
+        self.database = database
+        self.environ = {
+            "DATABASE_URL": database.url,
+            "KRONII_LOG_LEVEL": "warning",
+            "WORKER_COUNT": str(workers),
+            "KRONII_TEST_STAMPS": str(folder / "stamps"),
+            **environ,
+        }
+        (folder / "stamps").mkdir()
 
     @property
     def stamps(self) -> list[tuple[float, float]]:
         """(tick, start) of every function that `bench.work:stamp` saw, in Unix seconds."""
         return [
             pair
-            for path in self.folder.glob("stamps/*.json")
+            for path in self.directory.glob("stamps/*.json")
             for pair in json.loads(path.read_text("utf-8"))
         ]
 
     def write(self, *jobs: Jobs) -> None:
         """Write the jobs file."""
         lines = [line for some in jobs for line in some.write()]
-        (self.folder / "jobs.yaml").write_text("\n".join(["jobs:", *lines, ""]), "utf-8")
+        (self.directory / "jobs.yaml").write_text("\n".join(["jobs:", *lines, ""]), "utf-8")
 
-    def start(self, count: int = 1) -> None:
+    def environment(self, **environ: str) -> dict[str, str]:
+        """What every instance gets, and `environ`."""
+        return super().environment(**{**self.environ, **environ})
+
+    def start_some(self, count: int = 1) -> None:
         """Start instances; does not wait for them."""
-        (self.folder / "stamps").mkdir(exist_ok=True)
-        log = open(self.folder / "log", "ab")  # noqa: SIM115 - the children keep it
         for _ in range(count):
-            node = f"node-{len(self.processes)}"
-            self.processes.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", "kronii", "run"],
-                    cwd=ROOT,
-                    env=self._environment(node),
-                    stdout=log,
-                    stderr=log,
-                )
-            )
-        log.close()
-
-    def _environment(self, node: str) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("KRONII_")}
-        return kept | {
-            "PYTHONPATH": str(ROOT),
-            "DATABASE_URL": self.database.url,
-            "METRICS_PORT": "0",
-            "KRONII_LOG_LEVEL": "warning",
-            "KRONII_JOBS_FILE": str(self.folder / "jobs.yaml"),
-            "KRONII_NODE": node,
-            "WORKER_COUNT": str(self.workers),
-            "KRONII_TEST_STAMPS": str(self.folder / "stamps"),
-            **self.environment,
-        }
+            self.start(f"node-{len(self.instances)}")
 
     def wait_connected(self, count: int, seconds: float = 120.0) -> None:
         """Wait until so many instances have registered and hold a session."""
@@ -112,49 +92,40 @@ class Fleet:
         """
         deadline = time.monotonic() + seconds
         while not done():
-            ended = [process for process in self.processes if process.poll() is not None]
+            ended = [one for one in self.instances if one.process.poll() is not None]
             if ended or time.monotonic() > deadline:
                 raise RuntimeError(f"not {what} after {seconds:g} s: {self.log()[-2000:]}")
             time.sleep(0.005)
 
-    def stop(self) -> float:
+    def stop_all(self) -> float:
         """TERM to all, wait for their end; returns the seconds that it took."""
         began = time.monotonic()
-        for process in self.processes:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-        for process in self.processes:
-            process.wait(60.0)
-        self.processes.clear()
+        self.stop()
+        self.instances.clear()
         return time.monotonic() - began
-
-    def kill(self) -> None:
-        """End what is left, whatever it does."""
-        for process in self.processes:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
-        self.processes.clear()
 
     def log(self) -> str:
         """What the instances have said."""
-        path = self.folder / "log"
-        return path.read_text("utf-8", "replace") if path.exists() else ""
+        return "".join(path.read_text("utf-8", "replace") for path in self.directory.glob("log-*"))
 
     def cpu(self) -> float:
         """Processor seconds of all instances, with their guards and jobs."""
-        return procs.cpu_seconds([process.pid for process in self.processes])
+        return cpu_seconds([one.pid for one in self.instances])
 
     def rss(self) -> float:
         """Memory of the largest instance in MB."""
-        return max(procs.rss_mb(process.pid) for process in self.processes)
+        return max(rss_mb(one.pid) for one in self.instances)
 
     def register(self, *jobs: Jobs) -> None:
         """Let an instance register the jobs and stop; none is due for a day."""
         self.write(*jobs)
-        self.start()
+        self.start_some()
         self.wait_connected(1)
-        self.stop()
+        self.stop_all()
+        self.calm()
+
+    def calm(self) -> None:
+        """No job due for a day, no history."""
         self.database.execute(
             "UPDATE jobs SET next_run = now() + INTERVAL '1 day', attempt = 0, missed = 0"
         )
@@ -170,4 +141,4 @@ def fleet(database: Database, workers: int = 128, **environment: str) -> Iterato
         try:
             yield instances
         finally:
-            instances.kill()
+            instances.close()

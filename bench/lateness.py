@@ -72,7 +72,7 @@ def backlog(server: Server, options: Options) -> Mapping[str, float]:
     with fresh(server) as database, fleet(database, WORKERS) as instances:
         late = Jobs(OVERDUE, {"python": "bench.work:nap"}, cron="0 0 0 1 1 *", prefix="late")
         instances.register(late, Jobs(ON_TIME))
-        instances.start()
+        instances.start_some()
         instances.wait_connected(1)
         first = window.make_due(instances, "name LIKE 'job%%'")
         window.sleep_until(instances, first + 2.5)

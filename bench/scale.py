@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import psycopg
 from psycopg_pool import ConnectionPool
 
 from bench import pgbench, window
@@ -66,7 +67,7 @@ def idle(server: Server, options: Options) -> Mapping[str, float]:
 def _idle(server: Server, instances: Fleet, seconds: int) -> tuple[dict[str, float], set[str]]:
     database = instances.database
     database.execute("ALTER DATABASE kronii_bench SET log_min_duration_statement = 0")
-    instances.start()
+    instances.start_some()
     instances.wait_connected(1)
     time.sleep(3)
     before, cpu = _place(server), instances.cpu()
@@ -78,7 +79,7 @@ def _idle(server: Server, instances: Fleet, seconds: int) -> tuple[dict[str, flo
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND"
         " application_name LIKE 'kronii%%'"
     )
-    instances.stop()
+    instances.stop_all()
     figures = {
         "statements/s": len(statements) / seconds,
         "CPU": 100 * cpu / seconds,
@@ -134,10 +135,10 @@ def start(server: Server, options: Options) -> Mapping[str, float]:
             )
             for which in ("first", "unchanged"):
                 began_at = time.monotonic()
-                instances.start()
+                instances.start_some()
                 instances.wait_connected(1)
                 found[f"{size:,} jobs, {which}"] = time.monotonic() - began_at
-                instances.stop()
+                instances.stop_all()
     return found
 
 
@@ -152,10 +153,10 @@ def drain(server: Server, options: Options) -> Mapping[str, float]:
     with fresh(server) as database, fleet(database, WORKERS) as instances:
         instances.write(Jobs(10, cron=SELDOM))
         for _ in range(5):
-            instances.start()
+            instances.start_some()
             instances.wait_connected(1)
             time.sleep(1)
-            took.append(1000 * instances.stop())
+            took.append(1000 * instances.stop_all())
     return {"ended after": statistics.median(took)}
 
 
@@ -180,18 +181,19 @@ def due(server: Server, options: Options) -> Mapping[str, float]:
     return {
         "1,000 jobs": few["claim"],
         "1,000,000 jobs": many["claim"],
-        "look ahead": many["horizon"],
+        "look ahead": many["upcoming"],
         "flat: million to thousand": many["claim"] / few["claim"],
     }
 
 
+def _session(database: Database) -> psycopg.Connection[Any]:
+    """As an instance has it."""
+    settings = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
+    return connect(database.url, "kronii bench", settings, 5.0)
+
+
 def _due(database: Database, size: int) -> dict[str, float]:
-    with connect(
-        database.url,
-        "kronii bench",
-        {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"},
-        5.0,
-    ) as connection:
+    with _session(database) as connection:
         migrations.migrate(connection)
         _fill(database, size)
         return claim_times(connection)
@@ -209,18 +211,18 @@ def _fill(database: Database, size: int) -> None:
 
 
 def claim_times(connection: Any, rounds: int = 200) -> dict[str, float]:
-    """Median milliseconds of the claim and of the horizon."""
+    """Median milliseconds of the claim and of the look ahead."""
     node = pgbench.OWNER
     connection.execute(pgbench.NODE)
     values = {
         "id": node,
         "node": "bench",
         "version": 2**62,
-        "passed": [],
+        "deferred": [],
         "seats": 128,
         "fresh": 96,
     }
-    took: dict[str, list[float]] = {"claim": [], "horizon": []}
+    took: dict[str, list[float]] = {"claim": [], "upcoming": []}
     for _ in range(rounds):
         for name in took:
             with connection.transaction(force_rollback=True):
@@ -259,7 +261,7 @@ def history(server: Server, options: Options) -> Mapping[str, float]:
         none = _beside(instances, options.seconds)
         fill_history(database, 200_000 if options.quick else options.history)
         full = _beside(instances, options.seconds)
-        instances.start()
+        instances.start_some()
         instances.wait_connected(1)
         first = window.make_due(instances)
         window.sleep_until(instances, first + 1)
@@ -290,12 +292,7 @@ def _beside(instances: Fleet, seconds: int) -> dict[str, float]:
         "UPDATE jobs SET next_run = clock_timestamp() AT TIME ZONE 'UTC' + CASE WHEN name <="
         " 'job-000009' THEN INTERVAL '0' ELSE INTERVAL '1 d' END"
     )
-    with connect(
-        database.url,
-        "kronii bench",
-        {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"},
-        5.0,
-    ) as connection:
+    with _session(database) as connection:
         times = claim_times(connection, 50)
     database.execute(
         "UPDATE jobs SET next_run = clock_timestamp() AT TIME ZONE 'UTC' + INTERVAL '1 d'"

@@ -105,7 +105,7 @@ def commands(server: Server, options: Options) -> Mapping[str, float]:
 
 def steady(instances: Fleet, count: int, options: Options) -> dict[str, float]:
     """All jobs due every second for as long as the bar asks."""
-    _calm(instances.database)
+    instances.calm()
     seconds = (
         options.seconds
         if options.quick or options.seconds < 10
@@ -123,18 +123,11 @@ def steady(instances: Fleet, count: int, options: Options) -> dict[str, float]:
     }
 
 
-def _calm(database: Database) -> None:
-    """No job due for a day, no history."""
-    database.execute("UPDATE jobs SET next_run = now() + INTERVAL '1 day', attempt = 0, missed = 0")
-    database.execute("TRUNCATE runs")
-    database.execute("VACUUM ANALYZE jobs")
-
-
 def saturation(instances: Fleet, count: int, seconds: int, warm_up: int = 3) -> dict[str, float]:
     """Runs a second while every job has a backlog of an hour, every tick of which is run."""
     database = instances.database
-    _calm(database)
-    instances.start(count)
+    instances.calm()
+    instances.start_some(count)
     instances.wait_connected(count)
     pgbench.overdue(database)
     time.sleep(warm_up)
@@ -145,7 +138,7 @@ def saturation(instances: Fleet, count: int, seconds: int, warm_up: int = 3) -> 
     before = database.rows(finished)[0]
     time.sleep(seconds)
     after = database.rows(finished)[0]
-    instances.stop()
+    instances.stop_all()
     return {"rate": (after[0] - before[0]) / (after[1] - before[1]), **_gaps(database)}
 
 

@@ -112,7 +112,7 @@ def measure(fleet: Fleet, first: float, warm_up: int, seconds: int, where: str =
     after = _snapshot(fleet)
     rss = fleet.rss()
     sleep_until(fleet, end - 1 + AFTER)
-    fleet.stop()
+    fleet.stop_all()
     window = read(fleet, begin, end, where)
     took = after.at - before.at
     window.kronii_cpu = (after.kronii - before.kronii) / took
@@ -155,6 +155,6 @@ def read(fleet: Fleet, begin: float, end: float, where: str = "true") -> Window:
 
 def every_second(fleet: Fleet, instances: int, warm_up: int, seconds: int) -> Window:
     """Start instances on jobs that are registered already, all due each second, and measure."""
-    fleet.start(instances)
+    fleet.start_some(instances)
     fleet.wait_connected(instances)
     return measure(fleet, make_due(fleet), warm_up, seconds)

@@ -1,7 +1,6 @@
 """Kronii: cron for a fleet, on PostgreSQL.
 
-`ARCHITECTURE` in CONTRIBUTING.md names every room of the house and the one direction in which they
-import each other.
+CONTRIBUTING.md says what belongs in which package, and in which direction they import each other.
 """
 
 __version__ = "1.0.0"

@@ -20,8 +20,8 @@ from kronii.schedule import Schedule
 #: (`runs.missed`), so that an outage of a day does not write 86,400 rows for a job that runs every
 #: second.
 SKIPPED_ROWS = 1000
-#: A retry comes up to this share later than its delay, so that jobs that failed together don't come
-#: back together.
+#: A retry comes later than its delay by up to this share of it, so that jobs that failed together
+#: don't come back together.
 JITTER = 0.25
 
 _INSTANT = timedelta(microseconds=1)
@@ -29,9 +29,10 @@ _INSTANT = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A tick that `catch_up: none` passes over, and how many earlier ones its row stands for."""
+    """A tick that `catch_up: none` skips."""
 
     tick: datetime
+    #: Earlier skipped ticks that its row stands for.
     missed: int = 0
 
 
@@ -45,27 +46,27 @@ class Transition:
     next_run: datetime | None = None
     #: Seconds until the tick is run again, if it has to wait.
     delay: float | None = None
-    #: Ticks passed over, oldest first.
+    #: Ticks that are skipped, oldest first.
     skipped: tuple[Skipped, ...] = ()
 
 
 def plan(claim: Claim, now: datetime, live_since: datetime) -> Claim | Transition:
-    """Decide what a claimed tick becomes at `now`: the claim to run (perhaps of a later tick), or
-    how it is passed over.
+    """Decide what a claimed tick becomes at `now`: the claim to run, perhaps of a later tick, or
+    the transition that skips it.
+
+    A job with splay starts later by its offset, so its ticks are judged by times that are earlier
+    by as much.
 
     Args:
         claim: the claim, of its job's oldest tick without an outcome.
         now: the database's time, naive UTC.
         live_since: since when an instance has been connected without a break, naive UTC.
-
-    A job with splay lives that much later: its ticks are looked at as if the clock were set back by
-    its share.
     """
     definition = claim.definition
     if claim.trigger is Trigger.MANUAL or claim.attempt > 1 or definition.catch_up is CatchUp.ALL:
         return claim
-    behind = timedelta(seconds=definition.offset)
-    now, live_since = now - behind, live_since - behind
+    offset = timedelta(seconds=definition.offset)
+    now, live_since = now - offset, live_since - offset
     tick = claim.scheduled_for
     following = definition.schedule.next(tick)
     alone = following is None or following > now
@@ -80,14 +81,17 @@ def plan(claim: Claim, now: datetime, live_since: datetime) -> Claim | Transitio
 
 
 def skip(schedule: Schedule, after: datetime, until: datetime) -> Transition:
-    """Skip every tick in (after, until]: the job goes on with the first one behind."""
+    """Skip every tick in (after, until]: the job goes on with the first one after them."""
     return Transition(
         settled=True, next_run=schedule.next(until), skipped=skipped(schedule, after, until)
     )
 
 
 def skipped(schedule: Schedule, after: datetime, until: datetime) -> tuple[Skipped, ...]:
-    """Rows for the ticks in (after, until], at most SKIPPED_ROWS of them, oldest first."""
+    """Rows for the ticks in (after, until], at most SKIPPED_ROWS of them, oldest first.
+
+    The first row stands for the ticks before it that have none.
+    """
     last, count = schedule.latest(after, until)
     if last is None:
         return ()
@@ -98,8 +102,8 @@ def skipped(schedule: Schedule, after: datetime, until: datetime) -> tuple[Skipp
 
 
 def _moment_with(schedule: Schedule, until: datetime, wanted: int, early: datetime) -> datetime:
-    """A moment after which at most `wanted` ticks lie up to `until`, found by halving the
-    stretch.
+    """A moment between `early` and `until` after which at most `wanted` ticks are left, found by
+    halving.
     """
     late = until
     while late - early > timedelta(seconds=1):
@@ -132,9 +136,8 @@ def settle(
 
 
 def backoff(retries: Retries, failures: int, uniform: Callable[[float, float], float]) -> float:
-    """Seconds before the retry after `failures` earlier failures.
-
-    Doubled with each, up to a quarter later, never above `max_delay`.
+    """Seconds before the retry after `failures` earlier failures: doubled with each, later by up to
+    JITTER, never above `max_delay`.
     """
     exponent = min(failures, 64)
     return float(min(retries.max_delay, retries.delay * 2.0**exponent * uniform(1.0, 1.0 + JITTER)))

@@ -11,7 +11,7 @@ from __future__ import annotations
 class KroniiError(Exception):
     """Root of the errors that a user can meet; `str(error)` is the sentence to show."""
 
-    #: Exit status of a command that ends with this error (CONTRACT: "Exit status").
+    #: Exit status of a command that ends with this error (docs/reference.md).
     exit_status = 1
 
 

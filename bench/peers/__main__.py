@@ -19,7 +19,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from bench import table, window
 from bench.database import Database, fresh, server
-from bench.fleet import ROOT, Jobs, fleet
+from bench.fleet import Jobs, fleet
+from tests.support.instances import ROOT
 
 #: What each environment holds.
 PEERS = {

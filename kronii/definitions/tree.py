@@ -7,7 +7,7 @@ aliases multiply while it builds, so that a "YAML bomb" is refused before anythi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -151,8 +151,8 @@ def _resolved(event: Any) -> str:
 
 
 def _resolve(text: str) -> str:
-    tag: str = _resolver.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
-    return _short(tag)
+    resolve: Callable[..., str] = _resolver.resolve
+    return _short(resolve(yaml.ScalarNode, text, (True, False)))
 
 
 _resolved_word = lru_cache(maxsize=4096)(_resolve)

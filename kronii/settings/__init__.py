@@ -2,7 +2,7 @@
 
     kinds ─▶ settings ◀─ dotenv
 
-To add a setting, add a field to `Settings` and a row to the README's table.
+To add a setting, add a field to `Settings`, a row to the README's table and a line to .env.example.
 """
 
 from kronii.settings.dotenv import read_dotenv

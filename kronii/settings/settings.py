@@ -44,6 +44,9 @@ _PREFIX = "KRONII_"
 #: Characters of a bad value that a message shows.
 _SHOWN = 80
 
+#: The job definitions where KRONII_JOBS_FILE is not set.
+JOBS_FILE = Path("jobs.yaml")
+
 _HOUR, _DAY = 3600.0, 86400.0
 
 
@@ -73,7 +76,7 @@ class Settings:
     #: Host name or IP address that the HTTP server listens on.
     metrics_host: str = _variable("KRONII_METRICS_HOST", HOST, "127.0.0.1")
     #: The job definitions.
-    jobs_file: Path = _variable("KRONII_JOBS_FILE", PATH, Path("jobs.yaml"))  # noqa: RUF009 - a field
+    jobs_file: Path = _variable("KRONII_JOBS_FILE", PATH, JOBS_FILE)  # noqa: RUF009
     #: The instance's name in tables, logs and metrics; None: not set, so `default_node` of the port
     #: that was bound.
     node: str | None = _variable("KRONII_NODE", NODE, None)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from tests.chaos import report
+from tests.chaos import options, report
 from tests.chaos.checker import check
 from tests.chaos.fleet import Fleet
 from tests.chaos.plan import plan
@@ -33,24 +32,11 @@ def main() -> int:
         history = World(fleet).run(faults, arguments.seconds)
         broken, numbers = check(history), report.figures(history)
     numbers = {"seed": arguments.seed, "seconds": arguments.seconds, **numbers}
-    failed = report.show("chaos", numbers, broken)
-    if arguments.json:
-        report.write(arguments.json, numbers, broken)
-    if failed:
-        print(f"the evidence is in {fleet.directory}", file=sys.stderr)
-    elif not arguments.keep:
-        fleet.remove()
-    return int(bool(failed))
+    return report.conclude("chaos", numbers, broken, arguments, fleet)
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60.0, help="how long faults are made (60)")
-    parser.add_argument("--seed", type=int, default=1, help="decides the schedule of faults (1)")
-    parser.add_argument("--instances", type=int, default=3, help="how many instances (3)")
-    parser.add_argument("--lease", type=float, default=3.0, help="KRONII_LEASE in seconds (3)")
-    parser.add_argument("--json", type=Path, help="write the report to this file, too")
-    parser.add_argument("--keep", action="store_true", help="keep the evidence of a good run, too")
+    parser = options.faults("tests.chaos", __doc__)
     parser.add_argument(
         "--plan", action="store_true", help="print the schedule of faults and do nothing"
     )

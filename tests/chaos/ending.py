@@ -82,7 +82,7 @@ def pause(stage: Stage) -> None:
 def count(stage: Stage) -> None:
     """What the living have counted, once nothing runs any more."""
     for place in stage.fleet.living():
-        look_until(lambda place=place: not place.metrics()["scheduler_jobs_running"], 5.0)  # type: ignore[misc]
+        look_until(lambda place=place: not place.metrics()["scheduler_jobs_running"], 5.0)
         metrics = place.metrics()
         success, failed, running = (
             metrics[f"scheduler_jobs_{name}"] for name in ("success", "failed", "running")

@@ -7,14 +7,12 @@ ending of what was left, its word in the database, a peer's claim, and the start
 
 from __future__ import annotations
 
-import argparse
 import random
 import sys
-from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tests.chaos import report
+from tests.chaos import options, report
 from tests.chaos.checker import check
 from tests.chaos.faults.instance import kill_9
 from tests.chaos.fleet import Fleet, Place
@@ -80,11 +78,8 @@ class Killing:
 
 def main() -> int:
     """Kill, measure, check; 1 if an invariant is broken or a bar missed."""
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos.failover", description=__doc__)
+    parser = options.parser("tests.chaos.failover", __doc__)
     parser.add_argument("--kills", type=int, default=200, help="how many (200)")
-    parser.add_argument("--seed", type=int, default=1, help="decides who is killed (1)")
-    parser.add_argument("--instances", type=int, default=3, help="how many instances (3)")
-    parser.add_argument("--json", type=Path, help="write the report to this file, too")
     arguments = parser.parse_args()
     with Fleet(arguments.instances) as fleet:
         fleet.jobs = {
@@ -97,12 +92,8 @@ def main() -> int:
         for _ in range(arguments.kills):
             killing.kill_one()
         broken = {**check(world.finish()), **_bars(killing)}
-    failed = report.show("failover", _figures(killing, arguments.seed), broken)
-    if arguments.json:
-        report.write(arguments.json, _figures(killing, arguments.seed), broken)
-    if not failed:
-        fleet.remove()
-    return int(bool(failed))
+    numbers = _figures(killing, arguments.seed)
+    return report.conclude("failover", numbers, broken, arguments, fleet)
 
 
 def _figures(killing: Killing, seed: int) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,6 +14,7 @@ from statistics import median
 from typing import Any
 
 from tests.chaos.faults.table import DISTURBING
+from tests.chaos.fleet import Fleet
 from tests.chaos.history import Fault, History
 from tests.support.record import RESOLUTION, Line, now
 
@@ -109,7 +112,7 @@ def _rerun(history: History, kill: Fault, broken: Line) -> float | None:
     return None
 
 
-def show(title: str, numbers: Mapping[str, Any], broken: Mapping[str, Sequence[str]]) -> int:
+def _show(title: str, numbers: Mapping[str, Any], broken: Mapping[str, Sequence[str]]) -> int:
     """Print it all; returns how many invariants are broken."""
     print(title)
     for name, value in numbers.items():
@@ -130,7 +133,25 @@ def show(title: str, numbers: Mapping[str, Any], broken: Mapping[str, Sequence[s
     return failed
 
 
-def write(path: Path, numbers: Mapping[str, Any], broken: Mapping[str, Sequence[str]]) -> None:
+def conclude(
+    title: str,
+    numbers: Mapping[str, Any],
+    broken: Mapping[str, Sequence[str]],
+    arguments: argparse.Namespace,
+    fleet: Fleet,
+) -> int:
+    """Show and write a run's report; its exit status.  The evidence stays where it is needed."""
+    failed = _show(title, numbers, broken)
+    if arguments.json:
+        _write(arguments.json, numbers, broken)
+    if failed:
+        print(f"the evidence is in {fleet.directory}", file=sys.stderr)
+    elif not arguments.keep:
+        fleet.remove()
+    return int(bool(failed))
+
+
+def _write(path: Path, numbers: Mapping[str, Any], broken: Mapping[str, Sequence[str]]) -> None:
     """The same as a JSON document."""
     path.write_text(
         json.dumps({"figures": numbers, "violations": broken}, indent=1, default=str) + "\n"

@@ -4,16 +4,14 @@ the first third to the last.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from tests.chaos import report
+from tests.chaos import options, report
 from tests.chaos.checker import check
 from tests.chaos.fleet import Fleet, Place
 from tests.chaos.world import World
@@ -65,7 +63,7 @@ def growth(samples: Sequence[Sample]) -> dict[str, tuple[float, float]]:
     samples.
     """
     third = max(1, len(samples) // 3)
-    found = {}
+    grew = {}
     for name in TOLERANCE:
         first, last = (
             [s.values[name] for s in part if name in s.values]
@@ -73,8 +71,8 @@ def growth(samples: Sequence[Sample]) -> dict[str, tuple[float, float]]:
         )
         if first and last:
             typical = min if name in BREATHING else mean
-            found[name] = (typical(first), typical(last))
-    return found
+            grew[name] = (typical(first), typical(last))
+    return grew
 
 
 def grown(samples: Sequence[Sample]) -> list[str]:
@@ -90,10 +88,8 @@ def grown(samples: Sequence[Sample]) -> list[str]:
 
 def main() -> int:
     """Load, sample, compare; 1 if something grew or an invariant is broken."""
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos.soak", description=__doc__)
+    parser = options.parser("tests.chaos.soak", __doc__)
     parser.add_argument("--seconds", type=float, default=1800.0, help="how long (1800)")
-    parser.add_argument("--instances", type=int, default=3, help="how many instances (3)")
-    parser.add_argument("--json", type=Path, help="write the report to this file, too")
     arguments = parser.parse_args()
     with Fleet(arguments.instances, lease=15.0) as fleet:
         print(f"{arguments.seconds:g} s, evidence in {fleet.directory}", flush=True)
@@ -103,15 +99,10 @@ def main() -> int:
         broken = check(world.finish())
     by_node = {place.node: [s for s in samples if s.node == place.node] for place in fleet.places}
     broken["what instances use is flat"] = [
-        what for found in by_node.values() for what in grown(found)
+        sentence for own in by_node.values() for sentence in grown(own)
     ]
     figures = _figures(arguments.seconds, by_node)
-    failed = report.show("soak", figures, broken)
-    if arguments.json:
-        report.write(arguments.json, figures, broken)
-    if not failed:
-        fleet.remove()
-    return int(bool(failed))
+    return report.conclude("soak", figures, broken, arguments, fleet)
 
 
 def _load(world: World, seconds: float) -> list[Sample]:

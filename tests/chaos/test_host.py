@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
 import urllib.request
 
-from tests.chaos.facts import executed_once, reason
 from tests.support import KRONII, RARELY, Fleet, alive, wait_until
+from tests.support.facts import executed_once, reason
 
 
 def test_a_full_disk_under_the_log(fleet: Fleet) -> None:
@@ -139,36 +138,3 @@ def test_a_stopped_instance_with_nothing_to_do_goes_on_under_a_new_identity(flee
     fleet.release("later")
     fleet.ended("later", "success")
     assert stopped.stop() == 0
-
-
-def test_a_killed_guard_is_replaced_and_the_new_one_ends_the_work(fleet: Fleet) -> None:
-    fleet.jobs(fleet.held("long"))
-    instance = fleet.start("a").ready()
-    fleet.due("long")
-    begin = fleet.begun("long")
-    killed = instance.guard_pid
-    os.kill(killed, signal.SIGKILL)
-    wait_until(lambda: instance.guard_pid not in (0, killed))
-    instance.kill()
-    wait_until(lambda: not alive(begin.pid))
-    wait_until(lambda: fleet.query("SELECT 1 FROM nodes WHERE died_at IS NOT NULL"))
-
-
-def test_a_dead_host_leaves_it_to_the_lease(fleet: Fleet) -> None:
-    """The one death that nobody can prove: a peer runs the tick again when the lease is over and
-    not before.
-    """
-    fleet.jobs(fleet.held("long"))
-    instance = fleet.start("a").ready()
-    fleet.due("long")
-    begin = fleet.begun("long")
-    fleet.start("b").ready()
-    os.kill(instance.guard_pid, signal.SIGKILL)
-    instance.kill()
-    os.killpg(begin.pid, signal.SIGKILL)
-    lease = fleet.query("SELECT lease_until FROM nodes WHERE name = 'a'")[0]["lease_until"]
-    again = fleet.begun("long", 2)
-    assert (again.tick, again.attempt, again.node) == (begin.tick, 2, "b")
-    assert fleet.runs("long")[1]["started_at"] >= lease
-    fleet.release("long")
-    fleet.ended("long", "success")

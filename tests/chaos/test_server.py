@@ -14,9 +14,9 @@ import pytest
 
 from kronii import embedded
 from kronii.embedded.binaries import Account
-from tests.chaos.facts import executed_once, gaps, reason
 from tests.chaos.server import postgres, private
 from tests.support import Fleet, wait_until
+from tests.support.facts import executed_once, gaps, reason
 
 
 def test_a_server_without_a_free_connection(directory: Path) -> None:
@@ -51,31 +51,6 @@ def fill(fleet: Fleet, holders: list[psycopg.Connection[Any]]) -> Iterator[None]
     finally:
         while holders:
             holders.pop().close()
-
-
-def test_a_server_that_turns_read_only_and_back(directory: Path) -> None:
-    with private(directory) as (_, fleet):
-        fleet.jobs(fleet.job("tick", catch_up="all"))
-        instance = fleet.start("a").ready()
-        fleet.ended("tick", "success")
-        read_only(fleet, "SET default_transaction_read_only = on")
-        wait_until(lambda: "read-only" in reason(instance))
-        read_only(fleet, "RESET default_transaction_read_only")
-        wait_until(lambda: not reason(instance))
-        fleet.ended("tick", "success", len(fleet.runs("tick", "success")) + 2)
-        assert instance.stop() == 0
-        assert gaps(fleet, "tick") == []
-        executed_once(fleet, "tick")
-
-
-def read_only(fleet: Fleet, what: str) -> None:
-    """Change the server's default and end Kronii's sessions, so that they meet it."""
-    fleet.query(f"ALTER SYSTEM {what}")
-    fleet.query("SELECT pg_reload_conf()")
-    fleet.query(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE"
-        " 'kronii%%'"
-    )
 
 
 @contextmanager

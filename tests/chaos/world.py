@@ -29,7 +29,7 @@ class World(Stage):
         self.begin()
         start = now()
         for fault in faults:
-            self.at(start + fault.at, lambda fault=fault: table.make(self, fault))  # type: ignore[misc]
+            self.at(start + fault.at, lambda fault=fault: table.make(self, fault))
         self.go_on(lambda: now() > start + seconds)
         return self.finish()
 

@@ -1,4 +1,4 @@
-"""One room of Kronii with a real database: sessions and pools without an instance around them."""
+"""The database package on a real database: sessions and pools without an instance around them."""
 
 from __future__ import annotations
 

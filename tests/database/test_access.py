@@ -50,7 +50,7 @@ def database(database_url: str) -> Database:
 
 
 def setting(connection: Connection, name: str) -> str:
-    return str(connection.execute("SELECT current_setting(%s)", [name]).fetchone()[0])  # type: ignore[index]
+    return str(connection.execute("SELECT current_setting(%s)", [name]).fetchone()[0])
 
 
 @pytest.mark.parametrize(

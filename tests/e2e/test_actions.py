@@ -137,8 +137,8 @@ def make_due(fleet: Fleet, names: Iterable[str]) -> dict[str, list[dict[str, Any
 
 
 GOOD: Row = ("success", None, None, None)
-#: Of each job its action and what its run's row says; {server} is the HTTP server's address, and
-#: {files} the folder of two files that are no programs.
+#: Of each job its action and what its run's row says; {server} is the HTTP server's address,
+#: {host} the same without http://, and {files} the folder of two files that are no programs.
 OUTCOMES: dict[str, tuple[dict[str, Any], Row]] = {
     "no-op": ({}, GOOD),
     "list": ({"command": ["echo", "$HOME", "*"]}, ("success", 0, None, "$HOME *\n")),
@@ -202,7 +202,12 @@ OUTCOMES: dict[str, tuple[dict[str, Any], Row]] = {
     ),
     "http-503": (
         {"http": {"url": "{server}/503"}},
-        ("failed", None, "status 503 Service Unavailable, expected 2xx", "GET http-503 None \n"),
+        (
+            "failed",
+            None,
+            "GET {host}: status 503 Service Unavailable, expected 2xx",
+            "GET http-503 None \n",
+        ),
     ),
     "python": ({"python": "work:takes_none"}, ("success", None, None, "said\n")),
     "context": ({"python": "work:takes_context"}, GOOD),
@@ -272,6 +277,7 @@ def story(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) ->
 def placed(value: Any, server: str, files: Path) -> Any:
     """`value` with the places that only the run knows."""
     text = json.dumps(value).replace("{server}", server).replace("{files}", str(files))
+    text = text.replace("{host}", server.partition("//")[2])
     return json.loads(text)
 
 

@@ -131,8 +131,9 @@ def test_when_nobody_can_prove_the_death_the_lease_decides(fleet: Fleet) -> None
     a.process.wait()
     last = fleet.query("SELECT lease_until FROM nodes WHERE name = 'a'")[0]["lease_until"]
     line = fleet.begun("held", 2)
-    second = fleet.runs("held")[1]
+    first, second = fleet.runs("held")
     assert (line.node, second["trigger"], second["attempt"]) == ("b", "recovery", 2)
+    assert line.tick == second["scheduled_for"] == first["scheduled_for"]
     assert second["started_at"] >= last, "not before the lease was over"
     fleet.release("held")
     fleet.ended("held", "success")
@@ -149,6 +150,7 @@ def test_a_guard_that_is_killed_is_replaced(fleet: Fleet) -> None:
     second = wait_until(lambda: a.guard_pid not in (0, first) and a.guard_pid)
     a.kill()
     wait_until(lambda: not any(map(alive, [*pids, second])))
+    assert fleet.query("SELECT died_at IS NOT NULL AS dead FROM nodes") == [{"dead": True}]
 
 
 def test_stopped_for_longer_than_the_lease(fleet: Fleet) -> None:

@@ -13,6 +13,7 @@ from psycopg.conninfo import make_conninfo
 
 from kronii import embedded
 from tests.support import RARELY, Fleet, Instance, wait_until
+from tests.support.facts import executed_once, gaps
 
 #: Nobody listens there.
 NOWHERE = "postgresql://kronii:geheim@127.0.0.1:1/kronii"
@@ -150,8 +151,10 @@ def test_a_server_that_becomes_read_only_and_comes_back(fleet: Fleet) -> None:
     fleet.query(f"ALTER DATABASE {name} RESET default_transaction_read_only")
     run = fleet.ended("held", "success")
     assert (run["attempt"], len(fleet.runs("held"))) == (1, 1)
-    fleet.ended("tick", "success", len(fleet.runs("tick", "success")) + 1)
+    fleet.ended("tick", "success", len(fleet.runs("tick", "success")) + 2)
     assert a.stop() == 0
+    assert gaps(fleet, "tick") == []
+    executed_once(fleet, "tick")
     assert fleet.nothing_left()
 
 

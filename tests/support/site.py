@@ -32,7 +32,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         )
         getattr(self, f"path_{self.path.strip('/').partition('/')[0] or 'index'}")()
 
-    do_GET = do_POST = do_HEAD = do_PUT = do_DELETE = do_any  # noqa: N815 - as http.server wants them
+    do_GET = do_POST = do_HEAD = do_PUT = do_DELETE = do_any  # noqa: N815 - their names
 
     def path_index(self) -> None:
         self._answer(200, b"hello\n")

@@ -24,7 +24,7 @@ def spawning() -> Iterator[Spawn]:
     started: list[subprocess.Popen[bytes]] = []
 
     def start(*argv: str, **options: object) -> subprocess.Popen[bytes]:
-        started.append(subprocess.Popen(argv, start_new_session=True, **options))  # type: ignore[call-overload]
+        started.append(subprocess.Popen(argv, start_new_session=True, **options))
         return started[-1]
 
     yield start

@@ -199,7 +199,7 @@ def test_a_burst_of_more_ticks_than_rows_in_a_long_stretch() -> None:
     assert len(rows) <= SKIPPED_ROWS
 
 
-def test_passing_over_goes_on_with_the_first_tick_behind() -> None:
+def test_skipping_goes_on_with_the_first_tick_after() -> None:
     transition = skip(Schedule("0 * * * * *"), TICK, TICK + 2 * MINUTE)
     assert transition == Transition(
         settled=True,
@@ -208,21 +208,21 @@ def test_passing_over_goes_on_with_the_first_tick_behind() -> None:
     )
 
 
-# -- close -----------------------------------------------------------------------------------------
+# -- settle ----------------------------------------------------------------------------------------
 
 BAD = [Outcome.FAILED, Outcome.TIMEOUT]
 RESULTS = [Outcome.SUCCESS, *BAD]
 
 
-def closed(one: Claim, outcome: Outcome, now: datetime = TICK + SECOND) -> Transition:
+def settled(one: Claim, outcome: Outcome, now: datetime = TICK + SECOND) -> Transition:
     return settle(one, Result(outcome), now, lambda low, high: low)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.INTERRUPTED, Outcome.LOST])
 @pytest.mark.parametrize("trigger", Trigger)
-def test_an_interrupted_tick_is_not_over(outcome: Outcome, trigger: Trigger) -> None:
+def test_an_interrupted_tick_is_not_settled(outcome: Outcome, trigger: Trigger) -> None:
     one = claim(job(retries=Retries(3)), trigger=trigger)
-    assert closed(one, outcome) == Transition(settled=False)
+    assert settled(one, outcome) == Transition(settled=False)
 
 
 def test_a_run_that_could_not_begin_waits_before_it_is_tried_again() -> None:
@@ -232,57 +232,57 @@ def test_a_run_that_could_not_begin_waits_before_it_is_tried_again() -> None:
 
 @pytest.mark.parametrize("outcome", RESULTS)
 def test_without_retries_any_outcome_moves_on_to_the_following_tick(outcome: Outcome) -> None:
-    assert closed(claim(job()), outcome) == Transition(settled=True, next_run=TICK + MINUTE)
-    assert closed(claim(job()), outcome, LATER) == Transition(settled=True, next_run=TICK + MINUTE)
+    assert settled(claim(job()), outcome) == Transition(settled=True, next_run=TICK + MINUTE)
+    assert settled(claim(job()), outcome, LATER) == Transition(settled=True, next_run=TICK + MINUTE)
 
 
 @pytest.mark.parametrize("outcome", RESULTS)
 def test_a_manual_run_leaves_next_run_alone(outcome: Outcome) -> None:
     one = claim(job(retries=Retries(3)), trigger=Trigger.MANUAL)
-    assert closed(one, outcome) == Transition(settled=True)
+    assert settled(one, outcome) == Transition(settled=True)
 
 
 @pytest.mark.parametrize("outcome", BAD)
 def test_retries_until_they_are_used_up(outcome: Outcome) -> None:
     definition = job(retries=Retries(2, 10.0, 300.0))
-    assert closed(claim(definition), outcome) == Transition(settled=False, delay=10.0)
-    assert closed(claim(definition, failures=1), outcome) == Transition(settled=False, delay=20.0)
-    assert closed(claim(definition, failures=2), outcome) == Transition(
+    assert settled(claim(definition), outcome) == Transition(settled=False, delay=10.0)
+    assert settled(claim(definition, failures=1), outcome) == Transition(settled=False, delay=20.0)
+    assert settled(claim(definition, failures=2), outcome) == Transition(
         settled=True, next_run=TICK + MINUTE
     )
 
 
 def test_a_lost_attempt_does_not_count_against_retries() -> None:
     one = claim(job(retries=Retries(1)), attempt=5, failures=0)
-    assert closed(one, Outcome.FAILED).delay is not None
+    assert settled(one, Outcome.FAILED).delay is not None
 
 
 def test_a_success_is_never_retried() -> None:
-    assert closed(claim(job(retries=Retries(3))), Outcome.SUCCESS).settled
+    assert settled(claim(job(retries=Retries(3))), Outcome.SUCCESS).settled
 
 
 def test_none_skips_what_an_overrun_has_covered() -> None:
-    transition = closed(claim(job(CatchUp.NONE)), Outcome.SUCCESS, TICK + 2 * MINUTE + SECOND)
+    transition = settled(claim(job(CatchUp.NONE)), Outcome.SUCCESS, TICK + 2 * MINUTE + SECOND)
     assert transition.next_run == TICK + 3 * MINUTE
     assert [skip.tick for skip in transition.skipped] == [TICK + MINUTE, TICK + 2 * MINUTE]
 
 
 def test_none_with_a_clock_that_reads_less_than_the_tick() -> None:
-    transition = closed(claim(job(CatchUp.NONE)), Outcome.SUCCESS, TICK - MINUTE)
+    transition = settled(claim(job(CatchUp.NONE)), Outcome.SUCCESS, TICK - MINUTE)
     assert transition == Transition(settled=True, next_run=TICK + MINUTE)
 
 
 def test_none_with_splay_skips_no_tick_whose_turn_has_not_come() -> None:
     definition = job(CatchUp.NONE, splay=600.0)
     now = TICK + timedelta(seconds=definition.offset) + SECOND
-    assert closed(claim(definition), Outcome.SUCCESS, now) == Transition(
+    assert settled(claim(definition), Outcome.SUCCESS, now) == Transition(
         settled=True, next_run=TICK + MINUTE
     )
 
 
 def test_a_schedule_that_has_ended_has_no_next_run() -> None:
     one = claim(job(cron="0 0 0 1 1 * 2030"), scheduled_for=datetime(2030, 1, 1))
-    assert closed(one, Outcome.SUCCESS, datetime(2030, 1, 2)) == Transition(
+    assert settled(one, Outcome.SUCCESS, datetime(2030, 1, 2)) == Transition(
         settled=True, next_run=None
     )
 

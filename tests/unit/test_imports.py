@@ -1,4 +1,4 @@
-"""The house: every room has its floor, and imports go down only.
+"""Every package has its layer, and imports go one way only.
 
 What is imported for type checkers alone does not count; what a function imports when it runs does.
 """
@@ -6,6 +6,8 @@ What is imported for type checkers alone does not count; what a function imports
 from __future__ import annotations
 
 import ast
+import itertools
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,13 +18,18 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-#: The layers of `kronii/`: each may import from those above it in this list, none from its own.
-FLOORS = (
+#: The packages and modules of `kronii/`, in order: each may import from those in layers before its
+#: own, and from none beside it.
+LAYERS = (
+    # -- foundations
     ("kronii", "errors", "suggestions", "backoff", "logs", "clock", "lease", "forks", "processes"),
-    ("durations", "schedule", "address"),
+    ("durations", "address"),
+    ("schedule",),
     ("settings", "model"),
     ("catchup",),
-    ("definitions", "embedded"),
+    # -- packages, as a tick walks through them
+    ("embedded",),
+    ("definitions",),
     ("database",),
     ("guard",),
     ("actions",),
@@ -31,7 +38,7 @@ FLOORS = (
     ("commands",),
     ("__main__",),
 )
-FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+LAYER = {package: number for number, packages in enumerate(LAYERS) for package in packages}
 
 FILES = {
     path.relative_to(ROOT)
@@ -43,27 +50,27 @@ FILES = {
 }
 
 
-def room(module: str) -> str:
-    """`kronii.definitions.loader` is in `definitions`; the package itself is a room too."""
+def package_of(module: str) -> str:
+    """`kronii.definitions.loader` is in `definitions`, `kronii.clock` is itself, and so is
+    `kronii`.
+    """
     return module.split(".")[1] if "." in module else module
 
 
 def imported(module: str) -> Iterator[tuple[str, int]]:
-    """Modules of the house that a module imports, each with its line."""
+    """Modules of Kronii that a module imports, each with its line."""
     for node in _walk(ast.parse(FILES[module].read_text("utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (
-                (alias.name, node.lineno) for alias in node.names if room_of_house(alias.name)
-            )
+            yield from ((alias.name, node.lineno) for alias in node.names if is_ours(alias.name))
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module}:{node.lineno}: imports are absolute"
-            if room_of_house(node.module or ""):
+            if is_ours(node.module or ""):
                 yield from (
                     (_named(node.module or "", alias.name), node.lineno) for alias in node.names
                 )
 
 
-def room_of_house(name: str) -> bool:
+def is_ours(name: str) -> bool:
     return name.split(".")[0] == "kronii"
 
 
@@ -80,23 +87,24 @@ def _walk(node: ast.AST) -> Iterator[ast.AST]:
             yield from _walk(child)
 
 
-def test_every_room_has_its_floor() -> None:
-    assert {room(module) for module in FILES} == set(FLOOR)
+def test_every_package_has_its_layer() -> None:
+    assert {package_of(module) for module in FILES} == set(LAYER)
 
 
 @pytest.mark.parametrize("module", sorted(FILES))
-def test_imports_go_down(module: str) -> None:
-    up = [
-        f"{FILES[module].relative_to(ROOT)}:{line}: {room(module)} imports {room(other)}, which is"
-        " not on a lower floor"
+def test_imports_go_one_way(module: str) -> None:
+    own = package_of(module)
+    wrong = [
+        f"{FILES[module].relative_to(ROOT)}:{line}: {own} imports {package_of(other)}, which is in"
+        " no layer before its own"
         for other, line in imported(module)
-        if room(other) != room(module) and FLOOR[room(other)] >= FLOOR[room(module)]
+        if package_of(other) != own and LAYER[package_of(other)] >= LAYER[own]
     ]
-    assert up == []
+    assert wrong == []
 
 
 def test_there_is_no_circle_of_modules() -> None:
-    """Within a room, too; importing a module runs its package first."""
+    """Within a package, too, and none that shows only when a function runs."""
     graph = {
         module: {other for other, _ in imported(module) if other != module} for module in FILES
     }
@@ -117,8 +125,8 @@ def test_every_module_can_be_imported_alone() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_only_the_border_and_its_neighbours_know_the_driver() -> None:
-    """Rooms above it meet its errors as Kronii's own."""
+def test_who_records_schedules_and_reports_does_not_know_the_driver() -> None:
+    """They meet its errors as Kronii's own."""
     knowing = {module for module in FILES if "psycopg" in _foreign(module)}
     assert {
         "kronii.commands.main",
@@ -137,3 +145,37 @@ def _foreign(module: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             names.add((node.module or "").split(".")[0])
     return names
+
+
+# -- the map -------------------------------------------------------------------------------------
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The names in the first column of the first table under a heading of CONTRIBUTING.md."""
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    lines = text.partition(f"\n{heading}\n")[2].splitlines()
+    table = itertools.takewhile(
+        lambda line: line.startswith("|"),
+        itertools.dropwhile(lambda line: not line.startswith("|"), lines),
+    )
+    cells = [line.split("|")[1] for line in table]
+    return [re.findall(r"`([^`]+)`", cell) for cell in cells[2:]]
+
+
+def test_the_map_names_what_there_is_in_the_order_of_layers() -> None:
+    """`name` is a module, `name/` a package."""
+    table = rows("## Where things belong")
+    there = {
+        f"{package_of(module)}/" if (ROOT / "kronii" / package_of(module)).is_dir() else module[7:]
+        for module in FILES
+        if package_of(module) not in ("kronii", "__main__")
+    }
+    assert sorted(name for row in table for name in row) == sorted(there)
+    layers = [[LAYER[name.rstrip("/")] for name in row] for row in table]
+    assert all(max(before) <= min(after) for before, after in itertools.pairwise(layers))
+
+
+def test_the_map_of_an_instance_names_every_module() -> None:
+    table = rows("### Inside `instance/`")
+    there = {path.stem for path in (ROOT / "kronii" / "instance").glob("*.py")} - {"__init__"}
+    assert sorted(name for row in table for name in row) == sorted(there)

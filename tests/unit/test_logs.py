@@ -8,6 +8,8 @@ import json
 import logging
 import os
 import pty
+import re
+import urllib.parse
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +23,12 @@ from kronii.logs import Log, chosen, setup
 
 log = Log("kronii.test")
 FORMATS = ("text", "logfmt", "json", "journal")
-NASTY = 'a\nb\r\nc\x1b[31m\x00\x7f\x85\u2028\u2029"\\ =\t\ud800'
+NASTY = [
+    'a\nb\r\nc\x1b[31m\x00\x7f\x85\u2028\u2029"\\ =\t\ud800',
+    *("a\nb", "a\r\nb", "a\x85b", "a\u2028b", "\x1b[31m", "\x7f", "\ud800", "\\"),
+]
+PAIR = r'\w+=(?:"(?:[^"\\]|\\.)*"|[^\s"=]+)'
+TIME = re.compile(r"[0-9T:.-]{12,}Z?")
 
 
 @pytest.fixture(autouse=True)
@@ -48,14 +55,19 @@ def written(format: str, level: str = "info", secret: str | None = None) -> io.S
 
 
 @pytest.mark.parametrize("format", FORMATS)
-@pytest.mark.parametrize("text", [NASTY, "", " ", "plain", "x" * 100_000])
+@pytest.mark.parametrize(
+    "text", [*NASTY, "", " ", "plain", 'a"b', "a=b", "ünï 日本 😀", "x" * 100_000]
+)
 def test_an_event_is_one_line(format: str, text: str) -> None:
     stream = written(format)
-    log.info(text, field=text, other=3)
-    line = stream.getvalue()
-    assert line.endswith("\n")
+    log.info(f"said {text}", field=text, other=3, error=text)
+    line = stream.getvalue().removesuffix("\n")
     assert len(line.splitlines()) == 1
-    assert not any(ord(c) < 32 or 127 <= ord(c) < 160 for c in line[:-1])
+    assert line.replace("\ud800", "").isprintable()
+    if format == "json":
+        assert json.loads(line)["field"] == text
+    if format == "logfmt":
+        assert re.fullmatch(rf"{PAIR}(?: {PAIR})*", line)
 
 
 @settings(max_examples=200)
@@ -70,15 +82,15 @@ def test_whatever_is_in_it(message: str, value: str, format: str) -> None:
 def test_json_gives_back_what_was_said(message: str, value: str) -> None:
     stream = written("json")
     log.info(message, value=value, number=1.5, none=None)
-    found = json.loads(stream.getvalue())
-    assert (found["msg"], found["value"], found["number"], found["level"]) == (
+    event = json.loads(stream.getvalue())
+    assert (event["msg"], event["value"], event["number"], event["level"]) == (
         message,
         value,
         1.5,
         "info",
     )
-    assert "none" not in found
-    assert found["ts"].endswith("Z")
+    assert "none" not in event
+    assert event["ts"].endswith("Z")
 
 
 def test_json_of_what_json_does_not_know() -> None:
@@ -170,30 +182,57 @@ def test_an_exception_becomes_its_sentence_and_its_trace(format: str) -> None:
 def test_an_exception_in_json() -> None:
     stream = written("json")
     log.error("bug", exc_info=KeyError("k"))
-    found = json.loads(stream.getvalue())
-    assert found["error"] == "KeyError: 'k'"
-    assert found["trace"].startswith("KeyError")
-    assert "exc_info" not in found
+    event = json.loads(stream.getvalue())
+    assert event["error"] == "KeyError: 'k'"
+    assert event["trace"].startswith("KeyError")
+    assert "exc_info" not in event
 
 
 # -- secrets and broken streams --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("secret", ["hunter2x", 'hun"ter\\2', "hün=ter 2", "long\nsecret"])
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "hunter2",
+        "hunter2x",
+        'hun"ter\\2',
+        "hün=ter 2",
+        "long\nsecret",
+        "s3cr3t p@ss/word",
+        "kronii",
+    ],
+)
 @pytest.mark.parametrize("format", FORMATS)
 def test_the_words_of_others_never_show_the_secret(format: str, secret: str) -> None:
-    stream = written(format, secret=secret)
-    log.info("away", error=f'connection to "{secret}" failed')
-    logging.getLogger("other").warning("with %s", secret)
+    stream, encoded = written(format, secret=secret), urllib.parse.quote(secret, safe="")
+    log.info("away", error=f'connection to "{secret}" failed, postgresql://u:{encoded}@h/d')
+    logging.getLogger("psycopg").error("with %s", f"u:{encoded}@h {secret}!")
     try:
         raise ValueError(f"with {secret}")
     except ValueError as error:
         log.error("bug", exc_info=error)
     lines = stream.getvalue()
-    assert lines.count("***") >= 4
+    assert lines.count("***") >= 6
     assert len(lines.splitlines()) == 3
-    for shown in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
-        assert shown not in lines
+    plain = (
+        secret,
+        encoded,
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+    )
+    assert [shown for shown in plain if shown in lines.replace("kronii.", "")] == []
+
+
+@pytest.mark.parametrize("secret", ["a", "1", "info", '"', "kronii", "=", "\\", "level", "p q"])
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_password_that_is_an_ordinary_word_spoils_no_line(format: str, secret: str) -> None:
+    lines = []
+    for hidden in (None, secret):
+        stream = written(format, secret=hidden)
+        log.info("a run of kronii ended", job="kronii", run=11, node="a")
+        lines.append(TIME.sub("", stream.getvalue()))
+    assert lines[0] == lines[1]
 
 
 class Full(io.StringIO):
@@ -285,4 +324,4 @@ def test_a_reader_that_stopped_stops_nobody() -> None:
         while reader.buffer.read1(65536):  # type: ignore[attr-defined]
             pass
         log.info("heard again")
-        assert reader.buffer.read1(65536).decode().endswith('msg="heard again"\n')  # type: ignore[attr-defined]
+        assert reader.buffer.read1(65536).decode().endswith('msg="heard again"\n')

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import pytest
@@ -66,6 +66,22 @@ def test_every_field_decides() -> None:
     }
     digests = {replace(JOB, **change).digest for change in CHANGES}
     assert len(digests | {JOB.digest}) == len(CHANGES) + 1
+
+
+@dataclass(frozen=True)
+class Later(Definition):
+    """A definition of a later release."""
+
+    team: str = ""
+
+
+def test_a_later_field_counts_only_where_it_is_set() -> None:
+    """Or an upgrade would change every digest, and old and new instances could not agree."""
+    assert Later("job", JOB.schedule).digest == JOB.digest
+    assert Later("job", JOB.schedule, team="a").digest not in (
+        JOB.digest,
+        Later("job", JOB.schedule, team="b").digest,
+    )
 
 
 def test_an_equal_definition_has_an_equal_digest() -> None:

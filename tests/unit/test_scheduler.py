@@ -222,7 +222,7 @@ def test_after_a_failover_nothing_is_claimed_for_a_while(world: World) -> None:
 
 
 def test_where_another_file_defines_every_job_nothing_is_asked(world: World) -> None:
-    world.jobs.registered = RunnableJobs({"id": None}, 3, frozenset({"id"}))  # type: ignore[dict-item]
+    world.jobs.registered = RunnableJobs({"id": None}, 3, frozenset({"id"}))
     world.scheduler.step(NOW + 1.0)
     assert world.asked[0].seats == 0
 

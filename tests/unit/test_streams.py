@@ -33,7 +33,8 @@ class Instance:
 
     def __enter__(self) -> Instance:
         root = logging.getLogger()
-        self._before = sys.stdout, sys.stderr, threading.Thread.start, root.handlers
+        self._before = sys.stdout, sys.stderr, root.handlers
+        self._start = threading.Thread.start
         sys.stdout = sys.stderr = self._own
         root.handlers = [logging.StreamHandler(self._own)]
         streams.share_streams()
@@ -41,7 +42,8 @@ class Instance:
 
     def __exit__(self, *_: object) -> None:
         root = logging.getLogger()
-        sys.stdout, sys.stderr, threading.Thread.start, root.handlers = self._before  # type: ignore[method-assign]
+        sys.stdout, sys.stderr, root.handlers = self._before
+        threading.Thread.start = self._start  # type: ignore[method-assign]
 
     @property
     def said(self) -> str:

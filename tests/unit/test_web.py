@@ -1,11 +1,10 @@
-"""The HTTP server under bad conditions: ports that are taken, clients that say nothing; the
-interface is tested apart.
+"""The HTTP server under bad conditions: ports that are taken, clients that say nothing.
+
+What it answers is tested in `test_pages`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import socket
 import threading
 import time
@@ -15,42 +14,12 @@ import pytest
 
 from kronii.errors import ConfigError
 from kronii.web import listener as web
-from kronii.web.listener import THREADS, Listener
-from kronii.web.metrics import Metrics
-from kronii.web.pages import Check, Pages
-
-WAIT = 20.0
-
-
-class Web:
-    """A listener with its pages, serving in a thread of its own."""
-
-    def __init__(
-        self, host: str, port: int | None, metrics: Metrics, healthy: Check, ready: Check
-    ) -> None:
-        self.listener = Listener(host, port)
-        self.port, self.url = self.listener.port, self.listener.url
-        pages = Pages(metrics.registry, healthy, ready)
-        serve = self.listener.serve
-        self.thread = threading.Thread(target=serve, args=(pages.answer,), daemon=True)
-
-    def start(self) -> None:
-        self.thread.start()
-
-    def stop(self) -> None:
-        self.listener.stop()
-        if self.thread.is_alive():
-            self.thread.join(WAIT)
-        assert not self.thread.is_alive()
-        self.listener.close()
-
-
-def good() -> tuple[bool, list[str]]:
-    return True, []
+from kronii.web.listener import THREADS
+from tests.support.web import WAIT, Web
 
 
 def listening(host: str = "127.0.0.1", port: int | None = 0) -> Web:
-    return Web(host, port, Metrics(), good, good)
+    return Web(host, port)
 
 
 @pytest.fixture
@@ -59,14 +28,6 @@ def server() -> Iterator[Web]:
     server.start()
     yield server
     server.stop()
-
-
-def get(server: Web, path: str, method: str = "GET") -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=WAIT)
-    with contextlib.closing(connection):
-        connection.request(method, path)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
 
 
 # -- listening -------------------------------------------------------------------------------------
@@ -149,7 +110,7 @@ def test_ipv6() -> None:
 
 
 def test_a_port_is_free_again_at_once(server: Web) -> None:
-    get(server, "/healthz")  # leaves a connection in TIME_WAIT
+    server.request("/healthz")  # leaves a connection in TIME_WAIT
     port = server.port
     server.stop()
     again = listening(port=port)
@@ -170,31 +131,10 @@ def test_it_is_stopped_before_it_was_started() -> None:
 # -- answering -------------------------------------------------------------------------------------
 
 
-def test_the_checks_are_asked_each_time() -> None:
-    answers = iter([(True, []), (False, ["the loop has not turned for 12 s"])])
-    server = Web("127.0.0.1", 0, Metrics(), lambda: next(answers), good)
-    server.start()
-    assert get(server, "/healthz") == (200, b"ok\n")
-    assert get(server, "/healthz") == (503, b"the loop has not turned for 12 s\n")
-    server.stop()
-
-
-def test_a_check_that_fails_spoils_no_other_request() -> None:
-    def bug() -> tuple[bool, list[str]]:
-        raise RuntimeError("bug")
-
-    server = Web("127.0.0.1", 0, Metrics(), bug, good)
-    server.start()
-    with contextlib.suppress(http.client.HTTPException, OSError):
-        assert get(server, "/healthz")[0] == 500
-    assert get(server, "/readyz") == (200, b"ok\n")
-    server.stop()
-
-
 def test_many_at_once(server: Web) -> None:
     results: list[int] = []
     threads = [
-        threading.Thread(target=lambda: results.append(get(server, "/metrics")[0]))
+        threading.Thread(target=lambda: results.append(server.request("/metrics").status))
         for _ in range(3 * THREADS)
     ]
     for thread in threads:
@@ -228,7 +168,7 @@ def test_idle_clients_do_not_block_a_scrape(
 ) -> None:
     for _ in range(THREADS - 1):
         connect(said)
-    assert get(server, "/metrics")[0] == 200
+    assert server.request("/metrics").status == 200
 
 
 def test_an_idle_client_is_let_go_of(
@@ -244,7 +184,7 @@ def test_more_idle_clients_than_threads_are_waited_out(
     monkeypatch.setattr(web._Handler, "timeout", 0.1)
     for _ in range(2 * THREADS):
         connect(b"")
-    assert get(server, "/metrics")[0] == 200
+    assert server.request("/metrics").status == 200
 
 
 def test_garbage_and_broken_connections_end_nothing(
@@ -254,7 +194,7 @@ def test_garbage_and_broken_connections_end_nothing(
     connect(b"GET / HTTP/9.9\r\n\r\n")
     connect(b"X" * 70_000)
     connect(b"GET /metrics HTTP/1.0\r\n\r\n").close()
-    assert get(server, "/healthz")[0] == 200
+    assert server.request("/healthz").status == 200
 
 
 def test_a_stop_does_not_wait_for_clients(

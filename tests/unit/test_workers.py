@@ -133,7 +133,7 @@ def test_both_workers_work_at_the_same_time(world: World) -> None:
 
 
 def test_the_board_is_told_before_and_after(world: World) -> None:
-    world.action = lambda run: (world.board.said.append("work"), DONE)[1]  # type: ignore[func-returns-value]
+    world.action = lambda run: (world.board.said.append("work"), DONE)[1]
     world.submit(1)
     world.hear()
     assert world.board.said == ["enter", "work", "leave"]

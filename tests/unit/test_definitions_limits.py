@@ -1,19 +1,27 @@
-"""Files that a hostile hand wrote: huge words, huge numbers, huge counts; and what follows from a
-key left out.
-"""
+"""Files that are huge, deep, or written by a hostile hand: refused in time and in few words."""
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 import pytest
 
-from kronii.definitions import check_text, load_text
+from kronii.definitions import DefinitionsError, check_text, load, load_text
+from kronii.definitions.parsing import SIZE_LIMIT
 from kronii.errors import ScheduleError
-from kronii.model import Retries
 from kronii.schedule import schedule
 
 WORD = "x" * 1_000_000
 DIGITS = "9" * 5000
 JOB = "jobs: [{name: a, cron: '* * * * *', %s}]"
+
+
+@pytest.mark.parametrize(
+    "text", ["x-a: " + "[" * 100_000, "x-a: " + "{a: " * 100_000, "- " * 100_000]
+)
+def test_no_depth_is_deep_enough(text: str) -> None:
+    assert "nested deeper than 40" in check_text(text, "jobs.yaml").errors[0].message
 
 
 @pytest.mark.parametrize(
@@ -72,18 +80,36 @@ def test_a_huge_expression_is_a_problem(cron: str) -> None:
     assert len(str(problem)) < 1000
 
 
-@pytest.mark.parametrize(
-    ("retries", "delay", "max_delay"),
-    [
-        ("{attempts: 3}", 10, 300),
-        ("{attempts: 3, max_delay: 1s}", 1, 1),
-        ("{attempts: 3, max_delay: 10m}", 10, 600),
-        ("{attempts: 3, delay: 10m}", 600, 600),
-        ("{attempts: 3, delay: 1s, max_delay: 1s}", 1, 1),
-    ],
-)
-def test_of_delay_and_max_delay_the_given_one_bounds_the_other(
-    retries: str, delay: float, max_delay: float
-) -> None:
-    (definition,) = load_text(JOB % f"retries: {retries}", "jobs.yaml").definitions
-    assert definition.retries == Retries(3, delay, max_delay)
+def test_one_very_long_line_with_many_problems_is_no_slower() -> None:
+    jobs = ", ".join(
+        f"{{name: j{n}, cron: '0 0 * * * *', timeout: 5, env: {{A: hunter2}}}}" for n in range(1500)
+    )
+    begin = time.process_time()
+    errors = check_text(f"jobs: [{jobs}]", "f").errors
+    assert time.process_time() - begin < 2
+    assert len(errors) == 1500
+    assert all("hunter2" not in str(error) for error in errors)
+
+
+def test_a_file_that_is_too_large(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.yaml"
+    with path.open("wb") as file:
+        file.truncate(SIZE_LIMIT + 1)
+    with pytest.raises(DefinitionsError, match="larger than 64 MiB"):
+        load(path)
+
+
+def many(count: int) -> str:
+    line = (
+        "  - name: job_{}\n    cron: '{} {}/10 * * * *'\n    command: [find, /var/tmp, -delete]\n  "
+        "  env: {{A: b}}\n"
+    )
+    return "jobs:\n" + "".join(line.format(n, n % 60, n % 7) for n in range(count))
+
+
+def test_a_thousand_jobs_take_no_time() -> None:
+    text = many(1000)
+    begin = time.process_time()
+    loaded = load_text(text, "f")
+    assert len(loaded.definitions) == 1000
+    assert time.process_time() - begin < 1.5

@@ -1,11 +1,13 @@
-"""What the tests of single faults ask of a fleet."""
+"""What tests of faults ask of a fleet: was every tick executed, and once?"""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import Any
 
-from tests.support import Fleet, Instance, overlaps, seconds
+from tests.support.fleet import Fleet, seconds
+from tests.support.instances import Instance
+from tests.support.record import overlaps
 
 
 def executed_once(fleet: Fleet, job: str) -> None:

@@ -1,0 +1,161 @@
+"""One instance: its step, its threads, and their end."""
+
+from __future__ import annotations
+
+from tests.chaos.mutations.mutation import Mutation
+
+RECORDER = "tests/unit/test_recorder.py::test_"
+SCHEDULER = "tests/unit/test_scheduler.py::test_"
+STOP = "tests/e2e/test_stop.py::test_"
+SWEEPER = "tests/unit/test_sweeper.py::test_"
+TIMEKEEPER = "tests/unit/test_timekeeper.py::test_"
+
+MUTATIONS = (
+    # -- the step ----------------------------------------------------------------------------------
+    Mutation(
+        "without a lease work is claimed on",
+        "kronii/instance/scheduler.py",
+        "self._session.lease.held(now) and",
+        "True and",
+        (SCHEDULER + "without_its_lease_it_claims_nothing",),
+    ),
+    Mutation(
+        "a backlog has all seats",
+        "kronii/instance/scheduler.py",
+        "return seats - seats // BACKLOG_SHARE",
+        "return seats",
+        (SCHEDULER + "it_claims_for_free_seats_and_leaves_a_quarter_to_a_backlog",),
+    ),
+    Mutation(
+        "an outage ends the instance",
+        "kronii/instance/scheduler.py",
+        "        except (DatabaseUnavailable, DatabaseError) as error:\n",
+        "        except ZeroDivisionError as error:\n",
+        (SCHEDULER + "a_database_that_is_away_is_no_error_of_the_step",),
+    ),
+    Mutation(
+        "a bug is taken for an outage",
+        "kronii/instance/scheduler.py",
+        "        except (DatabaseUnavailable, DatabaseError) as error:\n",
+        "        except Exception as error:\n",
+        (SCHEDULER + "a_bug_is_not_taken_for_an_outage",),
+    ),
+    Mutation(
+        "one job's bug keeps a whole batch from starting",
+        "kronii/instance/starter.py",
+        "        except Exception as error:\n",
+        "        except ZeroDivisionError as error:\n",
+        ("tests/unit/test_starter.py::test_one_jobs_bug_is_that_jobs_failure",),
+    ),
+    Mutation(
+        "work goes on whose lock is lost",
+        "kronii/instance/connector.py",
+        "            if run.claim.run_id in lost and run.end(Outcome.INTERRUPTED):\n",
+        "            if False and run.end(Outcome.INTERRUPTED):\n",
+        ("tests/unit/test_connector.py::test_a_run_whose_lock_is_not_to_be_had_again_is_ended",),
+    ),
+    # -- outcomes ----------------------------------------------------------------------------------
+    Mutation(
+        "an outcome whose answer was lost counts as fenced",
+        "kronii/instance/writer.py",
+        "return written | self._store.recorded(missing) if missing and asked_before else written",
+        "return written",
+        (RECORDER + "a_commit_whose_answer_was_lost_is_no_loss",),
+    ),
+    Mutation(
+        "one job's bug keeps all other outcomes from the table",
+        "kronii/instance/recorder.py",
+        "    except Exception as error:  # one schedule's bug",
+        "    except ZeroDivisionError as error:  # one schedule's bug",
+        (RECORDER + "one_jobs_bug_keeps_no_other_outcome_from_the_table",),
+    ),
+    Mutation(
+        "an announced timeout is counted twice",
+        "kronii/instance/committed.py",
+        "if run.finished.claim.run_id not in self._announced]",
+        "if True]",
+        (
+            "tests/unit/test_committed.py::"
+            "test_an_announced_timeout_is_counted_when_it_is_announced_and_not_again",
+        ),
+    ),
+    # -- threads -----------------------------------------------------------------------------------
+    Mutation(
+        "a thread dies unnoticed",
+        "kronii/instance/supervisor.py",
+        "            self._supervisor.failed(self.name, error)\n",
+        "            pass\n",
+        ("tests/unit/test_supervisor.py::test_what_escapes_is_named_and_rings",),
+    ),
+    Mutation(
+        "a thread that returns too early is not missed",
+        "kronii/instance/supervisor.py",
+        "if not thread.is_alive() and thread.name not in self._failed:",
+        "if False:",
+        (
+            "tests/unit/test_supervisor.py::"
+            "test_a_thread_that_returns_without_being_told_to_has_failed",
+        ),
+    ),
+    Mutation(
+        "a partition's work goes on beside the successor's",
+        "kronii/instance/timekeeper.py",
+        "        if now >= deadline:\n            run.end(Outcome.INTERRUPTED)\n",
+        "        if now >= deadline:\n",
+        (
+            "tests/chaos/test_network.py::"
+            "test_a_partition_longer_than_the_lease_ends_the_work_before_a_peer_begins",
+            TIMEKEEPER + "at_the_leases_deadline_everything_is_ended",
+        ),
+    ),
+    Mutation(
+        "a backend that answers nothing hangs the main thread",
+        "kronii/instance/timekeeper.py",
+        "        cut_overdue(now)\n",
+        "",
+        ("tests/e2e/test_windows.py::test_a_server_that_answers_nothing_hangs_nobody",),
+    ),
+    Mutation(
+        "a run that can't be ended keeps others from it",
+        "kronii/instance/timekeeper.py",
+        "        except Exception as error:\n",
+        "        except ZeroDivisionError as error:\n",
+        (TIMEKEEPER + "a_run_that_can_not_be_ended_keeps_no_other_from_it",),
+    ),
+    Mutation(
+        "an outage ends the sweeper",
+        "kronii/instance/sweeper.py",
+        "        except (DatabaseUnavailable, DatabaseError) as error:\n",
+        "        except ZeroDivisionError as error:\n",
+        (SWEEPER + "an_error_is_said_and_the_next_sweep_is_made",),
+    ),
+    Mutation(
+        "a sweep that is asked for during one is forgotten",
+        "kronii/instance/sweeper.py",
+        "            self._asked.clear()\n            self.sweep()\n",
+        "            self.sweep()\n            self._asked.clear()\n",
+        (SWEEPER + "what_is_asked_for_during_a_sweep_is_swept_after_it",),
+    ),
+    # -- the end -----------------------------------------------------------------------------------
+    Mutation(
+        "a stopping instance claims on",
+        "kronii/instance/drain.py",
+        "        self._scheduler.claiming = False\n",
+        "",
+        (STOP + "a_signal_drains",),
+    ),
+    Mutation(
+        "a second signal is not heard",
+        "kronii/instance/drain.py",
+        "return self._signals.stops > 1 or bool(self._supervisor.failures)",
+        "return bool(self._supervisor.failures)",
+        (STOP + "a_second_signal_ends_what_runs_and_a_peer_runs_it_again",),
+    ),
+    Mutation(
+        "runs are not ended when the drain is over",
+        "kronii/instance/drain.py",
+        "        if self._inflight.runs:\n            self._end_runs()\n",
+        "",
+        (STOP + "the_drain_has_an_end",),
+    ),
+)

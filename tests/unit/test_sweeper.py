@@ -1,0 +1,111 @@
+"""The sweeper: a sweep when it is asked for, and after an error, too."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, cast
+
+import pytest
+
+from kronii.database.store import Store
+from kronii.errors import DatabaseError, DatabaseUnavailable
+from kronii.instance import sweeper as module
+from kronii.instance.supervisor import Supervisor
+from kronii.instance.sweeper import Sweeper
+from kronii.instance.wakeup import Wakeup
+from kronii.lease import Lease, LeaseTimings
+from kronii.web.metrics import Metrics
+from tests.support import wait_until
+
+
+class Rows:
+    """A store that answers as told, and keeps what it was asked."""
+
+    def __init__(self, *answers: list[str] | Exception) -> None:
+        self.answers = list(answers)
+        self.asked: list[tuple[str, float]] = []
+        #: A sweep goes on until this is set.
+        self.may_end = threading.Event()
+        self.may_end.set()
+
+    def sweep(self, identity: str, grace: float) -> list[str]:
+        self.asked.append((identity, grace))
+        assert self.may_end.wait(20)
+        answer = self.answers.pop(0) if self.answers else []
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@pytest.fixture(autouse=True)
+def _all_levels(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "kronii.sweeper")
+
+
+LEASE = Lease(LeaseTimings(15.0))
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """`started(rows)`: a sweeper whose thread runs, and is stopped after the test."""
+    monkeypatch.setattr(module, "PAUSE", 0.0)
+    sweepers: list[Sweeper] = []
+
+    def start(rows: Rows) -> Sweeper:
+        sweepers.append(sweeper(rows))
+        sweepers[-1].start()
+        return sweepers[-1]
+
+    yield start
+    for one in sweepers:
+        one.stop()
+        assert not one._thread.is_alive()
+
+
+def sweeper(rows: Rows) -> Sweeper:
+    return Sweeper(cast(Store, rows), LEASE, Supervisor(Wakeup(), Metrics()))
+
+
+def test_what_is_removed_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    rows = Rows(["a", "b"])
+    sweeper(rows).sweep()
+    assert rows.asked == [(LEASE.identity, LEASE.timings.margin)]
+    assert [vars(record)["fields"]["node"] for record in caplog.records] == ["a", "b"]
+
+
+def test_it_sweeps_when_it_is_asked_to_and_not_before(started: Any) -> None:
+    rows = Rows()
+    one = started(rows)
+    assert rows.asked == []
+    one.ask()
+    wait_until(lambda: len(rows.asked) == 1)
+
+
+def test_what_is_asked_for_during_a_sweep_is_swept_after_it(started: Any) -> None:
+    rows = Rows()
+    rows.may_end.clear()
+    one = started(rows)
+    one.ask()
+    wait_until(lambda: rows.asked)
+    one.ask()
+    rows.may_end.set()
+    wait_until(lambda: len(rows.asked) == 2)
+
+
+@pytest.mark.parametrize("error", [DatabaseUnavailable("away"), DatabaseError("refused")])
+def test_an_error_is_said_and_the_next_sweep_is_made(
+    started: Any, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = Rows(error, ["a"])
+    one = started(rows)
+    one.ask()
+    wait_until(lambda: "could not be removed" in caplog.text)
+    one.ask()
+    wait_until(lambda: "instance removed" in caplog.text)
+
+
+def test_one_that_waits_is_stopped_at_once() -> None:
+    one = sweeper(Rows())
+    one.start()
+    one.stop()
+    assert not one._thread.is_alive()
