@@ -73,8 +73,8 @@ MUTATIONS = (
         "a timeout counts for each address anew",
         "kronii/actions/connecting.py",
         "        share = (until - now) / (len(addresses) - number)\n",
-        "        share = 0.8\n",
-        (CONNECTING + "the_next_address_is_tried_when_one_does_not_answer",),
+        "        share = 5.0\n",
+        (CONNECTING + "a_requests_timeout_counts_for_all_addresses_together",),
     ),
     Mutation(
         "a session that comes too late is left open",
