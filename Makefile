@@ -9,7 +9,7 @@ SECONDS ?= 1800
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fresh lint format validate chaos mutations failover soak steady bench bench-peers clean for-run for-test
+.PHONY: help run test fresh lint format schema validate chaos mutations failover soak steady bench bench-peers clean for-run for-test
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ lint: for-test  ## ruff and mypy --strict
 format: for-test  ## lay the code out
 	@$(PYTHON) -m ruff format .
 	@$(PYTHON) -m ruff check --fix .
+
+schema: for-run  ## write jobs.schema.json anew, from the rules of the loader
+	@$(PYTHON) -m kronii.definitions.jsonschema > jobs.schema.json.new && mv jobs.schema.json.new jobs.schema.json
 
 validate: for-run  ## check jobs.yaml
 	@$(PYTHON) -m kronii validate

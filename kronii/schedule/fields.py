@@ -31,6 +31,7 @@ NAMES: dict[int, tuple[str, ...]] = {
 HASH = re.compile(r"(?<![a-z])h(?![a-z])", re.IGNORECASE)
 
 _RANDOM = re.compile(r"(?<![a-z])r(?![a-z])", re.IGNORECASE)
+_STEP = re.compile(r"/(\d+)")
 _RANGE = re.compile(r"(?<![\w#])(\w+)-(\w+)(?:/\d+)?(?![\w#])")
 
 
@@ -85,7 +86,7 @@ def _check_field(cron: str, place: int, field: str) -> None:
             f"'R' in the {FIELDS[place]} field of {cron!r} is random, so instances would disagree:"
             " use 'H', which spreads by the job's name"
         )
-    for step in re.findall(r"/(\d+)", field):
+    for step in _STEP.findall(field):
         if len(step) > 9 or not 1 <= int(step) <= LARGEST_STEP[place]:
             raise ScheduleError(
                 f"step {step} in the {FIELDS[place]} field of {cron!r} is out of range: it may be 1"

@@ -235,6 +235,12 @@ def test_a_password_that_is_an_ordinary_word_spoils_no_line(format: str, secret:
     assert lines[0] == lines[1]
 
 
+def test_a_short_password_is_hidden_where_it_stands_as_a_word() -> None:
+    stream = written("journal", secret="admin")
+    log.error("away", error="administrator admin of admin/db")
+    assert stream.getvalue() == '<3>away error="administrator *** of ***/db"\n'
+
+
 class Full(io.StringIO):
     """A stream that takes nothing, as a full disk."""
 
