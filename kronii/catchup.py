@@ -44,7 +44,7 @@ class Transition:
     settled: bool
     #: The job's next tick if `settled`; None when its schedule has ended.
     next_run: datetime | None = None
-    #: Seconds until the retry, if there is one.
+    #: Seconds until the tick is run again, if it has to wait.
     delay: float | None = None
     #: Ticks that are skipped, oldest first.
     skipped: tuple[Skipped, ...] = ()
@@ -123,7 +123,7 @@ def settle(
 ) -> Transition:
     """Decide how a run that ended at `now` (the database's time, naive UTC) moves its job on."""
     if result.outcome in (Outcome.INTERRUPTED, Outcome.LOST):
-        return Transition(settled=False)
+        return Transition(settled=False, delay=result.delay)
     if claim.trigger is Trigger.MANUAL:
         return Transition(settled=True)
     definition = claim.definition

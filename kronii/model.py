@@ -80,7 +80,9 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class PythonCall:
-    """A function called in the worker thread, which nobody can end from outside."""
+    """A function called in the worker thread, which nobody can end from outside, unless it has a
+    process of its own (`Definition.isolate`).
+    """
 
     endable: ClassVar[bool] = False
     #: `package.module:function`; the function may be dotted (`module:Class.method`).
@@ -140,6 +142,13 @@ class Definition:
     cwd: str | None = None
     enabled: bool = True
     description: str = ""
+    #: A python job's function has a process of its own.
+    isolate: bool = False
+
+    @property
+    def endable(self) -> bool:
+        """Whether a run ends soon after it was told to."""
+        return self.action is None or self.action.endable or self.isolate
 
     @cached_property
     def digest(self) -> str:
@@ -216,6 +225,8 @@ class Result:
     error: str | None = None
     #: The last 64 KiB of what the job wrote.
     output: str | None = None
+    #: Seconds for which an interrupted run's tick waits until it is run again; None: it does not.
+    delay: float | None = None
 
 
 SUCCESS = Result(Outcome.SUCCESS)

@@ -26,7 +26,8 @@ WITH ended AS MATERIALIZED (
            attempt = CASE WHEN e.settled AND e.trigger <> 'manual' THEN 0 ELSE j.attempt END,
            failures = CASE WHEN e.trigger = 'manual' THEN j.failures
                            WHEN e.settled THEN 0
-                           WHEN e.delay IS NOT NULL AND j.next_run = e.tick THEN j.failures + 1
+                           WHEN e.delay IS NOT NULL AND e.outcome <> 'interrupted'  -- put off
+                                AND j.next_run = e.tick THEN j.failures + 1
                            ELSE j.failures END,
            deaths = CASE WHEN e.outcome = 'interrupted' THEN j.deaths ELSE 0 END,
            missed = CASE WHEN e.settled AND e.trigger <> 'manual' THEN 0 ELSE j.missed END,

@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kronii.actions.command import run_command
+from kronii.actions.functions import Context
 from kronii.actions.host import Groups, Host
 from kronii.actions.http import run_http
-from kronii.actions.python import Context, run_python
+from kronii.actions.output import bounded
+from kronii.actions.python import run_python
 from kronii.actions.run import Run
+from kronii.actions.shortage import NotBegun, put_off
 from kronii.actions.sql import run_sql
 from kronii.model import SUCCESS, Command, Http, PythonCall, Result, Sql
 
@@ -30,4 +33,9 @@ def execute(run: Run, host: Host) -> Result:
     A job without an action is a no-op.
     """
     action = run.claim.definition.action
-    return SUCCESS if action is None else RUNNERS[type(action)](run, action, host)
+    if action is None:
+        return SUCCESS
+    try:
+        return bounded(RUNNERS[type(action)](run, action, host))
+    except NotBegun as error:
+        return put_off(run, error)

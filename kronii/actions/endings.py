@@ -15,12 +15,18 @@ NEAR_DEADLINE = 0.5
 
 def unless_ended(run: Run, result: Result) -> Result:
     """Return `result`, or what becomes of it if the run was ended from outside: the outcome is why
-    it was ended, and the error says so, with the result's own error in brackets.
+    it was ended, be the result a success or not, and the error says so, with the result's own in
+    brackets.  Work that had ended by itself before the request came keeps its result.
     """
-    if run.reason is None:
+    if run.reason is None or run.too_late:
         return result
-    detail = f" ({result.error})" if result.error else ""
-    return replace(result, outcome=run.reason, error=f"{_why(run)}{detail}")
+    return replace(result, outcome=run.reason, error=f"{_why(run)}{_detail(result)}")
+
+
+def _detail(result: Result) -> str:
+    if result.error:
+        return f" ({result.error})"
+    return "" if result.exit_code is None else f" (exit status {result.exit_code})"
 
 
 def _why(run: Run) -> str:

@@ -1,25 +1,23 @@
 """HTTP: a request whose status decides.
 
 A run's time is bounded from outside: when it is over, the connection is cut, however slowly the
-other side trickles.
+other side trickles, and so is one that is still being made.
 """
 
 from __future__ import annotations
 
-import base64
 import http.client
 import time
 import urllib.error
-import urllib.parse
-import urllib.request
 from typing import Any
 
-from kronii import __version__
 from kronii.actions.endings import near_deadline, unless_ended
-from kronii.actions.host import Host, identity
+from kronii.actions.host import Host
 from kronii.actions.opener import Connections, opener
 from kronii.actions.output import Tail
+from kronii.actions.request import MOST_REDIRECTS, REDIRECTS, NotFollowed, Request, first_request
 from kronii.actions.run import Run
+from kronii.actions.shortage import NotBegun, is_shortage
 from kronii.model import Http, Outcome, Result
 
 #: Bytes of a response that are read; what is beyond them is not waited for.
@@ -29,52 +27,85 @@ CHUNK = 64 * 1024
 
 
 def run_http(run: Run, action: Http, host: Host) -> Result:
-    """Send the request; called in the worker's thread."""
-    connections = Connections()
+    """Send the request; called in the worker's thread.
+
+    Raises:
+        NotBegun: there is no descriptor or thread to be had for the moment.
+    """
+    request = first_request(run, action, host)
+    try:
+        connections = Connections(run.deadline)
+    except OSError as error:
+        raise NotBegun(f"{request.shown}: {error.strerror}") from error
     run.attach(connections.cut, connections.cut)
     try:
-        with _response(connections, _request(run, action, host), run.deadline) as response:
-            return _result(run, action, response.status, response.reason, _read(response))
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        return _failed(run, error, time.monotonic())
+        return _Exchange(run, action, request, connections).result()
     finally:
         run.detach()
         connections.close()
 
 
-def _response(connections: Connections, request: urllib.request.Request, deadline: float) -> Any:
-    """The response, whatever its status; each step of it may last until monotonic `deadline`."""
-    try:
-        return opener(connections).open(request, timeout=max(0.001, deadline - time.monotonic()))
-    except urllib.error.HTTPError as error:
-        return error
+class _Exchange:
+    """A request, and those that redirects make of it."""
+
+    def __init__(self, run: Run, action: Http, request: Request, connections: Connections) -> None:
+        self._run = run
+        self._action = action
+        self._request = request
+        self._connections = connections
+
+    def result(self) -> Result:
+        try:
+            return self._answer()
+        except (OSError, http.client.HTTPException, ValueError, RuntimeError) as error:
+            cause = error.reason if isinstance(error, urllib.error.URLError) else error
+            shown = self._request.shown
+            if isinstance(cause, BaseException) and is_shortage(cause):
+                if not self._connections.used:
+                    raise NotBegun(f"{shown}: {_reason(cause)}") from error
+            elif isinstance(error, RuntimeError):
+                raise
+            return _failed(self._run, shown, cause, time.monotonic())
+
+    def _answer(self) -> Result:
+        open_request = opener(self._connections).open
+        for _ in range(MOST_REDIRECTS + 1):
+            prepared = self._request.prepared()
+            with open_request(prepared, timeout=self._connections.left) as response:
+                location = response.headers.get("Location")
+                if location is None or not _is_followed(self._action, response.status):
+                    return self._judged(response)
+                try:
+                    self._request = self._request.redirected(response.status, location)
+                except NotFollowed as refused:
+                    return self._failure(f"status {response.status}, {refused}", _read(response))
+        return self._failure(f"more than {MOST_REDIRECTS} redirects", None)
+
+    def _judged(self, response: Any) -> Result:
+        output = _read(response)
+        if _is_expected(self._action, response.status):
+            return unless_ended(self._run, Result(Outcome.SUCCESS, output=output))
+        # A server may send anything as its reason, NUL too.
+        phrase = "".join(sign for sign in str(response.reason) if sign.isprintable())
+        expected = " or ".join(self._action.expect)
+        return self._failure(f"status {response.status} {phrase}, expected {expected}", output)
+
+    def _failure(self, says: str, output: str | None) -> Result:
+        error = f"{self._request.shown}: {says}"
+        return unless_ended(self._run, Result(Outcome.FAILED, error=error, output=output))
 
 
-def _request(run: Run, action: Http, host: Host) -> urllib.request.Request:
-    """The definition's own headers win over those that say which run this is."""
-    url, credentials = _without_userinfo(action.url)
-    headers = {"User-Agent": f"kronii/{__version__}", **credentials}
-    told = identity(run.claim, host.node)
-    headers |= {name.title().replace("_", "-"): value for name, value in told.items()}
-    headers |= {name.title(): value for name, value in action.headers}
-    body = None if action.body is None else action.body.encode()
-    return urllib.request.Request(  # noqa: S310 - the opener has http(s) only
-        url, body, headers, method=action.method
-    )
+def _is_expected(action: Http, status: int) -> bool:
+    return any(expected in (str(status), f"{status // 100}xx") for expected in action.expect)
 
 
-def _without_userinfo(url: str) -> tuple[str, dict[str, str]]:
-    """`https://user:password@host` as an address that may be shown, and a header."""
-    parts = urllib.parse.urlsplit(url)
-    userinfo, at, host = parts.netloc.rpartition("@")
-    if not at:
-        return url, {}
-    token = base64.b64encode(urllib.parse.unquote(userinfo).encode()).decode()
-    return urllib.parse.urlunsplit(parts._replace(netloc=host)), {"Authorization": f"Basic {token}"}
+def _is_followed(action: Http, status: int) -> bool:
+    """A redirect that is expected is an outcome, and leads nowhere."""
+    return status in REDIRECTS and not _is_expected(action, status)
 
 
 def _read(response: Any) -> str | None:
-    """The end of the response's body.
+    """The end of the response's body, of which no more than LONGEST is read.
 
     Raises:
         http.client.IncompleteRead: the connection ended before the body did.
@@ -83,33 +114,24 @@ def _read(response: Any) -> str | None:
     while left > 0 and (data := response.read(min(CHUNK, left))):
         tail.add(data)
         left -= len(data)
-    if left > 0 and (missing := _missing(response)):
-        raise http.client.IncompleteRead(b"", missing)
+    if left > 0 and response.length:
+        # http.client raises nothing for what was announced and did not come, if it reads in parts.
+        raise http.client.IncompleteRead(b"", response.length)
+    if left <= 0:
+        tail.add(f"\n… what is beyond {LONGEST} bytes was not read\n".encode())
     return tail.text()
 
 
-def _missing(response: Any) -> int:
-    """Bytes that were announced and did not come; http.client raises nothing for them when a body
-    is read in parts.
-    """
-    body = response.fp if isinstance(response, urllib.error.HTTPError) else response
-    return getattr(body, "length", None) or 0
-
-
-def _result(run: Run, action: Http, status: int, reason: str, output: str | None) -> Result:
-    if run.reason is not None:  # the body may be cut short, so its status counts for nothing
-        return unless_ended(run, Result(Outcome.SUCCESS, output=output))
-    if any(expected in (str(status), f"{status // 100}xx") for expected in action.expect):
-        return Result(Outcome.SUCCESS, output=output)
-    # A server may send anything as its reason, NUL too.
-    phrase = "".join(sign for sign in str(reason) if sign.isprintable())
-    error = f"status {status} {phrase}, expected {' or '.join(action.expect)}"
-    return Result(Outcome.FAILED, error=error, output=output)
-
-
-def _failed(run: Run, error: Exception, now: float) -> Result:
-    cause = error.reason if isinstance(error, urllib.error.URLError) else error
-    text = " ".join(str(cause).split()) or type(cause).__name__
+def _failed(run: Run, shown: str, cause: object, now: float) -> Result:
+    text = _reason(cause)
     if run.reason is None and isinstance(cause, TimeoutError) and near_deadline(run, now):
-        return Result(Outcome.TIMEOUT, error=f"no answer within its timeout ({text})")
-    return unless_ended(run, Result(Outcome.FAILED, error=text))
+        error = f"{shown}: no answer within its timeout ({text})"
+        return Result(Outcome.TIMEOUT, error=error)
+    return unless_ended(run, Result(Outcome.FAILED, error=f"{shown}: {text}"))
+
+
+def _reason(cause: object) -> str:
+    """What went wrong.  What is said of a request that can't be sent may repeat a secret of it."""
+    if isinstance(cause, ValueError | http.client.InvalidURL):
+        return f"its address or a header can't be sent ({type(cause).__name__})"
+    return " ".join(str(cause).split()) or type(cause).__name__

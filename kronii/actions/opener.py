@@ -1,6 +1,7 @@
 """A client for http and https whose connections another thread can cut.
 
-It is the standard library's, with proxies from the environment as curl has them.
+It is the standard library's, with proxies from the environment as curl has them.  It follows no
+redirect, and takes every status for an answer.
 """
 
 from __future__ import annotations
@@ -8,62 +9,75 @@ from __future__ import annotations
 import contextlib
 import http.client
 import socket
+import time
 import urllib.request
 from typing import Any
 
+from kronii.actions.connecting import Interrupt, connect
+
 
 class Connections:
-    """The sockets of one request.
+    """The sockets of one run.
 
     They are held as duplicates, because http.client lets go of its own once the headers have come,
     and TLS takes it over.
     """
 
-    def __init__(self) -> None:
-        self._sockets: list[socket.socket] = []
-        self._cut = False
+    def __init__(self, deadline: float) -> None:
+        """Connections that are made by monotonic second `deadline`.
 
-    def connect(self, *where: Any) -> socket.socket:
+        Raises:
+            OSError: there is no descriptor to be had.
+        """
+        self._deadline = deadline
+        self._interrupt = Interrupt()
+        self._sockets: list[socket.socket] = []
+
+    @property
+    def left(self) -> float:
+        """Seconds that any further step may last."""
+        return max(0.001, self._deadline - time.monotonic())
+
+    @property
+    def used(self) -> bool:
+        """True once there was one: a request may have been sent."""
+        return bool(self._sockets)
+
+    def connect(self, where: tuple[str, int], *_: object) -> socket.socket:
         """As `socket.create_connection`.
 
         Raises:
-            TimeoutError: the connections have been cut.
+            TimeoutError: the run's time is over, or the connections have been cut.
         """
-        self._refuse_if_cut()
-        connected = socket.create_connection(*where)
-        self._sockets.append(connected.dup())
-        if self._cut:  # `cut` may have looked before this one was in the list
+        connected = connect(self._interrupt, *where, self._deadline)
+        try:
+            connected.settimeout(self.left)
+            self._sockets.append(connected.dup())
+            self._interrupt.check()  # `cut` may have looked before this one was in the list
+        except BaseException:
             connected.close()
-        self._refuse_if_cut()
+            raise
         return connected
 
-    def _refuse_if_cut(self) -> None:
-        if self._cut:
-            raise TimeoutError("ended")
-
     def cut(self) -> None:
-        """End every connection of the request, and refuse further ones; any thread."""
-        self._cut = True
+        """End every connection of the run, and what is being made; any thread."""
+        self._interrupt.tell()
         for held in self._sockets:
             with contextlib.suppress(OSError):  # the other side has ended it already
                 held.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Let go of them."""
+        """Let go of them; nothing may be cut from here on."""
         for held in self._sockets:
             held.close()
+        self._interrupt.close()
 
 
 def opener(connections: Connections) -> urllib.request.OpenerDirector:
-    """An opener that connects through `connections`, for http and https alone: a redirect to a file
-    is refused.
-    """
+    """An opener that connects through `connections`, for http and https alone."""
     director = urllib.request.OpenerDirector()
     handlers = [
         urllib.request.ProxyHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPRedirectHandler(),
-        urllib.request.HTTPErrorProcessor(),
         urllib.request.UnknownHandler(),
         _HttpHandler(connections),
         _HttpsHandler(connections),
@@ -74,7 +88,7 @@ def opener(connections: Connections) -> urllib.request.OpenerDirector:
 
 
 class _Connecting:
-    """What both handlers share: they connect through the request's `Connections`."""
+    """What both handlers share: they connect through the run's `Connections`."""
 
     def __init__(self, connections: Connections) -> None:
         super().__init__()
@@ -92,4 +106,5 @@ class _HttpHandler(_Connecting, urllib.request.HTTPHandler):
 
 class _HttpsHandler(_Connecting, urllib.request.HTTPSHandler):
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(lambda *a, **k: self._made(http.client.HTTPSConnection(*a, **k)), req)
+        made: Any = http.client.HTTPSConnection
+        return self.do_open(lambda *a, **k: self._made(made(*a, **k)), req)

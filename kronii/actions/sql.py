@@ -9,14 +9,18 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from typing import Any
 
 import psycopg
 from psycopg.pq import TransactionStatus
 
+from kronii.actions.connecting import Interrupt
 from kronii.actions.endings import near_deadline, unless_ended
 from kronii.actions.host import Host
 from kronii.actions.output import Tail
 from kronii.actions.run import Run
+from kronii.actions.shortage import NotBegun, is_shortage
+from kronii.actions.statement import execute
 from kronii.backoff import Backoff
 from kronii.database.answers import cut
 from kronii.errors import DatabaseUnavailable, KroniiError
@@ -31,23 +35,43 @@ CANCEL_WITHIN = 5.0
 
 
 def run_sql(run: Run, action: Sql, host: Host) -> Result:
-    """Run the statement; called in the worker's thread."""
+    """Run the statement; called in the worker's thread.
+
+    Raises:
+        NotBegun: there is no descriptor or thread to be had for the moment.
+    """
     output = Tail()
     try:
         with contextlib.closing(_connected(run, host)) as connection:
             return _execute(run, action, connection, output)
-    except (psycopg.Error, KroniiError) as error:
+    except (psycopg.Error, KroniiError, TimeoutError) as error:
         return _failed(run, error, output, time.monotonic())
 
 
-def _connected(run: Run, host: Host) -> psycopg.Connection[object]:
-    """A session.  A server that has none to give is asked again until the run's time is over, for
-    nothing has been done yet.
+def _connected(run: Run, host: Host) -> psycopg.Connection[Any]:
+    """A session.  What it takes to get one (names, addresses, a handshake) ends with the run."""
+    try:
+        interrupt = Interrupt()
+        run.attach(interrupt.tell, interrupt.tell)
+        try:
+            return _asked(run, host, interrupt)
+        finally:
+            run.detach()
+            interrupt.close()
+    except (OSError, RuntimeError) as error:
+        if is_shortage(error):
+            raise NotBegun(str(error)) from error
+        raise
+
+
+def _asked(run: Run, host: Host, interrupt: Interrupt) -> psycopg.Connection[Any]:
+    """A server that has no session to give is asked again until the run's time is over, for nothing
+    has been done yet.
     """
     backoff = Backoff(*CONNECT_AGAIN)
     while True:
         try:
-            return host.connect(max(0.001, run.deadline - time.monotonic()))
+            return interrupt.call(lambda: _session(run, host), _close, run.deadline)
         except DatabaseUnavailable:
             now = time.monotonic()
             wait = backoff.failed(now)
@@ -56,7 +80,15 @@ def _connected(run: Run, host: Host) -> psycopg.Connection[object]:
         run.stop.wait(wait)
 
 
-def _execute(run: Run, action: Sql, connection: psycopg.Connection[object], output: Tail) -> Result:
+def _session(run: Run, host: Host) -> psycopg.Connection[Any]:
+    return host.connect(max(0.001, run.deadline - time.monotonic()))
+
+
+def _close(connection: psycopg.Connection[Any]) -> None:
+    connection.close()
+
+
+def _execute(run: Run, action: Sql, connection: psycopg.Connection[Any], output: Tail) -> Result:
     connection.add_notice_handler(
         lambda notice: output.add(f"{notice.severity}: {notice.message_primary}\n".encode())
     )
@@ -65,9 +97,8 @@ def _execute(run: Run, action: Sql, connection: psycopg.Connection[object], outp
         connection.execute(f"SELECT pg_advisory_lock({statement_key(run.claim.lock_key)})")
         if run.reason is not None:
             return unless_ended(run, Result(Outcome.SUCCESS))
-        cursor = connection.execute(action.statement.encode(), prepare=False)
-        output.add(f"{cursor.statusmessage or ''}\n".encode())
-        return _result(connection.info.transaction_status, output)
+        execute(connection, action.statement, output)
+        return _result(run, connection.info.transaction_status, output)
     finally:
         run.detach()
 
@@ -77,35 +108,42 @@ def statement_key(lock_key: int) -> int:
     return lock_key ^ SALT
 
 
-def _cancel(connection: psycopg.Connection[object]) -> None:
+def _cancel(connection: psycopg.Connection[Any]) -> None:
     """Cancel what the session does.
 
     This needs a connection of its own, which may take its time, and whoever ends a run may not wait
-    for it: hence a thread.
+    for it: hence a thread.  Without one the session is cut.
     """
-    threading.Thread(target=_cancel_quietly, args=(connection,), name="cancel", daemon=True).start()
+    try:
+        threading.Thread(
+            target=_cancel_quietly, args=(connection,), name="cancel", daemon=True
+        ).start()
+    except RuntimeError:
+        cut(connection)
 
 
-def _cancel_quietly(connection: psycopg.Connection[object]) -> None:
+def _cancel_quietly(connection: psycopg.Connection[Any]) -> None:
     # The session ended first, or the server is away: `kill` follows.
     with contextlib.suppress(psycopg.Error):
         connection.cancel_safe(timeout=CANCEL_WITHIN)
 
 
-def _result(status: TransactionStatus, output: Tail) -> Result:
+def _result(run: Run, status: TransactionStatus, output: Tail) -> Result:
     if status is TransactionStatus.IDLE:
-        return Result(Outcome.SUCCESS, output=output.text())
+        return unless_ended(run, Result(Outcome.SUCCESS, output=output.text()))
     error = "left a transaction open, which is rolled back: end it with COMMIT"
-    return Result(Outcome.FAILED, error=error, output=output.text())
+    return unless_ended(run, Result(Outcome.FAILED, error=error, output=output.text()))
 
 
 def _failed(run: Run, error: Exception, output: Tail, now: float) -> Result:
     """What the statement had said before it failed is kept."""
     reason = _reason(error)
-    canceled = isinstance(error, psycopg.errors.QueryCanceled)
-    if run.reason is None and canceled and near_deadline(run, now):
-        text = f"canceled by its timeout ({reason})"
-        return Result(Outcome.TIMEOUT, error=text, output=output.text())
+    if run.reason is None and near_deadline(run, now):
+        if isinstance(error, psycopg.errors.QueryCanceled):
+            text = f"canceled by its timeout ({reason})"
+            return Result(Outcome.TIMEOUT, error=text, output=output.text())
+        if isinstance(error, TimeoutError):
+            return Result(Outcome.TIMEOUT, error=f"no session within its timeout ({reason})")
     return unless_ended(run, Result(Outcome.FAILED, error=reason, output=output.text()))
 
 

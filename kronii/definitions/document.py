@@ -13,7 +13,7 @@ from kronii.definitions.problems import Report, shown
 from kronii.definitions.source import Source
 from kronii.definitions.wording import kind
 from kronii.errors import ScheduleError
-from kronii.model import Definition
+from kronii.model import Definition, PythonCall
 from kronii.schedule import Schedule, schedule
 from kronii.suggestions import did_you_mean
 
@@ -77,6 +77,7 @@ class Document:
         timing = self._schedule(entries.get("cron"), values)
         if "action" not in values and not _actions(entries):
             self._warn_no_action(node, entries)
+        self._check_isolate(entries.get("isolate"), values)
         return None if timing is None or "name" not in values else _definition(values, timing)
 
     def _values(self, entries: Entries) -> dict[str, Any]:
@@ -113,6 +114,14 @@ class Document:
         for warning in timing.warnings:
             self._report.warning(entry.node.start, warning)
         return timing
+
+    def _check_isolate(self, own: Entry | None, values: dict[str, Any]) -> None:
+        """A job's own `isolate` needs a function; that of `defaults` is for those that have one."""
+        if isinstance(values.get("action"), PythonCall) or not values.get("isolate"):
+            return
+        del values["isolate"]
+        if own is not None and own.value:
+            self._report.error(own.key.start, "isolate is for python jobs only")
 
     def _warn_no_action(self, node: Node, entries: Entries) -> None:
         place = entries["name"].node.start if "name" in entries else node.start

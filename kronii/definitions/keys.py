@@ -85,6 +85,9 @@ JOB_RULES = {
     "cwd": checked(text("^/", "an absolute path"), _check_cwd).as_key(
         "Directory that the command starts in."
     ),
+    "isolate": boolean().as_key(
+        "Whether a python job's function has a process of its own, which can be ended.", False
+    ),
     "enabled": boolean().as_key("Whether the job is scheduled.", True),
     "description": text().as_key("For people."),
 }

@@ -12,8 +12,8 @@ import sys
 from functools import partial
 
 from kronii import __version__, logs
-from kronii.actions.output import share_streams
 from kronii.actions.run import Run
+from kronii.actions.streams import share_streams
 from kronii.database.access import Database
 from kronii.errors import KroniiError
 from kronii.instance import systemd

@@ -125,6 +125,6 @@ class Timekeeper:
         log.warning(
             "run past its timeout", job=definition.name, run=run.claim.run_id, timeout=timeout
         )
-        if definition.action is not None and not definition.action.endable:
+        if not definition.endable:
             error = f"still running after its timeout of {timeout}"
             self._recorder.announce_timeout(run.claim, error)

@@ -9,6 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from kronii.actions import Host, execute
+from kronii.actions.output import shortened
 from kronii.actions.run import Run
 from kronii.guard.instance import Guard
 from kronii.instance.inflight import InFlight
@@ -71,7 +72,7 @@ class Workers:
         except BaseException as error:
             job, run_id = run.claim.definition.name, run.claim.run_id
             log.error("bug: a run failed outside its job", job=job, run=run_id, exc_info=error)
-            return Result(Outcome.FAILED, error=f"{type(error).__name__}: {error}")
+            return Result(Outcome.FAILED, error=shortened(f"{type(error).__name__}: {error}"))
 
     def _execute(self, run: Run) -> Result:
         """Publish on the board (`enter`), then check the lease; the other way round, a SIGSTOP

@@ -8,11 +8,13 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kronii.actions import Host, execute
+from kronii.actions import Host, execute, sql
+from kronii.actions.output import OUTPUT_LIMIT
 from kronii.actions.run import Run
 from kronii.actions.sql import statement_key
 from kronii.database.connections import connect
@@ -90,6 +92,102 @@ def test_two_statements_are_one_transaction(run_of: Make, perform: Make, table: 
     result = perform(run_of("INSERT INTO t VALUES (3); SELECT 1 / 0"))
     assert (result.outcome, result.error) == (Outcome.FAILED, "division by zero (SQLSTATE 22012)")
     assert [row["x"] for row in table.query("SELECT x FROM t ORDER BY x")] == [1, 2]
+
+
+def test_each_statements_status_is_told(run_of: Make, perform: Make, table: Any) -> None:
+    table.query("CREATE TABLE t (x int)")
+    text = "INSERT INTO t VALUES (1), (2); SELECT x FROM t; ; UPDATE t SET x = 3 WHERE x = 2"
+    assert perform(run_of(text)) == Result(
+        Outcome.SUCCESS, output="INSERT 0 2\nSELECT 2\nUPDATE 1\n"
+    )
+
+
+def test_what_ran_before_the_one_that_failed_is_told(run_of: Make, perform: Make) -> None:
+    result = perform(run_of("SELECT 1; SELECT 1 / 0; SELECT 2"))
+    assert (result.error, result.output) == ("division by zero (SQLSTATE 22012)", "SELECT 1\n")
+
+
+@pytest.mark.parametrize("text", ["", "-- nothing", ";"])
+def test_nothing_is_a_success(run_of: Make, perform: Make, text: str) -> None:
+    assert perform(run_of(text)) == Result(Outcome.SUCCESS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT generate_series(1, 1000000)",
+        "SELECT 1; SELECT generate_series(1, 1000000); SELECT 2",
+        "SELECT repeat('x', 100000) FROM generate_series(1, 2000)",
+        "COPY (SELECT generate_series(1, 1000000)) TO STDOUT",
+        "DO $$ BEGIN FOR n IN 1..20 LOOP RAISE NOTICE '%', repeat('x', 5000000); END LOOP; END $$",
+    ],
+)
+def test_what_comes_back_does_not_fill_the_memory(run_of: Make, perform: Make, text: str) -> None:
+    perform(run_of("SELECT generate_series(1, 1000)"))
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = memory("VmRSS")
+    assert perform(run_of(text)).outcome is Outcome.SUCCESS
+    assert memory("VmHWM") - before < 40_000
+
+
+def memory(name: str) -> int:
+    """KiB of this process's memory."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition(f"{name}:")[2].split()[0])
+
+
+def test_copy_to_the_output(run_of: Make, perform: Make) -> None:
+    text = "SELECT 1; COPY (SELECT generate_series(1, 3)) TO STDOUT; SELECT 2"
+    assert perform(run_of(text)) == Result(
+        Outcome.SUCCESS, output="SELECT 1\n1\n2\n3\nCOPY 3\nSELECT 1\n"
+    )
+    output = perform(run_of("COPY (SELECT generate_series(1, 100000)) TO STDOUT")).output or ""
+    assert len(output) == OUTPUT_LIMIT
+    assert output.endswith("\n99999\n100000\nCOPY 100000\n")
+
+
+def test_a_copy_that_fails_halfway(run_of: Make, perform: Make) -> None:
+    result = perform(run_of("COPY (SELECT 5 / (3 - n) FROM generate_series(1, 9) n) TO STDOUT"))
+    assert (result.outcome, result.error) == (Outcome.FAILED, "division by zero (SQLSTATE 22012)")
+
+
+def test_copy_from_the_input_fails(run_of: Make, perform: Make, table: Any) -> None:
+    table.query("CREATE TABLE t (x int)")
+    result = perform(run_of("COPY t FROM STDIN; INSERT INTO t VALUES (1)"))
+    assert result.outcome is Outcome.FAILED
+    assert result.error == "COPY from stdin failed: a job has no input (SQLSTATE 57014)"
+    assert table.query("SELECT x FROM t") == []
+
+
+def test_a_statement_with_a_nul_is_not_cut_there(run_of: Make, perform: Make) -> None:
+    result = perform(run_of("SELECT 1 \0 AND false"))
+    assert (result.outcome, result.error) == (Outcome.FAILED, "the statement holds a NUL character")
+
+
+def test_a_long_statement_is_sent_whole(run_of: Make, perform: Make) -> None:
+    assert perform(run_of(f"SELECT length('{'x' * 20_000_000}')")).output == "SELECT 1\n"
+
+
+def test_a_long_error_is_cut(run_of: Make, perform: Make) -> None:
+    error = perform(run_of("DO $$ BEGIN RAISE '%', repeat('ü', 1000000); END $$")).error or ""
+    assert len(error.encode()) < 9000
+    assert error.endswith(" bytes left out")
+
+
+def test_a_success_in_the_very_moment_of_its_end_is_none(
+    run_of: Make, perform: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The statement ends while the cancel is under way."""
+    run = run_of("SELECT 1")
+    execute_there = sql.execute
+
+    def end_meanwhile(*arguments: Any) -> None:
+        execute_there(*arguments)
+        run.end(Outcome.TIMEOUT)
+
+    monkeypatch.setattr(sql, "execute", end_meanwhile)
+    result = perform(run)
+    assert (result.outcome, result.output) == (Outcome.TIMEOUT, "SELECT 1\n")
 
 
 def test_a_transaction_that_is_left_open_is_no_success(

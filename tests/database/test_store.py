@@ -134,6 +134,22 @@ def test_an_interrupted_run_leaves_its_tick_due(a: Any, table: Any, store: Store
     assert (again.trigger, again.attempt) == ("recovery", 2)
 
 
+def test_a_run_that_could_not_begin_waits_and_is_no_failure(
+    a: Any, table: Any, store: Store
+) -> None:
+    """It does not count against `retries`."""
+    claim = claimed(a, table)
+    put_off = Transition(settled=False, delay=3600.0)
+    finish(store, ended(claim, Outcome.INTERRUPTED, put_off, error="could not begin: x"))
+    row, (run,) = table.job("j"), table.runs("j")
+    assert (row["status"], row["failures"], row["next_run"]) == ("pending", 0, claim.scheduled_for)
+    assert row["due"] == row["retry_at"] > run["finished_at"] + timedelta(minutes=59)
+    assert a.claim() == []
+    table.query("UPDATE jobs SET retry_at = now() AT TIME ZONE 'UTC' WHERE name = 'j'")
+    (again,) = a.claim()
+    assert (again.attempt, again.failures) == (2, 0)
+
+
 @pytest.mark.parametrize("stale", ["run", "owner", "taken over", "finished"])
 def test_a_late_outcome_is_refused(a: Any, table: Any, store: Store, stale: str) -> None:
     claim = claimed(a, table)

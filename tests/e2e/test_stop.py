@@ -10,6 +10,7 @@ import time
 import pytest
 
 from tests.support import RARELY, Fleet, Instance, alive, overlaps, wait_until
+from tests.support.deaf import deaf_port
 
 #: Far longer than any test waits: what ends before it was not ended by it.
 PATIENT = {"KRONII_DRAIN_TIMEOUT": "10m"}
@@ -172,3 +173,18 @@ def test_a_stop_before_the_start_is_a_clean_exit(
     instance, _ = starting
     instance.signal(number)
     assert (instance.exit(), instance.text) == (0, "")
+
+
+def test_a_drain_does_not_wait_for_a_connection(fleet: Fleet) -> None:
+    """Packets are dropped: the request would wait for as long as its timeout."""
+    with deaf_port() as port:
+        fleet.jobs({"name": "h", "cron": RARELY, "http": {"url": f"http://127.0.0.1:{port}/"}})
+        a = fleet.start(KRONII_DRAIN_TIMEOUT="0s").ready()
+        fleet.due("h")
+        wait_until(lambda: fleet.runs("h"))
+        begun = time.monotonic()
+        a.signal(signal.SIGTERM)
+        assert a.exit() == 0
+        assert time.monotonic() - begun < 8
+    (run,) = fleet.runs("h")
+    assert run["outcome"] == "interrupted"

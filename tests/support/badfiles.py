@@ -200,6 +200,8 @@ TIMING = [
     ("enabled tag", job("enabled: !!bool maybe"), "4:14", "true or false"),
     ("description list", job("description: [a]"), "4:18", "description must be a text, not a list"),
     ("cwd relative", job("cwd: srv/app"), "4:10", "an absolute path, not 'srv/app'"),
+    ("isolate of a command", job("isolate: true"), "4:5", "isolate is for python jobs only"),
+    ("isolate a word", job("isolate: maybe"), "4:14", "true or false"),
     ("cwd home", job("cwd: ~/app"), "4:10", "an absolute path"),
 ]
 
@@ -314,6 +316,7 @@ BAD = SYNTAX + SHAPE + NAMES + TIMING + ACTIONS + ENV
 #: Ids of what no schema can say: of YAML's own, of two places at once, or of what lies outside the
 #: file.
 BEYOND_A_SCHEMA = {
+    "isolate of a command",
     "duplicate key",
     "duplicate top key",
     "duplicate env",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import http.server
 import threading
+import urllib.parse
 from typing import Any
 
 from tests.support.spawned import WAIT
@@ -47,6 +49,35 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def path_loop(self) -> None:
         self._answer(302, b"", Location="/loop")
 
+    def path_to(self) -> None:
+        """`/to/307/<quoted address>`: a redirect with an endless body."""
+        _, _, status, address = self.path.split("/", 3)
+        self.send_response(int(status))
+        self.send_header("Location", urllib.parse.unquote(address))
+        self._endless()
+
+    def path_endless(self) -> None:
+        self.send_response(int(self.path.rsplit("/", 1)[1]))
+        self._endless()
+
+    def path_chunks(self) -> None:
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self._endless(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+
+    def path_zip(self) -> None:
+        """A body that would be a thousand times as long, were it taken out of its wrapping."""
+        self.send_response(200)
+        self.send_header("Content-Encoding", "gzip")
+        self._endless(gzip.compress(b"x" * 1_000_000))
+
+    def _endless(self, piece: bytes = b"x" * 65536) -> None:
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            while not self.release.is_set():
+                self.wfile.write(piece)
+        self.close_connection = True
+
     def path_large(self) -> None:
         self._answer(200, b"x" * 100_000 + b"end")
 
@@ -87,6 +118,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def path_garbage(self) -> None:
         self.wfile.write(b"SSH-2.0-OpenSSH\r\n")
+        self.close_connection = True
+
+    def path_reason(self) -> None:
+        self.wfile.write("HTTP/1.1 500 b\0ad \x1b[2Jü\x85\r\n\r\n".encode("latin-1"))
         self.close_connection = True
 
     def path_drop(self) -> None:

@@ -225,6 +225,11 @@ def test_an_interrupted_tick_is_not_settled(outcome: Outcome, trigger: Trigger) 
     assert settled(one, outcome) == Transition(settled=False)
 
 
+def test_a_run_that_could_not_begin_waits_before_it_is_tried_again() -> None:
+    put_off = Result(Outcome.INTERRUPTED, delay=4.0)
+    assert settle(claim(job()), put_off, TICK) == Transition(settled=False, delay=4.0)
+
+
 @pytest.mark.parametrize("outcome", RESULTS)
 def test_without_retries_any_outcome_moves_on_to_the_following_tick(outcome: Outcome) -> None:
     assert settled(claim(job()), outcome) == Transition(settled=True, next_run=TICK + MINUTE)

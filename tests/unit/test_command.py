@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from kronii.actions import execute
+from kronii.actions import execute, group
 from kronii.actions.output import OUTPUT_LIMIT, as_text
 from kronii.model import Command, Outcome, Result
 from tests.support.actions import Actions
@@ -261,16 +263,48 @@ def test_a_stopped_job_notices_that_it_is_ended(actions: Actions, wait_for: Any)
     assert begun.finish().outcome is Outcome.TIMEOUT
 
 
-def test_work_that_was_done_in_spite_of_its_end_counts(actions: Actions, wait_for: Any) -> None:
+@pytest.mark.parametrize("reason", [Outcome.TIMEOUT, Outcome.INTERRUPTED])
+@pytest.mark.parametrize("status", [0, 1])
+def test_who_leaves_by_itself_when_it_gets_term_was_ended(
+    actions: Actions, wait_for: Any, reason: Outcome, status: int
+) -> None:
+    """An orderly exit is no success: the work was not done."""
     run = actions.run(
-        Command(("/bin/sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.01; done"))
+        Command(("/bin/sh", "-c", f"trap 'exit {status}' TERM; while :; do sleep 0.01; done"))
     )
     begun = actions.begin(run)
     assert actions.groups.running.wait(WAIT)
     pid = actions.groups.calls[0][1]
     wait_for(lambda: in_mask(pid, signal.SIGTERM, "SigCgt"), WAIT)
+    run.end(reason)
+    result = begun.finish()
+    assert (result.outcome, result.exit_code) == (reason, status)
+    assert (result.error or "").endswith(f"(exit status {status})")
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_work_that_had_ended_before_it_was_asked_keeps_its_result(
+    actions: Actions, wait_for: Any, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    """The worker has not noticed yet, as when the whole instance was stopped meanwhile."""
+    stopped, go_on = threading.Event(), threading.Event()
+    collect = group._collect
+
+    def stopped_instance(*arguments: Any) -> None:
+        stopped.set()
+        assert go_on.wait(WAIT)
+        collect(*arguments)
+
+    monkeypatch.setattr(group, "_collect", stopped_instance)
+    run = actions.run(Command(("/bin/sh", "-c", f"exit {status}")))
+    begun = actions.begin(run)
+    assert stopped.wait(WAIT)
+    wait_for(lambda: not alive(actions.groups.calls[0][1]), WAIT)
     run.end(Outcome.TIMEOUT)
-    assert begun.finish().outcome is Outcome.SUCCESS
+    go_on.set()
+    result = begun.finish()
+    assert result.outcome is (Outcome.FAILED if status else Outcome.SUCCESS)
+    assert result.exit_code == status
 
 
 def test_a_run_that_was_ended_before_it_began(actions: Actions) -> None:
@@ -278,3 +312,37 @@ def test_a_run_that_was_ended_before_it_began(actions: Actions) -> None:
     run.end(Outcome.INTERRUPTED)
     result = execute(run, actions.host)
     assert (result.outcome, result.exit_code) == (Outcome.INTERRUPTED, 143)
+
+
+# -- what there is none of for the moment ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM])
+@pytest.mark.parametrize("call", ["os.pipe", "os.pidfd_open", "subprocess.Popen"])
+def test_a_run_that_can_not_begin_is_put_off(
+    actions: Actions, monkeypatch: pytest.MonkeyPatch, call: str, number: int, wait_for: Any
+) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+
+    def none_left(*arguments: Any, **keys: Any) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(call, none_left)
+        result = actions.do(Command(("sleep", "300")))
+    assert result == Result(
+        Outcome.INTERRUPTED, error=f"could not begin: sleep: {os.strerror(number)}", delay=1.0
+    )
+    assert not [child for child in psutil.Process().children() if child.name() == "sleep"]
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_each_time_for_longer_and_within_bounds(
+    actions: Actions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left() -> Any:
+        raise OSError(errno.EMFILE, "none")
+
+    monkeypatch.setattr(os, "pipe", none_left)
+    delays = [actions.do(Command(("true",)), attempt=attempt).delay for attempt in (1, 2, 3, 9, 99)]
+    assert delays == [1.0, 2.0, 4.0, 15.0, 15.0]

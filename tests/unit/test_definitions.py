@@ -87,6 +87,9 @@ FIELDS = [
     ("enabled: no", "enabled", False),
     ("enabled: true", "enabled", True),
     ("cwd: /", "cwd", "/"),
+    ("python: gc:collect\nisolate: true", "isolate", True),
+    ("python: gc:collect\nisolate: false", "isolate", False),
+    ("command: ls\nisolate: false", "isolate", False),
     ("description: 'ä 日本'", "description", "ä 日本"),
     ("description: ''", "description", ""),
     ("env: {A: b, _C9: ''}", "env", (("A", "b"), ("_C9", ""))),
@@ -265,3 +268,10 @@ def test_loading_leaves_the_collector_as_it_was(text: str, enabled: bool) -> Non
         assert gc.isenabled() == enabled
     finally:
         (gc.enable if before else gc.disable)()
+
+
+def test_isolate_in_defaults_is_for_python_jobs() -> None:
+    before = "defaults: {isolate: true}\n"
+    assert one("python: gc:collect", before).isolate
+    assert one("command: ls", before) == one("command: ls")
+    assert not one("python: gc:collect\nisolate: false", before).isolate

@@ -150,6 +150,7 @@ GOOD: dict[str, list[object]] = {
     "env": [{"A": "b"}],
     "cwd": ["/tmp"],
     "enabled": [True],
+    "isolate": [False, True],
     "description": ["x"],
     "name": ["n", "N_-.1"],
     "cron": ["* * * * *", "@daily", " 0 0 0 * * * ", "H H * * *", "0 0 0 1 1 * 2099"],
@@ -159,7 +160,7 @@ KEYS = [*GOOD, "http", "bogus", "Name", "x-y"]
 #: What only the loader can say: of the world outside, of two places at once, or of a meaning.
 BEYOND = re.compile(
     r"not a time zone|has \d+ fields|not a cron expression|is not valid|duplicate name|3650d|less"
-    r" than delay|no module|\.0"
+    r" than delay|no module|\.0|for python jobs only"
 )
 
 

@@ -140,7 +140,9 @@ def test_every_key_of_a_job_with_its_default() -> None:
     assert sorted(listed) == sorted(properties)
     for name, key in properties.items():
         if key.get("default") is not None:
-            assert listed[name] == str(key["default"]).replace("True", "true")
+            assert listed[name] == str(key["default"]).replace("True", "true").replace(
+                "False", "false"
+            )
 
 
 def test_every_exit_status() -> None:

@@ -40,6 +40,21 @@ def test_one_that_was_ended_says_why(run: Run, reason: Outcome, why: str) -> Non
     )
 
 
+def test_a_success_that_was_ended_is_none_and_its_status_is_recorded(run: Run) -> None:
+    run.end(Outcome.TIMEOUT)
+    error = "ended after its timeout of 1m30s (exit status 0)"
+    assert unless_ended(run, Result(Outcome.SUCCESS, 0, None, "out")) == Result(
+        Outcome.TIMEOUT, 0, error, "out"
+    )
+
+
+@pytest.mark.parametrize("result", [SUCCESS, Result(Outcome.FAILED, 3, "exit status 3", "out")])
+def test_one_that_had_ended_by_itself_keeps_its_result(run: Run, result: Result) -> None:
+    run.attach(lambda: None, lambda: None, lambda: False)
+    run.end(Outcome.TIMEOUT)
+    assert unless_ended(run, result) is result
+
+
 def test_a_time_limit_near_the_deadline_is_the_runs_timeout(run: Run) -> None:
     assert not near_deadline(run, run.deadline - 0.6)
     assert near_deadline(run, run.deadline - 0.4)

@@ -56,6 +56,7 @@ CHANGES: list[dict[str, Any]] = [
     {"cwd": "/"},
     {"enabled": False},
     {"description": "d"},
+    {"isolate": True},
 ]
 
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
-import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kronii.actions import execute, python
-from kronii.actions.output import SharedStream
-from kronii.actions.python import Context
+from kronii.actions import execute, functions
+from kronii.actions.functions import Context
 from kronii.model import SUCCESS, Outcome, PythonCall, Result
 from tests.support.actions import Actions
 
@@ -53,13 +50,13 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]
     """What the functions of the module `tasks_of_the_test` have noted."""
     (tmp_path / "tasks_of_the_test.py").write_text(MODULE)
     monkeypatch.syspath_prepend(str(tmp_path))
-    python._target.cache_clear()
+    functions.target.cache_clear()
     sys.modules.pop("tasks_of_the_test", None)
     import tasks_of_the_test  # type: ignore[import-not-found]
 
     yield tasks_of_the_test.calls
     sys.modules.pop("tasks_of_the_test", None)
-    python._target.cache_clear()
+    functions.target.cache_clear()
 
 
 def call(actions: Actions, function: str, **fields: Any) -> Result:
@@ -185,35 +182,3 @@ def test_a_return_after_the_timeout_is_late_though_nobody_has_noticed(
         Outcome.TIMEOUT,
         "ended after its timeout of 5s, and returned",
     )
-
-
-def test_what_a_function_prints_is_kept_and_what_others_print_is_not(
-    actions: Actions, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "stdout", SharedStream(sys.stdout))
-    monkeypatch.setattr(sys, "stderr", SharedStream(sys.stderr))
-    monkeypatch.setitem(sys.modules, "printing", module := types.ModuleType("printing"))
-
-    def talk() -> None:
-        print("for the run")
-        thread = threading.Thread(target=print, args=("for the instance",))
-        thread.start()
-        thread.join()
-        sys.stderr.write("for the run, too\n")
-        sys.stderr.flush()
-
-    def fail() -> None:
-        print("before the error")
-        raise ValueError("wrong")
-
-    module.talk, module.fail = talk, fail  # type: ignore[attr-defined]
-    assert actions.do(PythonCall("printing:talk")) == Result(
-        Outcome.SUCCESS, output="for the run\nfor the run, too\n"
-    )
-    failed = actions.do(PythonCall("printing:fail"))
-    assert (failed.outcome, failed.error) == (Outcome.FAILED, "ValueError: wrong")
-    assert (failed.output or "").startswith(
-        "before the error\nTraceback (most recent call last):\n"
-    )
-    print("afterwards")
-    assert capsys.readouterr().out == "for the instance\nafterwards\n"

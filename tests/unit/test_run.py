@@ -80,6 +80,30 @@ def test_nothing_reaches_work_that_is_over(run: Run) -> None:
     assert (run.reason, run.killed, work.done) == (Outcome.TIMEOUT, True, [])
 
 
+def test_work_that_had_ended_by_itself_was_asked_too_late(run: Run) -> None:
+    run.attach(lambda: None, lambda: None, lambda: False)
+    run.end(Outcome.TIMEOUT)
+    assert run.too_late
+
+
+def test_so_was_work_that_is_over(run: Run) -> None:
+    Work().attach(run)
+    run.detach()
+    run.end(Outcome.TIMEOUT)
+    assert run.too_late
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_work_that_goes_on_was_not(run: Run, before: bool) -> None:
+    if before:
+        run.end(Outcome.TIMEOUT)
+    run.attach(lambda: None, lambda: None, lambda: True)
+    run.end(Outcome.TIMEOUT)
+    assert not run.too_late
+    run.detach()
+    assert not run.too_late
+
+
 def test_the_stop_event_is_set_by_the_end(run: Run) -> None:
     stop = run.stop
     assert not stop.is_set()

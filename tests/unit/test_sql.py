@@ -29,5 +29,5 @@ def test_sql_without_its_database(actions: Actions) -> None:
 def test_sql_that_was_ended_meanwhile(actions: Actions) -> None:
     run = actions.run(Sql("SELECT 1"))
     run.end(Outcome.INTERRUPTED)
-    error = "ended because the instance stopped or lost its lease (no database here)"
+    error = "ended because the instance stopped or lost its lease (while it connected)"
     assert execute(run, actions.host) == Result(Outcome.INTERRUPTED, error=error)
