@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import psycopg
 
@@ -10,15 +11,17 @@ import psycopg
 SESSION_ENDS_IN = 5.0
 
 
-def say(url: str, identity: str, backend_pid: int) -> bool:
+def say(url: str, identity: str, backend_pid: int, proven: Callable[[], bool]) -> bool:
     """End the session and the lease of `identity` and notify the others; False if the database did
-    not take it.
+    not take it, or if the death is not `proven` then: that is asked last, when it matters.
     """
     try:
         with psycopg.connect(
             url, autocommit=True, connect_timeout=3, application_name="kronii guard"
         ) as connection:
             _end_session(connection, f"kronii {identity}"[:63], backend_pid)
+            if not proven():
+                return False
             connection.execute(
                 "WITH dead AS (UPDATE nodes SET died_at = statement_timestamp() AT TIME ZONE 'UTC'"
                 " WHERE id = %s RETURNING id) SELECT pg_notify('kronii', 'dead') FROM dead",
