@@ -18,6 +18,7 @@ from kronii.guard.mark import own_mark
 from kronii.guard.parent import INSTANCE_ENDS_IN, Instance
 from kronii.guard.survivors import Survivors
 from kronii.lease import LeaseTimings
+from kronii.processes import signal_group
 
 #: Seconds for which the guard tries to reach the database at least; it goes on until the lease is
 #: over, which decides from then on.
@@ -41,8 +42,8 @@ def main(words: list[str]) -> None:
     from kronii.guard.lastwords import say
 
     watch(pipe, board, timings, instance)
-    if board.goodbye:  # a daemon that left its job's group is still there
-        _survivors(board, mark, instance).end(time.monotonic() + GOODBYE_ENDS_IN)
+    if board.goodbye:  # a daemon that left its job's group is still there; nothing is to be proven
+        _survivors(board, mark, instance).end(time.monotonic() + GOODBYE_ENDS_IN, prove=False)
         return
     ended = end_instance(board, instance)
     survivors = _survivors(board, mark, instance, cgroup if ended else None)
@@ -65,6 +66,8 @@ def end_instance(board: Board, instance: Instance) -> bool:
     """
     if board.busy():
         instance.kill()
+        for group in board.groups():  # though the kernel may keep the instance for a while
+            signal_group(group, signal.SIGKILL)
     return instance.ended(INSTANCE_ENDS_IN)
 
 
@@ -95,7 +98,6 @@ def watch(pipe: int, board: Board, timings: LeaseTimings, instance: Instance) ->
         if overdue(board, timings, time.monotonic()):
             instance.kill()
             _report(f"work outlasted the lease, ending instance {instance.pid}")
-            instance.ended(INSTANCE_ENDS_IN)
             return
 
 

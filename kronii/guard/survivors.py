@@ -53,16 +53,20 @@ class Survivors:
         self._instance = instance
         self._cgroup = cgroup
         self._met: set[int] = set()
+        self._met_now = False
         self._backoff = Backoff(*LOOK_AGAIN)
         self._empty_since = 0.0
 
-    def end(self, give_up: float) -> bool:
-        """Kill until a look is empty; False if none was by monotonic second `give_up`."""
+    def end(self, give_up: float, prove: bool = True) -> bool:
+        """Kill until a look is empty; False if none was by monotonic second `give_up`.
+
+        Without `prove`, what can't be told is no reason to look again.
+        """
         for group in self._groups:
             signal_group(group, signal.SIGKILL)
         while not self._look():
             now = time.monotonic()
-            if now >= give_up:
+            if now >= give_up or not (prove or self._met_now):
                 return False
             time.sleep(self._backoff.failed(now))  # the kernel tells an end to the parent alone
         self._empty_since = time.monotonic()
@@ -90,6 +94,7 @@ class Survivors:
         ours: dict[int, int] = {}
         verdicts = list(self._verdicts(ours))
         self._groups.intersection_update(ours.values())  # a number that is free may be taken anew
+        self._met_now = bool(ours)
         if ours:
             return False
         return self._cgroup.empty() if self._cgroup else shown and None not in verdicts

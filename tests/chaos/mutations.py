@@ -143,9 +143,9 @@ MUTATIONS = (
     ),
     Mutation(
         "kill -9 leaves the job's processes running",
-        "kronii/guard/process.py",
-        "if not survivors.end(give_up) or",
-        "if",
+        "kronii/guard/survivors.py",
+        "        shown = processes.all_are_shown()\n",
+        "        return True\n        shown = processes.all_are_shown()\n",
         E2E + "crash.py::test_kill_9_with_a_live_peer",
     ),
     Mutation(

@@ -212,6 +212,18 @@ def test_where_proc_shows_nothing_nothing_is_proven(
     assert not left.survivors().end(time.monotonic())
 
 
+def test_where_nothing_is_to_be_proven_what_is_seen_is_ended_and_no_more_waited_for(
+    left: Left, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "all_are_shown", lambda: False)
+    process = left.start("sleep", "300")
+    wait_until(lambda: processes.realtime_limit(process.pid) == left.bound)
+    began = time.monotonic()
+    left.survivors().end(began + WAIT, prove=False)
+    assert time.monotonic() < began + WAIT
+    assert not alive(process.pid)
+
+
 def test_processes_that_start_faster_than_they_are_read_leave_it_unproven(
     left: Left, monkeypatch: pytest.MonkeyPatch
 ) -> None:
