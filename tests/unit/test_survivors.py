@@ -118,7 +118,7 @@ def test_what_shows_no_environment_is_known_by_its_limit(left: Left, program: st
     """It has an empty one, too."""
     process = left.python(program)
     assert ended(left.survivors())
-    assert not alive(process.pid)
+    assert process.wait(WAIT) == -signal.SIGKILL  # one without its main thread looks dead always
 
 
 def test_what_forks_and_ends_all_the_time_is_met_at_its_pace(left: Left) -> None:
