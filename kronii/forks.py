@@ -37,8 +37,8 @@ def die_with_parent(number: int, parent: int) -> None:
 def let_go(*give_up: Callable[[], None]) -> None:
     """From now on each child that this process forks calls every `give_up`, and dies with it.
 
-    What a child forks calls them too, but does not die with the instance: the kernel tells a death
-    to children only, and a daemon's parent ends at once by design.
+    What a child forks calls them too, but is not told of the instance's death: the kernel tells
+    children only, and a daemon's parent ends at once by design.  The guard knows it by its mark.
     """
     instance = os.getpid()
     forked_by_instance = True

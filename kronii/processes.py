@@ -6,18 +6,81 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 #: The environment variable that every process carries which an instance starts.  Its value, the
 #: mark, is the instance's own, so a process is known as its instance's wherever it has gone.
 MARK_VARIABLE = "KRONII_INSTANCE"
 
+#: Bit of a process's flags: it is one of the kernel's own (PF_KTHREAD, linux/sched.h).
+_KERNEL = 0x00200000
+#: Bit of the capability by which every process of a /proc with `hidepid` is seen (CAP_SYS_PTRACE).
+_SEES_ALL = 1 << 19
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A live process."""
+
+    pid: int
+    parent: int
+    group: int
+    session: int
+    #: When it was started: clock ticks since the machine was.
+    started: int
+    #: It is one of the kernel's own, which has no environment.
+    kernel: bool
+
 
 def process_ids() -> Iterator[int]:
-    """Every process id but our own."""
-    return (
-        int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid()
-    )
+    """Every process id but our own; none where /proc is not mounted, or tells other numbers."""
+    ours = os.getpid()
+    if _proc_is_ours():
+        yield from (
+            int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != ours
+        )
+
+
+def _proc_is_ours() -> bool:
+    """False where /proc is not mounted, and where it is that of another container, in which our
+    numbers mean other processes.
+    """
+    try:
+        return os.readlink("/proc/self") == str(os.getpid())
+    except OSError:
+        return False
+
+
+def process(pid: int) -> Process | None:
+    """A process as it is now; None if it is gone, or a zombie.
+
+    Raises:
+        PermissionError: it exists, and /proc does not show it to us.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except PermissionError:
+        raise
+    except OSError:
+        return None
+    fields = stat.rpartition(b")")[2].split()
+    parent, group, session = (int(field) for field in fields[1:4])
+    flags, threads, started = int(fields[6]), int(fields[17]), int(fields[19])
+    # The main thread may have ended before the others: the process lives, though it looks dead.
+    if fields[0] in (b"Z", b"X") and threads <= 1:
+        return None
+    return Process(pid, parent, group, session, started, bool(flags & _KERNEL))
+
+
+def group_of(pid: int) -> int:
+    """The process group of a live process; 0 for one that is gone, a zombie, or not shown to us."""
+    with contextlib.suppress(PermissionError):
+        if alive := process(pid):
+            return alive.group
+    return 0
 
 
 def members(groups: Collection[int]) -> list[int]:
@@ -26,29 +89,56 @@ def members(groups: Collection[int]) -> list[int]:
     return [pid for pid in process_ids() if group_of(pid) in wanted] if wanted else []
 
 
-def marked(mark: str) -> list[int]:
-    """Live processes that carry this mark, those that left their process group included."""
-    wanted = f"{MARK_VARIABLE}={mark}\0".encode()
-    return [pid for pid in process_ids() if wanted in _environment(pid) and group_of(pid)]
-
-
-def group_of(pid: int) -> int:
-    """The process group of a live process; 0 for one that is gone or a zombie."""
+def environment(pid: int) -> bytes | None:
+    """The environment that a process was started with, each variable with a NUL behind it; empty
+    for one that begins a program just now or has overwritten it; None if we may not read it.
+    """
     try:
-        with open(f"/proc/{pid}/stat", "rb") as stat:
-            fields = stat.read().rpartition(b")")[2].split()
-    except OSError:
-        return 0
-    return 0 if fields[0] in (b"Z", b"X") else int(fields[2])
-
-
-def _environment(pid: int) -> bytes:
-    """The environment that a process was started with; empty if we may not read it."""
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as environ:
-            return environ.read() + b"\0"
+        environ = Path(f"/proc/{pid}/environ").read_bytes()
+    except PermissionError:
+        return None
     except OSError:
         return b""
+    return environ + b"\0" if environ else b""
+
+
+def realtime_limit(pid: int) -> int | None:
+    """The most that a process may set its limit RTTIME to, in microseconds; 0: there is no bound,
+    or no process; None if we may not read it.
+    """
+    try:
+        limits = Path(f"/proc/{pid}/limits").read_bytes()
+    except PermissionError:
+        return None
+    except OSError:
+        return 0
+    bound = re.search(rb"^Max realtime timeout +\S+ +(\d+)", limits, re.MULTILINE)
+    return int(bound[1]) if bound else 0
+
+
+def all_are_shown() -> bool:
+    """True if /proc shows every process of this host, or of this container, to us.
+
+    It does not where it is not mounted, where it is another container's, and where it hides the
+    processes of others (`hidepid`) from us.
+    """
+    if not _proc_is_ours():
+        return False
+    mounts = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")
+    status = Path("/proc/self/status").read_text("utf-8", "surrogateescape")
+    return not _hides(mounts) or _sees_all(status)
+
+
+def _hides(mounts: str) -> bool:
+    """True if the topmost of these mounts at /proc hides processes."""
+    options = [line.split()[-1] for line in mounts.splitlines() if line.split()[4] == "/proc"]
+    hidepid = re.search(r"\bhidepid=(\w+)", options[-1] if options else "")
+    return hidepid is not None and hidepid[1] not in ("0", "off")
+
+
+def _sees_all(status: str) -> bool:
+    capabilities = re.search(r"^CapEff:\s*([0-9a-f]+)", status, re.MULTILINE)
+    return capabilities is not None and bool(int(capabilities[1], 16) & _SEES_ALL)
 
 
 def group_exists(group: int) -> bool:

@@ -9,6 +9,7 @@ import sys
 
 from kronii.commands import session
 from kronii.commands.arguments import Commands, add_command
+from kronii.instance import init, start_state
 
 
 def register(commands: Commands) -> None:
@@ -25,6 +26,7 @@ def register(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run an instance until it is told to stop."""
+    start_state.begin()
     return _run_embedded() if options.embedded else _run_instance()
 
 
@@ -37,6 +39,9 @@ def _run_embedded() -> int:
 
 def _run_instance() -> int:
     _handle_early_signals()
+    ended = init.divide()
+    if ended is not None:
+        return ended
     settings = session.settings()
     _import_from_here()
     from kronii.instance import service

@@ -10,6 +10,8 @@ import sys
 import threading
 
 from kronii.guard.board import FREE, INSIDE, Board
+from kronii.guard.cgroup import ControlGroup
+from kronii.guard.mark import mark_limits
 from kronii.lease import LeaseTimings
 from kronii.processes import MARK_VARIABLE
 
@@ -33,6 +35,7 @@ class Guard:
         self._process: subprocess.Popen[bytes] | None = None
         #: Our end of the pipe; -1 while there is none.
         self._pipe = -1
+        self._cgroup: ControlGroup | None = None
 
     # -- called by worker threads ------------------------------------------------------------------
 
@@ -58,6 +61,11 @@ class Guard:
         self.board.slots[self._thread.slot] = INSIDE
 
     # -- called by the main thread -----------------------------------------------------------------
+
+    def mark(self) -> None:
+        """From now on the guard knows whatever this process starts, from its first moment on."""
+        mark_limits()
+        self._cgroup = ControlGroup.enter(self._mark)
 
     def start(self) -> None:
         """Start the guard, in a session of its own: signals of a terminal are not for it.
@@ -89,7 +97,13 @@ class Guard:
         variable.
         """
         ours = {name: value for name, value in os.environ.items() if name != MARK_VARIABLE}
-        return {**ours, "DATABASE_URL": self._url, "KRONII_GUARD_MARK": self._mark}
+        cgroup = str(self._cgroup.path) if self._cgroup else ""
+        return {
+            **ours,
+            "DATABASE_URL": self._url,
+            "KRONII_GUARD_MARK": self._mark,
+            "KRONII_GUARD_CGROUP": cgroup,
+        }
 
     def _close_pipe(self) -> None:
         """Close our end and forget its number, which may be another file's at once."""
@@ -102,13 +116,23 @@ class Guard:
         """The guard's process id; 0 if there is none."""
         return self._process.pid if self._process else 0
 
+    @property
+    def alive(self) -> bool:
+        """True while the guard runs.  May be asked in any thread."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def exit_status(self) -> int | None:
+        """How the guard ended, negative for a signal; None if it has not."""
+        return self._process.poll() if self._process else None
+
     def revive(self) -> bool:
         """Start the guard anew if it has died; return True if it had.
 
         Raises:
             OSError: it can't be started now; the next call tries again.
         """
-        if self._process is None or self._process.poll() is None:
+        if self._process is None or self.alive:
             return False
         self._close_pipe()
         self.start()

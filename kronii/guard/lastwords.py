@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 
 from kronii.database import queries
 from kronii.database.access import Database, session_name
@@ -14,13 +15,15 @@ from kronii.errors import KroniiError
 SESSION_ENDS_IN = 5.0
 
 
-def say(database: Database, identity: str, backend_pid: int) -> bool:
+def say(database: Database, identity: str, backend_pid: int, proven: Callable[[], bool]) -> bool:
     """End the session and the lease of `identity` and notify the others; False if the database did
-    not take it.
+    not take it, or if the death is not `proven` then: that is asked last, when it matters.
     """
     try:
         with contextlib.closing(database.for_last_words()) as connection:
             _end_session(connection, session_name(identity), backend_pid)
+            if not proven():
+                return False
             queries.run(connection, "report_death", {"id": identity}, prepare=False)
     except KroniiError:
         return False

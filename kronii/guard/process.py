@@ -8,27 +8,35 @@ import select
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 from kronii.backoff import Backoff
 from kronii.guard.board import Board
+from kronii.guard.cgroup import ControlGroup
+from kronii.guard.mark import own_mark
+from kronii.guard.parent import INSTANCE_ENDS_IN, Instance
+from kronii.guard.survivors import Survivors
 from kronii.lease import LeaseTimings
-from kronii.processes import marked, members, signal_group, signal_process
+from kronii.processes import signal_group
 
 #: Seconds for which the guard tries to reach the database at least; it goes on until the lease is
 #: over, which decides from then on.
 SPEAK_FOR = 5.0
 #: Seconds between two tries to reach it: the first wait, and the longest.
 SPEAK_AGAIN = (0.02, 1.0)
-#: Seconds for which the end of a killed instance is waited for.
-INSTANCE_ENDS_IN = 5.0
+#: Seconds for which a guard whose instance has said goodbye ends what is left: less than that one
+#: waits for it.
+GOODBYE_ENDS_IN = 2.0
 
 
 def main(words: list[str]) -> None:
     """The guard: `python -m kronii.guard PIPE BOARD SLOTS PID LEASE`."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # it ends when its instance has
-    pipe, board_fd, slots, instance = (int(word) for word in words[:4])
+    pipe, board_fd, slots, pid = (int(word) for word in words[:4])
     board, timings = Board(board_fd, slots), LeaseTimings(float(words[4]))
+    instance, cgroup = Instance.parent(pid), _cgroup()
     url, mark = os.environ.pop("DATABASE_URL", ""), os.environ.pop("KRONII_GUARD_MARK", "")
     # The driver takes its time: it is loaded once signals are ignored, and before anybody dies.
     from kronii.database.access import Database
@@ -38,21 +46,62 @@ def main(words: list[str]) -> None:
     queries()
     database = Database(url, "", timings)
     watch(pipe, board, timings, instance)
-    end_work(board, mark)  # after a goodbye, too: a daemon that left its job's group is still there
-    if not board.goodbye and board.deadline:
-        give_up = max(board.deadline + timings.margin, time.monotonic() + SPEAK_FOR)
-        speak(lambda: say(database, board.identity, board.backend_pid), give_up)
+    if board.goodbye:  # a daemon that left its job's group is still there; nothing is to be proven
+        _survivors(board, mark, instance).end(time.monotonic() + GOODBYE_ENDS_IN, prove=False)
+        return
+    ended = end_instance(board, instance)
+    survivors = _survivors(board, mark, instance, cgroup if ended else None)
+    give_up = max(board.deadline + timings.margin, time.monotonic() + SPEAK_FOR)
+    if not survivors.end(give_up) or (board.busy() and not ended):
+        _report(f"the end of what instance {pid} started can't be proven: its lease decides")
+    elif board.deadline:
+        proven = partial(survivors.confirm, give_up)
+        speak(lambda: say(database, board.identity, board.backend_pid, proven), give_up)
+    if cgroup:
+        cgroup.remove()
 
 
-def watch(pipe: int, board: Board, timings: LeaseTimings, instance: int) -> None:
-    """Return when the pipe closes; end an instance whose work outlasts its lease's deadline."""
+def end_instance(board: Board, instance: Instance) -> bool:
+    """The pipe was closed without a goodbye, so the instance is dead or about to end; return False
+    if it has not ended after all.
+
+    What it runs itself ends with it alone.  So it is killed if it works: something has closed a
+    descriptor that was not its own.
+    """
+    if board.busy():
+        instance.kill()
+        for group in board.groups():  # though the kernel may keep the instance for a while
+            signal_group(group, signal.SIGKILL)
+    return instance.ended(INSTANCE_ENDS_IN)
+
+
+def _cgroup() -> ControlGroup | None:
+    """The instance's control group, which we have left; None if there is none."""
+    path = os.environ.pop("KRONII_GUARD_CGROUP", "")
+    cgroup = ControlGroup(Path(path)) if path else None
+    return cgroup if cgroup and cgroup.leave() else None
+
+
+def _survivors(
+    board: Board, mark: str, instance: Instance, cgroup: ControlGroup | None = None
+) -> Survivors:
+    return Survivors(board.groups(), mark, own_mark(), instance.origin, cgroup)
+
+
+def watch(pipe: int, board: Board, timings: LeaseTimings, instance: Instance) -> None:
+    """Return when the pipe closes or the instance ends; end one whose work outlasts its lease's
+    deadline.
+
+    A job that was forked by foreign means may hold the pipe open beyond the instance's end.
+    """
     poll = select.poll()
-    poll.register(pipe, select.POLLIN)
+    for fd in (pipe, instance.fileno()):
+        if fd >= 0:
+            poll.register(fd, select.POLLIN)
     while not poll.poll(seconds_to_wait(board, timings, time.monotonic()) * 1000):
         if overdue(board, timings, time.monotonic()):
-            signal_process(instance, signal.SIGKILL)
-            _report(f"work outlasted the lease, ending instance {instance}")
-            poll.poll(INSTANCE_ENDS_IN * 1000)
+            instance.kill()
+            _report(f"work outlasted the lease, ending instance {instance.pid}")
             return
 
 
@@ -88,17 +137,6 @@ def _report(text: str) -> None:
     with contextlib.suppress(OSError):
         if poll.poll(0):
             os.write(stderr, f"kronii guard: {text}\n".encode())
-
-
-def end_work(board: Board, mark: str) -> None:
-    """Kill everything that the instance started and return when it is gone."""
-    groups = board.groups()
-    for group in groups:
-        signal_group(group, signal.SIGKILL)
-    while alive := [*members(groups), *marked(mark)]:
-        for pid in alive:
-            signal_process(pid, signal.SIGKILL)
-        time.sleep(0.002)  # the kernel tells a process's end to its parent alone
 
 
 def speak(say: Callable[[], bool], give_up: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from kronii.guard.instance import Guard
 from kronii.instance.connector import Connector
 from kronii.instance.inflight import InFlight
 from kronii.instance.jobs import Jobs
@@ -31,6 +32,7 @@ class Health:
         inflight: InFlight,
         recorder: Recorder,
         supervisor: Supervisor,
+        guard: Guard,
     ) -> None:
         """What it looks at."""
         self._loop = loop
@@ -41,6 +43,7 @@ class Health:
         self._inflight = inflight
         self._recorder = recorder
         self._supervisor = supervisor
+        self._guard = guard
 
     def healthy(self) -> tuple[bool, list[str]]:
         """While the loop turns and every thread lives; otherwise False with the reasons."""
@@ -92,6 +95,10 @@ class Health:
             "threads_alive": (
                 "Threads of this instance that live, of those that must.",
                 lambda: self._supervisor.alive,
+            ),
+            "guard_alive": (
+                "1 while the guard runs, which tells others when this instance dies.",
+                lambda: int(self._guard.alive),
             ),
         }
 

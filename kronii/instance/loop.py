@@ -7,15 +7,12 @@ from collections.abc import Callable
 
 from kronii.database.session import Session
 from kronii.errors import DatabaseError, DatabaseUnavailable
-from kronii.guard.instance import Guard
 from kronii.instance import systemd
 from kronii.instance.connector import Connector
 from kronii.instance.reload import Reload
+from kronii.instance.revival import Revival
 from kronii.instance.scheduler import Scheduler
 from kronii.instance.wakeup import Wakeup
-from kronii.logs import Log
-
-log = Log("kronii.scheduler")
 
 NEVER = float("inf")
 #: Seconds between two looks at whether a stopping instance has what it waits for.
@@ -31,7 +28,7 @@ class Loop:
         connector: Connector,
         session: Session,
         reload: Reload,
-        guard: Guard,
+        revival: Revival,
         wakeup: Wakeup,
         watchdog: float,
     ) -> None:
@@ -40,7 +37,7 @@ class Loop:
         self._connector = connector
         self._session = session
         self._reload = reload
-        self._guard = guard
+        self._revival = revival
         self._wakeup = wakeup
         self._watchdog = watchdog
         #: Monotonic second of the last turn: the heartbeat that `/healthz` looks at.
@@ -60,18 +57,12 @@ class Loop:
     def _turn(self, longest: float) -> None:
         """One step, and then a sleep of at most `longest` seconds."""
         self.turned_at = now = time.monotonic()
-        self._revive_guard()
+        self._revival.turn(now)
         self._reload.turn()
         due = self._scheduler.step(now)
         if self._watchdog < NEVER:
             systemd.watchdog()
         self._wait(max(0.0, min(due - time.monotonic(), longest)))
-
-    def _revive_guard(self) -> None:
-        try:
-            self._guard.revive()
-        except OSError as error:  # no process to be had: the next turn tries again
-            log.error("the guard has died and can't be started anew", error=str(error))
 
     def _wait(self, seconds: float) -> None:
         """Sleep until the bell, a notification, the end of the session, or for `seconds`."""

@@ -14,6 +14,7 @@ from kronii.instance.drain import Drain
 from kronii.instance.health import Health
 from kronii.instance.loop import NEVER, Loop
 from kronii.instance.reload import Reload
+from kronii.instance.revival import Revival
 from kronii.instance.scheduler import Scheduler
 from kronii.instance.shared import Shared
 from kronii.instance.signals import Signals
@@ -67,6 +68,7 @@ class MainThread:
             inflight,
             recorder,
             supervisor,
+            threads.guard,
         )
 
     def _scheduler(self, settings: Settings, shared: Shared, threads: Threads) -> Scheduler:
@@ -99,7 +101,7 @@ class MainThread:
             self._connector,
             self.session,
             self.reload,
-            threads.guard,
+            Revival(threads.guard, shared.metrics),
             shared.wakeup,
             watchdog,
         )

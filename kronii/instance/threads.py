@@ -53,6 +53,7 @@ class Threads:
 
     def start(self) -> None:
         """Start them; workers' threads come with their first runs."""
+        self.guard.mark()
         self.guard.start()
         forks.let_go(self.guard.let_go, connections.let_go)
         self.timekeeper.start()

@@ -29,6 +29,7 @@ COUNTERS: Mapping[str, str] = {
     "runs_recovered": "Runs of dead instances that this instance found.",
     "jobs_quarantined": "Jobs that this instance paused because instances died with them.",
     "database_reconnects": "Sessions that replaced a broken one.",
+    "guard_deaths": "Guards that died before this instance; each is replaced.",
     "thread_failures": "Threads that failed; the first one ends the instance.",
 }
 

@@ -9,17 +9,16 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from kronii.guard import process as module
 from kronii.guard.board import INSIDE, Board
-from kronii.guard.process import end_work, speak, watch
+from kronii.guard.parent import Instance, Origin
+from kronii.guard.process import end_instance, speak, watch
 from kronii.lease import LeaseTimings
-from kronii.processes import MARK_VARIABLE, group_of, marked
-from tests.support.spawned import WAIT, Spawn, alive, line
+from tests.support.spawned import WAIT, Spawn
 
 TIMINGS = LeaseTimings(2.0)
 
@@ -39,7 +38,7 @@ def board() -> Iterator[Board]:
 class Watch:
     """`watch` in a thread, on a real pipe."""
 
-    def __init__(self, board: Board, instance: int) -> None:
+    def __init__(self, board: Board, instance: Instance) -> None:
         self.reader, self.writer = os.pipe()
         self._thread = threading.Thread(target=watch, args=(self.reader, board, TIMINGS, instance))
         self._thread.start()
@@ -64,11 +63,13 @@ def sleeper(spawn: Spawn) -> subprocess.Popen[bytes]:
 def watching(board: Board, sleeper: subprocess.Popen[bytes]) -> Iterator[Watch]:
     """Watching an idle instance whose lease is over."""
     board.deadline = time.monotonic() - 1
-    watching = Watch(board, sleeper.pid)
+    pidfd = os.pidfd_open(sleeper.pid)
+    watching = Watch(board, Instance(Origin.of(sleeper.pid), pidfd))
     yield watching
     watching.close()
     assert watching.returned(WAIT)
     os.close(watching.reader)
+    os.close(pidfd)
 
 
 def test_an_idle_instance_is_watched_until_the_pipe_ends(
@@ -93,18 +94,45 @@ def test_work_that_outlasts_the_lease_ends_the_instance(
     assert f"work outlasted the lease, ending instance {sleeper.pid}" in capfd.readouterr().err
 
 
-def test_an_instance_that_is_gone_already_does_not_end_its_guard(
-    board: Board, spawn: Spawn, monkeypatch: pytest.MonkeyPatch
+def test_the_end_of_the_instance_is_told_though_somebody_holds_the_pipe(
+    watching: Watch, sleeper: subprocess.Popen[bytes]
 ) -> None:
+    """A library that forks does not know what it has to let go of."""
+    assert not watching.returned(0.1)
+    sleeper.kill()
+    assert watching.returned(WAIT)
+
+
+def test_an_instance_that_is_gone_already_does_not_end_its_guard(board: Board) -> None:
     """Its death comes between two looks, and the pipe has not told it yet."""
-    monkeypatch.setattr(module, "INSTANCE_ENDS_IN", 0.01)
-    gone = spawn("true")
-    gone.wait(WAIT)
+    gone = Instance.parent(2**22 + 1)
     board.deadline, board.slots[0] = time.monotonic() - 1, INSIDE
     reader, writer = os.pipe()
-    watch(reader, board, TIMINGS, gone.pid)
+    watch(reader, board, TIMINGS, gone)
+    assert end_instance(board, gone)
     os.close(reader)
     os.close(writer)
+
+
+def test_our_parent_is_no_other_process_with_its_number() -> None:
+    assert not Instance.parent(os.getppid()).ended(0)
+    assert Instance.parent(1).ended(0)
+
+
+def test_an_instance_that_lost_its_pipe_is_ended_at_once_if_it_works(
+    board: Board, sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it runs itself, as a python job, can't be ended otherwise."""
+    pidfd = os.pidfd_open(sleeper.pid)
+    instance = Instance(Origin.of(sleeper.pid), pidfd)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "INSTANCE_ENDS_IN", 0.01)
+        assert not end_instance(board, instance)
+        assert sleeper.poll() is None
+    board.slots[0] = INSIDE
+    assert end_instance(board, instance)
+    assert sleeper.wait(WAIT) == -signal.SIGKILL
+    os.close(pidfd)
 
 
 def test_a_stderr_that_takes_nothing_does_not_keep_the_guard_from_its_work(spawn: Spawn) -> None:
@@ -119,52 +147,6 @@ def test_a_stderr_that_takes_nothing_does_not_keep_the_guard_from_its_work(spawn
         assert spawn(sys.executable, "-c", program, stderr=stderr).wait(WAIT) == 0
         os.close(stderr)
     os.close(stopped)
-
-
-# -- end_work --------------------------------------------------------------------------------------
-
-
-def test_everything_on_the_board_is_killed_with_its_descendants(board: Board, spawn: Spawn) -> None:
-    stubborn = "trap '' TERM INT HUP; sleep 300 & echo $!; wait"
-    group = spawn("/bin/sh", "-c", stubborn, stdout=subprocess.PIPE)
-    child = int(line(group))
-    bystander = spawn("sleep", "300")
-    board.slots[0], board.slots[1] = group.pid, INSIDE
-    end_work(board, str(uuid.uuid4()))
-    assert not alive(child)
-    assert not alive(group.pid)
-    assert alive(bystander.pid)
-
-
-def test_what_left_its_group_is_known_by_its_mark(
-    board: Board, spawn: Spawn, wait_for: WaitFor
-) -> None:
-    mark, others_mark = str(uuid.uuid4()), str(uuid.uuid4())
-    runaway = "setsid sleep 300 >/dev/null 2>&1 & echo $!; sleep 300"
-    environment = {**os.environ, MARK_VARIABLE: mark}
-    group = spawn("/bin/sh", "-c", runaway, stdout=subprocess.PIPE, env=environment)
-    line(group)
-    board.slots[0] = group.pid
-    others = spawn("sleep", "300", env={**os.environ, MARK_VARIABLE: others_mark})
-    wait_for(lambda: len(set(map(group_of, marked(mark)))) == 2, WAIT)
-    end_work(board, mark)
-    assert marked(mark) == []
-    assert alive(others.pid)
-
-
-def test_a_stopped_process_is_killed_too(board: Board, spawn: Spawn) -> None:
-    group = spawn("sleep", "300")
-    os.kill(group.pid, signal.SIGSTOP)
-    board.slots[0] = group.pid
-    end_work(board, str(uuid.uuid4()))
-    assert not alive(group.pid)
-
-
-def test_groups_that_are_gone_already(board: Board, spawn: Spawn) -> None:
-    done = spawn("true")
-    done.wait(WAIT)
-    board.slots[0] = done.pid
-    end_work(board, str(uuid.uuid4()))
 
 
 # -- speak -----------------------------------------------------------------------------------------

@@ -1,0 +1,164 @@
+"""What a dead instance has left: it is ended, and its end is proven.
+
+A look goes through every process of this host.  A process is the instance's own if it is in a group
+of the board, carries one of the marks, or is a child of one that does.  It is *undecided* if we may
+not read what decides.  A look is empty if it met neither, and missed nobody: it goes on until no
+process is new, so that one which forks and ends all the time is met at its pace.  The end is proven
+by two empty looks, one after the other and some time apart; where all of them are in one control
+group, by its being empty.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+
+from kronii import processes
+from kronii.backoff import Backoff
+from kronii.guard.cgroup import ControlGroup
+from kronii.guard.parent import Origin
+from kronii.processes import MARK_VARIABLE, Process, signal_group, signal_process
+
+#: Seconds between two looks that met somebody: the first wait, and the longest.
+LOOK_AGAIN = (0.002, 0.5)
+#: Seconds at least between the two empty looks.
+APART = 0.005
+#: Times that one look lists the processes anew.  Where there are new ones each time, it is not
+#: empty, for they start faster than they are read.
+LISTINGS = 20
+
+
+class Survivors:
+    """Ends what `instance` has left in `groups` and elsewhere.
+
+    Args:
+        variable: the mark in the environment of what it started.
+        bound: the mark among their limits; 0 if there is none.
+        cgroup: a control group that holds all of them, and the instance, which is dead; None if
+            there is none.
+    """
+
+    def __init__(
+        self,
+        groups: list[int],
+        variable: str,
+        bound: int,
+        instance: Origin,
+        cgroup: ControlGroup | None = None,
+    ) -> None:
+        self._groups = set(groups)
+        self._variable = f"{MARK_VARIABLE}={variable}\0".encode()
+        self._bound = bound
+        self._instance = instance
+        self._cgroup = cgroup
+        self._met: set[int] = set()
+        self._met_now = False
+        self._backoff = Backoff(*LOOK_AGAIN)
+        self._empty_since = 0.0
+
+    def end(self, give_up: float, prove: bool = True) -> bool:
+        """Kill until a look is empty; False if none was by monotonic second `give_up`.
+
+        Without `prove`, what can't be told is no reason to look again.
+        """
+        for group in self._groups:
+            signal_group(group, signal.SIGKILL)
+        while not self._look():
+            now = time.monotonic()
+            if now >= give_up or not (prove or self._met_now):
+                return False
+            time.sleep(self._backoff.failed(now))  # the kernel tells an end to the parent alone
+        self._empty_since = time.monotonic()
+        return True
+
+    def confirm(self, give_up: float) -> bool:
+        """After `end`: look a second time, and return True if that was empty, too.
+
+        If it was not, all begins anew.
+        """
+        while True:
+            time.sleep(max(0.0, self._empty_since + APART - time.monotonic()))
+            if self._look():
+                return True
+            if not self.end(give_up):
+                return False
+
+    # -- one look ----------------------------------------------------------------------------------
+
+    def _look(self) -> bool:
+        """Kill what is ours; True if nothing was, and nothing can have been missed."""
+        if self._cgroup:
+            self._cgroup.kill()
+        shown = processes.all_are_shown()
+        ours: dict[int, int] = {}
+        verdicts = list(self._verdicts(ours))
+        self._groups.intersection_update(ours.values())  # a number that is free may be taken anew
+        self._met_now = bool(ours)
+        if ours:
+            return False
+        return self._cgroup.empty() if self._cgroup else shown and None not in verdicts
+
+    def _verdicts(self, ours: dict[int, int]) -> Iterator[bool | None]:
+        """For each process: is it ours?  None: undecided.  `ours` gets the groups of those that
+        are.
+        """
+        seen = {self._instance.pid}
+        for _ in range(LISTINGS):
+            new = [pid for pid in processes.process_ids() if pid not in seen]
+            if not new:
+                return
+            seen.update(new)
+            yield from (self._settle(pid, ours) for pid in new)
+        yield None
+
+    def _settle(self, pid: int, ours: dict[int, int]) -> bool | None:
+        """Kill a process if it is ours, and tell whether it is."""
+        try:
+            process = processes.process(pid)
+        except PermissionError:
+            return None
+        if process is None:
+            return False
+        is_ours = process.parent in ours or self._is_ours(process)
+        if is_ours:
+            ours[pid] = process.group
+            self._kill(process)
+        return is_ours
+
+    def _kill(self, process: Process) -> None:
+        """Kill a process, with its group where all of that is ours: it can't fork itself away."""
+        if process.pid not in self._met:
+            self._met.add(process.pid)
+            self._backoff.succeeded()
+        signal_process(process.pid, signal.SIGKILL)
+        if self._began_its_session(process):
+            signal_group(process.group, signal.SIGKILL)
+
+    def _began_its_session(self, process: Process) -> bool:
+        """True if one of ours began the session of this one, as everybody in there is ours then.
+
+        A session has no members but its beginner and whoever descends from that.
+        """
+        elsewhere = process.session != self._instance.session != 0
+        return elsewhere and self._bound != 0 and self._is_bound(process.pid) is True
+
+    def _is_ours(self, process: Process) -> bool | None:
+        """True if a process is ours, False if it is not, None if we can't tell."""
+        if process.group in self._groups:
+            return True
+        if process.kernel or process.started < self._instance.started:
+            return False
+        environment = processes.environment(process.pid)
+        if environment and self._variable in environment:
+            return True
+        if self._bound:
+            return self._is_bound(process.pid)
+        # Only the environment is left to tell.  One that is empty or hidden tells nothing, nor does
+        # the instance's own, which a child has until its exec.
+        unknown = not environment or environment == self._instance.environment
+        return None if unknown else False
+
+    def _is_bound(self, pid: int) -> bool | None:
+        bound = processes.realtime_limit(pid)
+        return None if bound is None else bound == self._bound
