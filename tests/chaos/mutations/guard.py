@@ -44,7 +44,8 @@ MUTATIONS = (
         "            die_with_parent(signal.SIGKILL, instance)",
         "            pass",
         (
-            "tests/unit/test_forks.py::test_a_child_gives_up_what_it_inherits_and_dies_with_its_parent",
+            "tests/unit/test_forks.py::"
+            "test_a_child_gives_up_what_it_inherits_and_dies_with_its_parent",
         ),
     ),
     Mutation(
