@@ -181,7 +181,7 @@ def test_last_words_end_the_session_and_the_lease(
     dead, peer = member("dead"), member("peer")
     dead.open()
     peer.open()
-    assert lastwords.say(database, dead.lease.identity, dead.session.backend_pid)
+    assert lastwords.say(database, dead.lease.identity, dead.session.backend_pid, lambda: True)
     (row,) = table.query("SELECT died_at FROM nodes WHERE name = 'dead'")
     assert row["died_at"] is not None
     with pytest.raises(DatabaseUnavailable):
@@ -190,18 +190,30 @@ def test_last_words_end_the_session_and_the_lease(
     assert peer.session._notices == {"dead"}
 
 
+def test_a_death_that_is_not_proven_is_not_said(
+    database: Database, member: Callable[..., Any], table: Any
+) -> None:
+    """It is asked for last, when its session has been ended."""
+    alive = member("alive")
+    alive.open()
+    backend = alive.session.backend_pid
+    assert not lastwords.say(database, alive.lease.identity, backend, lambda: False)
+    (row,) = table.query("SELECT died_at FROM nodes WHERE name = 'alive'")
+    assert row["died_at"] is None
+
+
 def test_last_words_leave_a_session_with_another_name_alone(
     database: Database, member: Callable[..., Any], connection: psycopg.Connection[Any]
 ) -> None:
     dead = member("dead")
     dead.open()
-    assert lastwords.say(database, dead.lease.identity, connection.info.backend_pid)
+    assert lastwords.say(database, dead.lease.identity, connection.info.backend_pid, lambda: True)
     assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
 def test_last_words_that_are_not_heard_are_said_again() -> None:
     away = Database("postgresql://u@127.0.0.1:1/d", "", TIMINGS)
-    assert not lastwords.say(away, "00000000-0000-0000-0000-000000000001", 1)
+    assert not lastwords.say(away, "00000000-0000-0000-0000-000000000001", 1, lambda: True)
 
 
 def test_the_sweep_knows_a_connected_instance_by_its_sessions_name(

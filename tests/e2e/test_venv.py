@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fleet import ROOT, wait_until
+from tests.support import ROOT, wait_until
 
 pytestmark = pytest.mark.skipif(not shutil.which("flock"), reason="flock is not installed here")
 
