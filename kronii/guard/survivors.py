@@ -24,6 +24,9 @@ from kronii.processes import MARK_VARIABLE, Process, signal_group, signal_proces
 LOOK_AGAIN = (0.002, 0.5)
 #: Seconds at least between the two empty looks.
 APART = 0.005
+#: Seconds for which a process that is not ours needs no second reading: until then its number can't
+#: have come round to another one.
+REMEMBERED = 0.5
 #: Times that one look lists the processes anew.  Where there are new ones each time, it is not
 #: empty, for they start faster than they are read.
 LISTINGS = 20
@@ -54,6 +57,9 @@ class Survivors:
         self._cgroup = cgroup
         self._met: set[int] = set()
         self._met_now = False
+        #: Processes that are not ours, until monotonic second `_others_until`.
+        self._others: set[int] = set()
+        self._others_until = 0.0
         self._backoff = Backoff(*LOOK_AGAIN)
         self._empty_since = 0.0
 
@@ -103,14 +109,24 @@ class Survivors:
         """For each process: is it ours?  None: undecided.  `ours` gets the groups of those that
         are.
         """
-        seen = {self._instance.pid}
+        seen = {self._instance.pid, *self._remembered(time.monotonic())}
         for _ in range(LISTINGS):
             new = [pid for pid in processes.process_ids() if pid not in seen]
             if not new:
                 return
             seen.update(new)
-            yield from (self._settle(pid, ours) for pid in new)
+            for pid in new:
+                verdict = self._settle(pid, ours)
+                if verdict is False:
+                    self._others.add(pid)
+                yield verdict
         yield None
+
+    def _remembered(self, now: float) -> set[int]:
+        if now >= self._others_until:
+            self._others.clear()
+            self._others_until = now + REMEMBERED
+        return self._others
 
     def _settle(self, pid: int, ours: dict[int, int]) -> bool | None:
         """Kill a process if it is ours, and tell whether it is."""

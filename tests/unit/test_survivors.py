@@ -188,6 +188,7 @@ def test_a_child_before_its_exec_is_undecided_where_there_is_no_limit(
     empty = spawn("sleep", "300", env={})
     other = spawn("sleep", "300", env={"A": "other"})
     environment = wait_until(lambda: processes.environment(child.pid))
+    wait_until(lambda: processes.environment(other.pid))  # its exec is over
     left.instance = Origin(2**22 + 1, 0, os.getsid(0), environment)
     for process, proven in ((child, False), (empty, False), (other, True)):
         alone(process.pid)
