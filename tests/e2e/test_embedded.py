@@ -101,9 +101,7 @@ def test_two_share_a_server_that_goes_with_the_last(place: Place, end: signal.Si
     guards = [wait_until(lambda one=one: one.guard_pid) for one in (first.ready(), second.ready())]
     wait_until(lambda: place.jobs)
     with psycopg.connect(url, autocommit=True) as session:
-        assert [
-            row[0] for row in session.execute("SELECT name FROM nodes ORDER BY 1").fetchall()
-        ] == ["first", "second"]
+        wait_until(lambda: _nodes(session) == ["first", "second"])
         first.signal(end)
         assert first.exit() == (-end if end == signal.SIGKILL else 0)
         count = _ticks(session)
@@ -118,6 +116,10 @@ def test_two_share_a_server_that_goes_with_the_last(place: Place, end: signal.Si
         with psycopg.connect(place.url(third), autocommit=True) as session:
             assert _ticks(session) > count
         assert third.stop_now() == 0
+
+
+def _nodes(session: psycopg.Connection[tuple[str]]) -> list[str]:
+    return [row[0] for row in session.execute("SELECT name FROM nodes ORDER BY 1").fetchall()]
 
 
 def _ticks(session: psycopg.Connection[tuple[int]]) -> int:
