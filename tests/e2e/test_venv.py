@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.support import ROOT, wait_until
 
 pytestmark = pytest.mark.skipif(not shutil.which("flock"), reason="flock is not installed here")
