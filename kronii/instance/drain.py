@@ -20,8 +20,8 @@ log = Log("kronii.service")
 #: Seconds from TERM to KILL for runs that are ended in a hurry.
 HURRIED_KILL_AFTER = 2.0
 #: Seconds for which a stopping instance tries to write its last outcomes while the database is
-#: away, and to free its last locks.
-LAST_WRITES, LAST_UNLOCKS = 10.0, 1.0
+#: away, and to free its last locks: longer than the longest pause between two tries to connect.
+LAST_WRITES, LAST_UNLOCKS = 10.0, 3.0
 
 
 class Drain:
