@@ -40,8 +40,7 @@ class Killing:
         the tick's next run.
         """
         self.world.go_on(self.world.all_ready)
-        self.world.go_on(lambda: bool(self._working()))
-        line, place = self.chance.choice(self._working())
+        line, place = self.chance.choice(self._some_working())
         killed = kill_9(self.world, place, 0.0)
         give_up = killed + PATIENCE
         self.world.go_on(lambda: now() > give_up or self._rerun(line) is not None)
@@ -50,6 +49,12 @@ class Killing:
             self.missing.append(f"{line}: not run again within {PATIENCE:g} s")
         else:
             self.times.append(again.at + RESOLUTION - killed)
+
+    def _some_working(self) -> list[tuple[Line, Place]]:
+        """What works at one moment: a look later it may be something else, or nothing."""
+        while not (working := self._working()):
+            self.world.go_on(lambda: bool(self._working()))
+        return working
 
     def _working(self) -> list[tuple[Line, Place]]:
         """Runs that are neither about to end nor just begun, and where they are."""
