@@ -46,7 +46,8 @@ def test_it_stops_though_every_signal_was_blocked_and_so_do_its_jobs(fleet: Flee
     fleet.due("mask")
     said = fleet.ended("mask", "success")["output"].split()
     assert said[0] == "0022"
-    assert [int(word, 16) for word in said[2::2]] == [0, 0]
+    libc = 0b11 << 31  # signals 32 and 33 are its own: what make starts ignores them for good
+    assert [int(word, 16) & ~libc for word in said[2::2]] == [0, 0]
     assert instance.stop() == 0
 
 

@@ -30,10 +30,14 @@ test = pip
 """
 
 
+#: A line of a .pth file that names our packages, whatever the encoding that it is read with.
+OURS = (
+    f"import os, sys; sys.path.append(os.fsdecode({os.fsencode(sysconfig.get_path('purelib'))!r}))"
+)
 #: `python3 -m venv DIRECTORY` without the seconds that ensurepip takes: pip is ours.
 VENV = f"""if [ "$1 $2" = "-m venv" ]; then
     "{sys.executable}" -m venv --without-pip "$3" || exit
-    echo "{sysconfig.get_path("purelib")}" >"$3/{SITE}/ours.pth"
+    printf '%s\\n' "{OURS}" >"$3/{SITE}/ours.pth"
     touch "$3/bin/pip"
     exit
 fi"""

@@ -29,6 +29,8 @@ print(json.dumps({
     "limits": {name: resource.getrlimit(getattr(resource, name)) for name in sys.argv[1:]},
 }))
 """
+#: Signals 32 and 33 belong to libc, which lets nobody set them: what make starts ignores them.
+LIBC_OWN = 0b11 << 31
 LIMITS = ("RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_NOFILE", "RLIMIT_NPROC", "RLIMIT_AS")
 
 
@@ -46,14 +48,14 @@ def test_no_signal_stays_ignored() -> None:
         "    if number not in (9, 19, 13, 25): signal.signal(number, signal.SIG_IGN)"
     )
     assert set(state["ignored"]) <= {signal.SIGPIPE, signal.SIGXFSZ}
-    assert int(state["child"]["SigIgn"], 16) == 0
+    assert int(state["child"]["SigIgn"], 16) & ~LIBC_OWN == 0
     assert state["code"] == 1, "a child's exit status comes in"
 
 
 def test_no_signal_stays_blocked() -> None:
     state = begun("signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())")
     assert state["blocked"] == []
-    assert int(state["child"]["SigBlk"], 16) == 0
+    assert int(state["child"]["SigBlk"], 16) & ~LIBC_OWN == 0
 
 
 def test_no_alarm_goes_off_later() -> None:
