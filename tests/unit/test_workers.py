@@ -4,7 +4,6 @@ lease.
 
 from __future__ import annotations
 
-import ctypes
 import queue
 import threading
 import time
@@ -51,12 +50,11 @@ def wait_until(fact: Callable[[], Any]) -> Any:
     return value
 
 
-def kill(thread: threading.Thread) -> None:
-    """Raise SystemExit in a thread when it next runs."""
-    assert thread.ident is not None
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(
-        ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit)
-    )
+class Deadly:
+    """Work that ends the thread which takes it."""
+
+    def run(self, *context: object) -> None:
+        raise SystemExit
 
 
 class World:
@@ -215,8 +213,7 @@ def test_a_worker_that_is_gone_is_a_failure(world: World) -> None:
     world.hear()
     (worker,) = world.supervisor._threads
     assert world.supervisor.failures == {}
-    kill(worker)
-    world.submit(2)  # wakes it
+    world.workers._executor._work_queue.put(cast(Any, Deadly()))
     wait_until(lambda: not worker.is_alive())
     assert list(world.supervisor.failures) == [worker.name]
 
