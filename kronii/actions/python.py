@@ -71,7 +71,9 @@ def _judged(run: Run, result: Result, now: float) -> Result:
     """A return after the deadline is too late even if nobody has ended the run yet, as when the
     whole process was stopped.  The status of a function that was told to end says nothing.
     """
-    if result == SUCCESS and now >= run.deadline:
+    if run.reason is None and now < run.deadline:
+        return result
+    if result == SUCCESS:
         run.end(Outcome.TIMEOUT)
     if run.reason is None:
         return result

@@ -66,12 +66,10 @@ class Metrics:
         """Runs have their outcome: (job, outcome, seconds that it took)."""
         now = time.time()
         with self._lock:
-            for job, outcome, took in runs:
-                self._running -= 1
-                self._failed += outcome is not Outcome.SUCCESS
-                self._success += outcome is Outcome.SUCCESS
-                self._took.add(took)
-                self._jobs.finish(job, outcome, took, now)
+            good, bad = self._jobs.finish(runs, self._took, now)
+            self._running -= good + bad
+            self._success += good
+            self._failed += bad
 
     def count(self, name: str, by: int = 1) -> None:
         """Add to one of `COUNTERS`."""

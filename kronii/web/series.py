@@ -52,14 +52,25 @@ class JobSeries:
         self._last_took: dict[str, float] = {}
         self._only: Collection[str] | None = None
 
-    def finish(self, job: str, outcome: Outcome, took: float, now: float) -> None:
-        """A run has its outcome after `took` seconds, at `now` (seconds since 1970)."""
-        if self._only is not None and job not in self._only:
-            return  # it was running when its job left the file
-        self._outcomes[job, outcome.value] += 1
-        self._last_took[job] = took
-        if outcome is Outcome.SUCCESS:
-            self._last_success[job] = now
+    def finish(
+        self, runs: Iterable[tuple[str, Outcome, float]], took: Histogram, now: float
+    ) -> tuple[int, int]:
+        """Runs have their outcome, at `now` (seconds since 1970): (job, outcome, seconds that it
+        took); returns how many were good and bad.  A loop of its own: some ten thousand a second.
+        """
+        good = bad = 0
+        only, outcomes, success = self._only, self._outcomes, Outcome.SUCCESS
+        for job, outcome, seconds in runs:
+            took.add(seconds)
+            good += outcome is success
+            bad += outcome is not success
+            if only is not None and job not in only:
+                continue  # it was running when its job left the file
+            outcomes[job, outcome.value] += 1
+            self._last_took[job] = seconds
+            if outcome is success:
+                self._last_success[job] = now
+        return good, bad
 
     def only(self, jobs: Collection[str]) -> None:
         """Drop the series of all other jobs, also when a run of theirs ends later."""
