@@ -173,7 +173,9 @@ def test_a_fork_that_holds_the_guards_pipe_delays_nothing(fleet: Fleet) -> None:
     wait_until(lambda: (fleet.directory / "held").exists())
     guard = a.guard_pid
     a.kill()
-    wait_until(lambda: not alive(guard))
+    wait_until(
+        lambda: not alive(guard), 120.0
+    )  # without a proof it would wait for the lease: 600 s
     assert fleet.query("SELECT died_at IS NOT NULL AS dead FROM nodes") == [{"dead": True}]
 
 
