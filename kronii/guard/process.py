@@ -94,10 +94,11 @@ def watch(pipe: int, board: Board, timings: LeaseTimings, instance: Instance) ->
 
     A job that was forked by foreign means may hold the pipe open beyond the instance's end.
     """
+    if instance.fileno() < 0:  # it ended before we were there, and a fork may hold its pipe
+        return
     poll = select.poll()
     for fd in (pipe, instance.fileno()):
-        if fd >= 0:
-            poll.register(fd, select.POLLIN)
+        poll.register(fd, select.POLLIN)
     while not poll.poll(seconds_to_wait(board, timings, time.monotonic()) * 1000):
         if overdue(board, timings, time.monotonic()):
             instance.kill()

@@ -169,3 +169,14 @@ def test_in_the_end_it_gives_up() -> None:
 
 def test_after_its_time_nothing_is_said() -> None:
     speak(lambda: pytest.fail("said"), time.monotonic())
+
+
+def test_an_instance_that_ended_before_its_guard_was_there_is_not_waited_for() -> None:
+    """A fork of its may hold the pipe: nobody would ever close it."""
+    board, fd = Board.create(1)
+    reader, writer = os.pipe()
+    try:
+        watch(reader, board, LeaseTimings(600.0), Instance(Origin(1, 0, 0, b""), -1))
+    finally:
+        for number in (fd, reader, writer):
+            os.close(number)
