@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
-from kronii.commands.main import main
+from tests.support.commands import Done, runner
 
 JOBS = """
 jobs:
@@ -22,18 +20,6 @@ jobs:
     cron: "H * * * *"
     command: "true"
 """
-
-
-class Done(NamedTuple):
-    """What a command did."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        return json.loads(self.out)
 
 
 @pytest.fixture
@@ -50,14 +36,4 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def kronii(directory: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
     """`kronii("validate", "--json")`, in this process and that directory."""
-
-    def run(*arguments: str) -> Done:
-        try:
-            status = main(arguments)
-        except SystemExit as error:  # argparse: help and usage
-            status = error.code if isinstance(error.code, int) else 1
-        done = Done(status, *capsys.readouterr())
-        assert "Traceback" not in done.err
-        return done
-
-    return run
+    return runner(capsys)
