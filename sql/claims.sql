@@ -49,7 +49,7 @@ WITH backlog AS MATERIALIZED (
       FROM (SELECT * FROM fresh UNION ALL SELECT * FROM overdue) AS picked
 ), claimed AS (
     UPDATE jobs AS j
-       SET status = 'running', owner = %(id)s, run_id = nextval('runs_id_seq'),
+       SET status = 'running', owner = %(id)s, run_id = nextval('runs_id_seq'::regclass),
            last_run = @now_utc, attempt = j.attempt + (j.manual_at IS NULL)::int
       FROM tried
      WHERE tried.locked AND j.id = tried.id
@@ -107,7 +107,7 @@ WITH orphaned AS MATERIALIZED (
            status = CASE WHEN deadly THEN 'paused' ELSE @resting_status('pending') END,
            paused_at = CASE WHEN deadly THEN @now_utc ELSE j.paused_at END,
            pause_reason = CASE WHEN deadly
-                               THEN 'quarantined: ' || (j.deaths + 1)
+                               THEN 'quarantined: ' || (j.deaths + 1)::text
                                     || ' instances died while they ran this tick'
                                ELSE j.pause_reason END
       FROM judged WHERE j.id = judged.id

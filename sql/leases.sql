@@ -22,7 +22,7 @@ WITH held AS (
      WHERE id = %(id)s AND died_at IS NULL AND lease_until > @clock_utc
        FOR UPDATE
 ), ended AS MATERIALIZED (
-    SELECT a.pid, pg_terminate_backend(a.pid) AS done
+    SELECT a.pid, pg_catalog.pg_terminate_backend(a.pid) AS done
       FROM held JOIN pg_stat_activity AS a ON a.pid = held.backend_pid
      WHERE a.application_name = %(application)s AND a.datname = current_database()
        AND a.pid <> pg_backend_pid()
@@ -54,7 +54,7 @@ WITH dead AS MATERIALIZED (
             OR @lease_over(n)
                AND NOT EXISTS (SELECT FROM pg_stat_activity AS a
                                 WHERE a.pid = n.backend_pid
-                                  AND a.application_name = left('kronii ' || n.id, 63)))
+                                  AND a.application_name = left('kronii ' || n.id::text, 63)))
 ), idle AS MATERIALIZED (
     SELECT j.id, j.run_id, dead.name AS node FROM jobs AS j JOIN dead ON dead.id = j.owner
      WHERE NOT j.active OR j.due IS NULL OR j.due > @now_utc
@@ -74,7 +74,7 @@ RETURNING dead.name
 
 -- name: end_session
 -- The dead can't unlock.
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_stat_activity
  WHERE pid = %(pid)s AND application_name = %(application)s
 
 -- name: report_death

@@ -5,6 +5,7 @@
 -- kronii/database/queries.py sends them, and nothing else does:
 --
 --     sessions.sql      what every session is set up with, notifications, locks
+--     rights.sql        whose schema it is, who else could meddle, and what this role may do
 --     leases.sql        rows of instances, their leases and their deaths
 --     claims.sql        what an instance claims, finds and gives back
 --     outcomes.sql      how runs ended, and the end of old history
@@ -19,6 +20,10 @@
 -- with its parameters and with the text that takes its place; @parameter in that text is the
 -- argument.  The database's clock decides what is due, on every instance alike, and tables hold
 -- times in UTC without a zone.
+--
+-- Operators and functions are given exactly the types that PostgreSQL's own have, cast where need
+-- be: for any other pair, such as `text || uuid`, one that somebody has put into our schema would be
+-- the better match (manual, "Operator Type Resolution").
 
 -- shorthand: @now_utc
 -- When the statement began.
@@ -29,7 +34,7 @@
 (clock_timestamp() AT TIME ZONE 'UTC')
 
 -- shorthand: @seconds(amount)
-(@amount * INTERVAL '1 s')
+(CAST(@amount AS float8) * INTERVAL '1 s')
 
 -- shorthand: @resting_status(otherwise)
 -- The status of a job (alias j) that nobody runs.

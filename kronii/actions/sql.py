@@ -94,7 +94,9 @@ def _execute(run: Run, action: Sql, connection: psycopg.Connection[Any], output:
     )
     run.attach(lambda: _cancel(connection), lambda: cut(connection))
     try:
-        connection.execute(f"SELECT pg_advisory_lock({statement_key(run.claim.lock_key)})")
+        key = statement_key(run.claim.lock_key)
+        # In the job's own search path: it says whose function and type these are.
+        connection.execute(f"SELECT pg_catalog.pg_advisory_lock('{key}'::pg_catalog.int8)")
         if run.reason is not None:
             return unless_ended(run, Result(Outcome.SUCCESS))
         execute(connection, action.statement, output)

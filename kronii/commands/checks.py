@@ -1,7 +1,7 @@
 """Is everything set up as an instance needs it?  Each check says what it saw, and what would be
 right.
 
-Reads only; nothing is created and nothing changed.
+What is tried is rolled back: nothing is created and nothing changed.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 
 from kronii import definitions
 from kronii.clock import rfc3339
+from kronii.commands import accesschecks
+from kronii.commands.grades import Grade, Seen
 from kronii.database import migrations, queries
 from kronii.database.access import Database
 from kronii.database.connections import Connection
@@ -29,14 +30,6 @@ SKEW = 1.0
 #: Connections that an instance may need at once, running sql jobs apart: lock session, pool,
 #: registration.
 CONNECTIONS = 4
-
-
-class Grade(StrEnum):
-    """How a check came out."""
-
-    OK = "ok"
-    WARNING = "warning"
-    PROBLEM = "problem"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +58,10 @@ def examine(settings: Settings) -> Iterator[Check]:
         says = f"{database.shown} answers, and no pooler stands between"
         yield Check("connection", Grade.OK, says)
         for name, look in ON_SERVER.items():
-            yield _server_check(name, look, connection)
+            check = _server_check(name, look, connection)
+            yield check
+            if name == GATE and check.grade is Grade.PROBLEM:
+                return
 
 
 def _file(settings: Settings) -> Check:
@@ -114,9 +110,6 @@ def _connection(database: Database) -> Connection:
 
 
 # -- on the server ---------------------------------------------------------------------------------
-
-#: What a look at the server saw: its grade, and the sentence.
-Seen = tuple[Grade, str]
 
 
 def _server_check(name: str, look: Callable[[Connection], Seen], connection: Connection) -> Check:
@@ -183,11 +176,16 @@ def _clock(connection: Connection) -> Seen:
     return Grade.WARNING, f"{says}: the server's decides what is due (it reads {shown})"
 
 
+#: Without this one the others would work with tables that somebody else may have put a trap into.
+GATE = "owners"
 #: What is looked at on the server, in this order.
 ON_SERVER: Mapping[str, Callable[[Connection], Seen]] = {
     "version": _version,
+    "transport": accesschecks.transport,
+    GATE: accesschecks.owners,
     "schema": _schema,
     "rights": _rights,
+    "grants": accesschecks.grants,
     "durability": _durability,
     "connections": _connections,
     "clock": _clock,

@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING
 from psycopg.conninfo import conninfo_to_dict
 
 from kronii.address import masked
-from kronii.database import migrations
-from kronii.database.connections import Connection, connect, connect_bare, parameters, prepare
+from kronii.database import migrations, queries, trust
+from kronii.database.connections import (
+    Connection,
+    connect,
+    connect_bare,
+    parameters,
+    prepare,
+    settle,
+)
 from kronii.database.limits import PLANS, statement_limit
 from kronii.errors import ConfigError
 from kronii.lease import LeaseTimings
@@ -35,6 +42,8 @@ POOL_IDLE = 60.0
 COMMAND = 10.0
 #: The same for `kronii doctor`, which says what is wrong rather than wait for it.
 DOCTOR = 5.0
+#: Seconds that one statement of the guard's last words may take.
+LAST_WORDS = 10.0
 #: Seconds that a registration waits for an unanswering network: a large file takes its time.
 REGISTRATION = 30.0
 #: Seconds for which a registration may idle between two statements: one that hangs must not keep
@@ -121,9 +130,13 @@ class Database:
         )
 
     def for_job(self, timeout: float) -> Connection:
-        """A session for one run of an sql job, whose statement may take `timeout` seconds."""
+        """A session for one run of an sql job, whose statement may take `timeout` seconds.
+
+        Its tables are the users', so it finds them by the path that they have given it.
+        """
         settings = statement_limit(timeout) | {"lock_timeout": "0"}
-        return connect(self.url, session_name(f"{self.node} job"), settings, self.timings.network)
+        name, network = session_name(f"{self.node} job"), self.timings.network
+        return connect(self.url, name, settings, network, ours=False)
 
     def for_registration(self) -> Connection:
         """A session for making schema and table agree with the file."""
@@ -136,10 +149,15 @@ class Database:
     def for_last_words(self) -> Connection:
         """A session in which the guard says that its instance is dead.
 
-        As the server gives it: every millisecond counts, and all the settings would cost two more
-        answers.
+        As the server gives it, for every millisecond counts: what it is set up with goes along with
+        the first statement (`prepare_last_words`).
         """
         return connect_bare(self.url, session_name("guard"), self.timings.network)
+
+    def prepare_last_words(self, connection: Connection) -> None:
+        """Send what the session is set up with; in a pipeline this waits for no answer."""
+        queries.run(connection, "pin_search_path", prepare=False)
+        settle(connection, statement_limit(LAST_WORDS), self.timings.network)
 
     # -- commands' sessions ------------------------------------------------------------------------
 
@@ -147,10 +165,12 @@ class Database:
         """A session for one command.
 
         Raises:
-            ConfigError: there is no schema yet, or it is another version's.
+            ConfigError: there is no schema yet, or it is another version's, or others may write to
+                it.
         """
         connection = connect(self.url, session_name("command"), statement_limit(COMMAND), COMMAND)
         try:
+            trust.require(connection)
             migrations.require_latest(connection)
         except BaseException:
             connection.close()
@@ -159,7 +179,7 @@ class Database:
 
     def for_migration(self) -> Connection:
         """A session in which the schema is looked at and upgraded."""
-        return connect(self.url, session_name("migrate"), {}, COMMAND)
+        return connect(self.url, session_name("migrate"), {"statement_timeout": "0"}, COMMAND)
 
     def for_doctor(self) -> Connection:
         """A session that looks at whatever is there."""

@@ -19,6 +19,24 @@ COMMON = {
     "standard_conforming_strings": "on",
 }
 
+#: Settings that only our own statements rely on: whatever role, database or address say of them,
+#: they mean what they were tested with.  An sql job's session has them as its users do.
+OURS = {
+    # Arrays are sent as text, with NULL for what is not there.
+    "array_nulls": "on",
+    "transform_null_equals": "off",
+    "extra_float_digits": "1",
+    "intervalstyle": "postgres",
+    "bytea_output": "hex",
+    # A policy that would hide rows from us is an error; as a rule, ticks would be lost silently.
+    "row_security": "off",
+    # What a role may not do is no reason to end its session.
+    "exit_on_error": "off",
+    "default_transaction_deferrable": "off",
+    "temp_tablespaces": "",
+    "default_table_access_method": "heap",
+}
+
 #: For sessions that run the same prepared statements again and again.  Their plans walk indexes
 #: whatever the parameters are, and are made once: a planner that knows how many rows come reads all
 #: of `jobs` to finish 500 of them.
@@ -28,6 +46,11 @@ PLANS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
 def statement_limit(seconds: float) -> dict[str, str]:
     """The setting that bounds each statement."""
     return {"statement_timeout": f"{max(1, round(seconds * 1000))}ms"}
+
+
+def our_settings(version: int) -> dict[str, str]:
+    """Settings of every session but an sql job's, on a server of `version` (as 150004)."""
+    return OURS | ({"transaction_timeout": "0"} if version >= 170000 else {})
 
 
 def client_limits(network: float) -> dict[str, Any]:

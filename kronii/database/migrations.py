@@ -14,11 +14,11 @@ from pathlib import Path
 
 import psycopg
 
-from kronii.database import queries
+from kronii.database import adoption, queries, trust
 from kronii.database.connections import Connection
 from kronii.database.errors import database_errors
 from kronii.database.queries import sql_directory
-from kronii.errors import ConfigError, DatabaseError
+from kronii.errors import ConfigError, DatabaseError, DatabaseRefusal
 
 #: Key of the transaction lock under which migrations and registrations happen ("kronii" as bytes,
 #: as a bigint).
@@ -78,9 +78,11 @@ def migrate(connection: Connection) -> list[int]:
     """Bring the schema up to date and return the versions that were applied.
 
     Raises:
-        ConfigError: the schema is newer than this Kronii, or the server refuses to make it.
+        ConfigError: the schema is newer than this Kronii, or the server refuses to make it, or
+            others may write to it, or there is a `jobs` in it that is not the original's.
         DatabaseUnavailable: the server could not be asked; nothing was changed.
     """
+    trust.require(connection)
     schema_version = version(connection)
     check(schema_version)
     if schema_version == latest():
@@ -99,13 +101,16 @@ def _refusals_are_final() -> Iterator[None]:
         yield
     except DatabaseError as error:
         state = error.__cause__.sqlstate if isinstance(error.__cause__, psycopg.Error) else None
+        said = error.said if isinstance(error, DatabaseRefusal) else str(error)
         raise ConfigError(
-            f"the schema can't be created or upgraded: {error}{REMEDIES.get(state or '', '')}"
+            f"the schema can't be created or upgraded: {said}{REMEDIES.get(state or '', '')}"
         ) from error
 
 
 def _apply_missing(connection: Connection) -> list[int]:
     applied = version(connection)
+    if not applied:  # asked under the lock: a moment ago another instance may have made its own
+        adoption.require_original(connection)
     missing = [number for number in files() if number > applied]
     for number in missing:
         connection.execute(files()[number].read_bytes())

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from time import monotonic as _monotonic
 from typing import Any
 
+from kronii.database import rights
 from kronii.database.access import Database, session_name
 from kronii.database.answers import answer_within
 from kronii.database.bookkeeping import HeldLocks
@@ -95,6 +96,13 @@ class Session:
         with database_errors(), answer_within(connection, self.lease.timings.answer):
             run(connection, "listen")
             self.timeline = _timeline(connection)
+
+    def require_rights(self) -> None:
+        """Try whether this role may do all that an instance does; errors are those of
+        `rights.require`.
+        """
+        with answer_within(self.live, self.lease.timings.answer):
+            rights.require(self.live)
 
     def drop(self) -> None:
         """Close the connection, whatever its state; the server frees the locks."""

@@ -12,6 +12,7 @@ from kronii.backoff import Backoff
 from kronii.database.membership import Membership
 from kronii.database.session import Session
 from kronii.durations import format_duration
+from kronii.errors import ConfigError, DatabaseError
 from kronii.guard.instance import Guard
 from kronii.instance.inflight import InFlight
 from kronii.instance.jobs import Jobs
@@ -25,6 +26,9 @@ log = Log("kronii.scheduler")
 
 #: Seconds between two tries to connect, the first and the longest.
 RECONNECT = (0.05, 2.0)
+#: The same while the server refuses, where nothing runs whose locks and lease have to be kept: that
+#: ends when somebody mends it.
+REFUSED = (1.0, 5.0)
 
 
 class Connector:
@@ -53,9 +57,13 @@ class Connector:
         first, longest = RECONNECT
         # A lease may be at stake.
         self._backoff = Backoff(first, min(longest, session.lease.timings.beat))
+        self._patience = Backoff(*REFUSED)
+        self._retry_at = 0.0
         self._connected_before = False
         #: Why the database can't be used; None while it can.
         self.outage: str | None = "not connected yet"
+        #: True if it is there and refuses: that is to be mended, and does not pass by itself.
+        self.refused = False
 
     @property
     def connected(self) -> bool:
@@ -68,13 +76,15 @@ class Connector:
         Raises:
             DatabaseUnavailable, DatabaseError, ConfigError: call `lost` with it.
         """
-        if now < self._backoff.retry_at:
-            return self._backoff.retry_at
+        if now < self._retry_at:
+            return self._retry_at
         if self._jobs.runnable is None:
             self._jobs.register()
         self._session.connect()
         self._end(self._membership.resume(self._unrecorded(), bool(self._inflight.runs)))
         self.tell_guard()
+        if self.refused:  # said in full, and not again and again with each statement
+            self._session.require_rights()
         self._jobs.refresh(self._session)
         self._say_connected(now)
         return now
@@ -97,16 +107,26 @@ class Connector:
         self.tell_guard()  # a renewal may have been granted, or refused, before the error came
         if not self._session.lease.held(now):
             self._end({run.claim.run_id for run in self._inflight.runs})
+        self.refused = isinstance(error, DatabaseError | ConfigError)
         said, self.outage = self.outage, str(error)
         if said != self.outage:  # said once, and /readyz knows it by then
+            self._say_lost()
+        patient = self.refused and not self._inflight.runs
+        self._retry_at = now + (self._patience if patient else self._backoff).failed(now)
+        return self._retry_at
+
+    def _say_lost(self) -> None:
+        if self.refused:
+            log.error("the database refuses what an instance needs", error=self.outage)
+        else:
             log.warning("database away", error=self.outage)
-        self._backoff.failed(now)
-        return self._backoff.retry_at
 
     def works(self) -> None:
         """The server has done what it was asked: letting us in says nothing of that."""
-        self.outage = None
+        self.outage, self.refused = None, False
+        self._retry_at = 0.0
         self._backoff.succeeded()
+        self._patience.succeeded()
 
     def tell_guard(self) -> None:
         """Say until when work may run, and under which identity."""

@@ -9,7 +9,7 @@ import gc
 from pathlib import Path
 
 from kronii import definitions
-from kronii.database import migrations
+from kronii.database import migrations, rights, trust
 from kronii.database.access import Database
 from kronii.database.answers import answer_within
 from kronii.database.registration import Registered, RunnableJobs, refresh, register
@@ -55,6 +55,7 @@ class Jobs:
             applied = migrations.migrate(connection)
             if applied:
                 log.info("schema upgraded", version=max(applied))
+            rights.require(connection)
             self.runnable = _said(register(connection, self.loaded.definitions)).runnable
         keep_out_of_collections()
 
@@ -67,6 +68,7 @@ class Jobs:
         """
         loaded = self._load()
         with self._database.for_registration() as connection:
+            trust.require(connection)
             registered = _said(register(connection, loaded.definitions))
         self._metrics.only(job.name for job in loaded.definitions)
         self.loaded = loaded

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from kronii.actions.run import Run
-from kronii.errors import DatabaseUnavailable
-from kronii.instance.connector import RECONNECT, Connector
+from kronii.errors import DatabaseRefusal, DatabaseUnavailable
+from kronii.instance.connector import RECONNECT, REFUSED, Connector
 from kronii.instance.inflight import InFlight
 from kronii.instance.wakeup import Wakeup
 from kronii.lease import Lease, LeaseTimings
@@ -26,6 +26,8 @@ class World:
         self.lease = Lease(LeaseTimings(15.0))
         self.lease.renewed(NOW)
         self.error: Exception | None = None
+        self.refusal: Exception | None = None
+        self.tried = 0
         self.not_regained: set[int] = set()
         self.resumed: list[tuple[list[int], bool]] = []
         self.registered = 0
@@ -42,6 +44,7 @@ class World:
             connected=False,
             backend_pid=77,
             connect=self._connect,
+            require_rights=self._require_rights,
             drop=lambda: setattr(self.session, "connected", False),
             monotonic=lambda: NOW,
         )
@@ -68,6 +71,11 @@ class World:
         if self.error:
             raise self.error
         self.session.connected = True
+
+    def _require_rights(self) -> None:
+        self.tried += 1
+        if self.refusal:
+            raise self.refusal
 
     def _resume(self, claims: list[Any], working: bool) -> set[int]:
         self.resumed.append(([claim.run_id for claim in claims], working))
@@ -117,6 +125,40 @@ def test_an_outage_is_said_once(world: World, caplog: pytest.LogCaptureFixture) 
     assert world.connector.outage == "refused"
     world.connector.works()
     assert world.connector.outage is None
+
+
+def test_a_refusal_is_said_once_and_tried_in_full_before_the_work_goes_on(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        world.connector.lost(DatabaseRefusal("denied", "GRANT it"), NOW)
+    assert caplog.messages == ["the database refuses what an instance needs"]
+    assert (world.connector.outage, world.connector.refused) == ("denied: GRANT it", True)
+    world.refusal = DatabaseRefusal("denied", "GRANT both")
+    with pytest.raises(DatabaseRefusal, match="both"):
+        world.connector.connect(NOW + 10.0)
+    assert world.connector.outage == "denied: GRANT it"
+    world.refusal = None
+    world.session.connected = False
+    assert world.connector.connect(NOW + 10.0) == NOW + 10.0
+    assert world.tried == 2
+    world.connector.works()
+    assert (world.connector.outage, world.connector.refused) == (None, False)
+    world.connector.connect(NOW + 11.0)
+    assert world.tried == 2, "where nothing is refused it costs nothing"
+
+
+def test_a_refusal_is_not_asked_again_soon_unless_there_is_work_to_keep(world: World) -> None:
+    refusal = DatabaseRefusal("denied")
+    assert world.connector.lost(refusal, NOW) <= NOW + RECONNECT[0]
+    for run in world.runs:
+        world.inflight.leave(run, NOW)
+    assert world.connector.lost(refusal, NOW) >= NOW + REFUSED[0] / 2
+    for _ in range(10):
+        last = world.connector.lost(refusal, NOW)
+    assert NOW + REFUSED[1] / 2 <= last <= NOW + REFUSED[1]
+    world.connector.works()
+    assert world.connector.lost(DatabaseUnavailable("away"), NOW) <= NOW + RECONNECT[0]
 
 
 def test_work_goes_on_through_an_outage_as_long_as_the_lease_stands(world: World) -> None:
