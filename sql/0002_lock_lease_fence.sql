@@ -26,7 +26,7 @@ UPDATE jobs
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_constraint
-                    WHERE conrelid = 'jobs'::regclass AND contype = 'p') THEN
+                    WHERE conrelid = 'jobs'::regclass::oid AND contype = 'p') THEN
         ALTER TABLE jobs ADD PRIMARY KEY (id);
     END IF;
 END $$;

@@ -40,8 +40,9 @@ def _migrate(connection: Connection) -> int:
 
 
 def _check(connection: Connection) -> int:
-    from kronii.database import migrations
+    from kronii.database import migrations, trust
 
+    trust.require(connection)
     version, latest = migrations.version(connection), migrations.latest()
     migrations.check(version)
     if version == latest:

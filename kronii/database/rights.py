@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ import psycopg
 
 from kronii.database import queries
 from kronii.database.connections import Connection
-from kronii.database.errors import database_errors
+from kronii.database.errors import AS_MADE, NOT_GRANTED, database_errors
 from kronii.errors import DatabaseError, DatabaseRefusal
 
 
@@ -62,9 +62,10 @@ TRIALS = (
 class Lacking:
     """What was refused."""
 
-    grant: str
     #: The server's own words.
     said: str
+    #: Privilege and object, as GRANT has them; None if it is not a right that is missing.
+    grant: str | None
 
 
 def require(connection: Connection) -> None:
@@ -78,7 +79,9 @@ def require(connection: Connection) -> None:
         return
     lacking = missing(connection)
     if lacking:
-        raise DatabaseRefusal(lacking[0].said, remedy(connection, lacking))
+        said = [lack.said for lack in lacking if lack.grant is None] or [lacking[0].said]
+        remedies = grants(connection, lacking) or [AS_MADE]
+        raise DatabaseRefusal("; ".join(dict.fromkeys(said)), "; ".join(remedies))
 
 
 def missing(connection: Connection) -> list[Lacking]:
@@ -87,17 +90,17 @@ def missing(connection: Connection) -> list[Lacking]:
     with database_errors(), connection.transaction(force_rollback=True):
         values = _values()
         for trial in TRIALS:
-            said = _refused(connection, trial, values)
-            if said is not None:
-                lacking.append(Lacking(trial.grant, said))
+            refused = _refused(connection, trial, values)
+            if refused is not None:
+                lacking.append(refused)
     return lacking
 
 
-def remedy(connection: Connection, lacking: Sequence[Lacking]) -> str:
+def grants(connection: Connection, lacking: Iterable[Lacking]) -> list[str]:
     """The GRANTs that are missing, as they are to be written."""
     (names,) = queries.rows(connection, "role")
-    grants = merged(lack.grant.format_map(names) for lack in lacking)
-    return "; ".join(f"GRANT {grant} TO {names['role']}" for grant in grants)
+    missing = merged(lack.grant.format_map(names) for lack in lacking if lack.grant is not None)
+    return [f"GRANT {grant} TO {names['role']}" for grant in missing]
 
 
 def merged(grants: Iterable[str]) -> list[str]:
@@ -136,16 +139,17 @@ def _all_at_once(connection: Connection) -> bool:
         return False
 
 
-def _refused(connection: Connection, trial: Trial, values: Mapping[str, object]) -> str | None:
+def _refused(connection: Connection, trial: Trial, values: Mapping[str, object]) -> Lacking | None:
     """Why; None if it was not."""
     try:
         with database_errors(), connection.transaction():
-            cursor = queries.run(connection, trial.statement, values)
-            return None if _granted(cursor) else f"not granted: {trial.grant}"
-    except DatabaseRefusal as error:
-        return error.said
+            granted = _granted(queries.run(connection, trial.statement, values))
+            return None if granted else Lacking("a right is missing", trial.grant)
     except DatabaseError as error:
-        return str(error)
+        cause = error.__cause__
+        missing = isinstance(cause, psycopg.Error) and cause.sqlstate == NOT_GRANTED
+        said = error.said if isinstance(error, DatabaseRefusal) else str(error)
+        return Lacking(said, trial.grant if missing else None)
 
 
 def _granted(cursor: psycopg.Cursor[Any]) -> bool:

@@ -21,6 +21,8 @@ from kronii.errors import ConfigError
 _MADE = re.compile(rb"^CREATE (?:TABLE|SEQUENCE) (?:IF NOT EXISTS )?(\w+)", re.MULTILINE)
 #: That of an identity column.
 RUN_NUMBERS = "runs_id_seq"
+#: Roles that one sentence names.
+NAMED = 5
 #: What would be right instead, where the schema can't be had for Kronii alone.
 ELSEWHERE = "or give Kronii a schema of its own by the search_path"
 
@@ -72,7 +74,7 @@ def _creators(connection: Connection, found: Sequence[dict[str, Any]]) -> list[s
     """One sentence for all of them, and the rights that this role then needs itself."""
     if not found:
         return []
-    schema, roles = found[0]["schema"], ", ".join(row["role"] or "PUBLIC" for row in found)
+    schema, roles = found[0]["schema"], _named([row["role"] or "PUBLIC" for row in found])
     remedy = f"`REVOKE CREATE ON SCHEMA {schema} FROM {roles}`"
     if not queries.value(connection, "own_create"):
         remedy += f" (and `GRANT CREATE ON SCHEMA {schema} TO` the role that migrates)"
@@ -80,6 +82,11 @@ def _creators(connection: Connection, found: Sequence[dict[str, Any]]) -> list[s
         f"others may create in schema {schema} ({roles}), and so could have Kronii run code of"
         f" theirs: {remedy}, {ELSEWHERE}"
     ]
+
+
+def _named(roles: Sequence[str]) -> str:
+    more = len(roles) - NAMED
+    return ", ".join(roles[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _said(row: dict[str, Any]) -> str:

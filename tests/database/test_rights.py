@@ -139,7 +139,7 @@ def test_elsewhere_the_grant_says_where(roles: Roles) -> None:
 def test_a_policy_that_would_hide_rows_is_told(roles: Roles, runner: str) -> None:
     """As the server is set up by itself, it would hide them without a word."""
     roles.run("ALTER TABLE jobs ENABLE ROW LEVEL SECURITY")
-    assert "row-level security policy for table" in lacking(roles.url_of(runner))
+    assert "query would be affected by row-level security" in lacking(roles.url_of(runner))
 
 
 def test_a_table_that_is_gone_is_told(roles: Roles) -> None:

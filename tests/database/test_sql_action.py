@@ -88,10 +88,10 @@ def test_a_jobs_tables_are_found_by_its_users_path(
     """What is planted there does not take the place of our own lock."""
     table.query("CREATE SCHEMA app; CREATE TABLE app.t (x int); CREATE TABLE public.t (y int)")
     table.query(
-        "CREATE FUNCTION app.pg_advisory_lock(integer) RETURNS void LANGUAGE plpgsql AS $$ BEGIN"
+        "CREATE FUNCTION app.pg_advisory_lock(bigint) RETURNS void LANGUAGE plpgsql AS $$ BEGIN"
         " RAISE 'planted'; END $$"
     )
-    url = make_conninfo(database_url, options="-csearch_path=app,public")
+    url = make_conninfo(database_url, options="-csearch_path=app,public,pg_catalog")
     database = Database(url, "n1", LeaseTimings(15.0))
     host = Host("a", "mark", {}, None, database.for_job)  # type: ignore[arg-type]
     assert execute(run_of("INSERT INTO t (x) VALUES (1)"), host).outcome is Outcome.SUCCESS

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tests.chaos.mutations.mutation import Mutation
 
+RIGHTS = "tests/database/test_rights.py::test_"
+TRUST = "tests/database/test_trust.py::test_"
 SESSION = "tests/database/test_session.py::test_"
 
 MUTATIONS = (
@@ -124,5 +126,125 @@ MUTATIONS = (
         "            reconnect_timeout=POOL_TIMEOUT,\n",
         "",
         ("tests/e2e/test_windows.py::test_an_outage_ends_for_outcomes_too",),
+    ),
+    # -- whose schema it is ------------------------------------------------------------------------
+    Mutation(
+        "names are looked up wherever the address says",
+        "sql/rights.sql",
+        "       pg_catalog.set_config('search_path',\n",
+        "       pg_catalog.concat('search_path',\n",
+        (TRUST + "every_session_of_ours_looks_in_our_schema_alone",),
+    ),
+    Mutation(
+        "anybody's schema is ours by its name",
+        "sql/rights.sql",
+        "               OPERATOR(pg_catalog.=) 0\n",
+        "               OPERATOR(pg_catalog.>=) 0\n",
+        (TRUST + "a_schema_that_only_bears_our_name_is_not_ours",),
+    ),
+    Mutation(
+        "a schema that others may write to is worked in",
+        "sql/rights.sql",
+        "WHERE acl.privilege_type = 'CREATE'\n     -- Of a group",
+        "WHERE false\n     -- Of a group",
+        (
+            TRUST + "a_schema_that_everybody_may_write_is_refused_with_the_remedy",
+            TRUST + "a_role_that_may_create_is_named",
+            "tests/e2e/test_rights.py::test_a_schema_that_everybody_may_write_ends_the_start",
+        ),
+    ),
+    Mutation(
+        "an operator that was planted before takes the place of PostgreSQL's",
+        "sql/rights.sql",
+        "FROM pg_operator AS o JOIN home ON o.oprnamespace = home.oid\n",
+        "FROM pg_operator AS o JOIN home ON false\n",
+        (TRUST + "a_schema_that_everybody_may_write_is_refused_with_the_remedy",),
+    ),
+    Mutation(
+        "a trigger of somebody else runs as ours",
+        "sql/rights.sql",
+        "WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'\n",
+        "WHERE false\n",
+        (TRUST + "a_trigger_that_somebody_may_add_runs_nothing_of_theirs",),
+    ),
+    Mutation(
+        "a table that somebody else has made is ours",
+        "sql/rights.sql",
+        "SELECT 'relation', relname, relowner FROM named\n",
+        "SELECT 'relation', relname, relowner FROM named WHERE false\n",
+        (TRUST + "nothing_of_ours_may_be_theirs",),
+    ),
+    Mutation(
+        "an operator on unlike types can be had for a better match",
+        "sql/claims.sql",
+        "(j.deaths + 1)::text",
+        "(j.deaths + 1)",
+        (TRUST + "no_statement_leaves_room_for_a_better_match",),
+    ),
+    Mutation(
+        "an sql job's tables are not found",
+        "kronii/database/access.py",
+        "network, ours=False)",
+        "network, ours=True)",
+        (
+            TRUST + "an_sql_jobs_session_has_its_users_path",
+            "tests/database/test_sql_action.py::test_a_jobs_tables_are_found_by_its_users_path",
+        ),
+    ),
+    Mutation(
+        "a function in an sql job's path takes the place of its lock",
+        "kronii/actions/sql.py",
+        "SELECT pg_catalog.pg_advisory_lock('{key}'::pg_catalog.int8)",
+        "SELECT pg_advisory_lock({key})",
+        ("tests/database/test_sql_action.py::test_a_jobs_tables_are_found_by_its_users_path",),
+    ),
+    Mutation(
+        "an application's jobs are rewritten",
+        "kronii/database/migrations.py",
+        "        adoption.require_original(connection)\n",
+        "        pass\n",
+        ("tests/database/test_migrations.py::test_an_applications_jobs_are_left_alone",),
+    ),
+    # -- what it refuses ---------------------------------------------------------------------------
+    Mutation(
+        "a role's settings change what a statement means",
+        "kronii/database/limits.py",
+        '    "array_nulls": "on",\n',
+        "",
+        (RIGHTS + "an_odd_role_claims_and_records",),
+    ),
+    Mutation(
+        "a policy hides rows without a word",
+        "kronii/database/limits.py",
+        '    "row_security": "off",\n',
+        "",
+        (RIGHTS + "a_policy_that_would_hide_rows_is_told",),
+    ),
+    Mutation(
+        "a missing right is found out when it is too late",
+        "kronii/instance/jobs.py",
+        "            rights.require(connection)\n",
+        "",
+        (
+            "tests/e2e/test_rights.py::test_what_is_not_granted_at_the_start_is_named_and_waited_for",
+        ),
+    ),
+    Mutation(
+        "a trial leaves its rows behind",
+        "kronii/database/rights.py",
+        "with database_errors(), connection.transaction(force_rollback=True):\n",
+        "with database_errors(), connection.transaction():\n",
+        (RIGHTS + "nothing_is_left_of_the_trials",),
+        times=2,
+    ),
+    Mutation(
+        "a refusal is taken for a fault of the outcome",
+        "kronii/database/errors.py",
+        "    if state.startswith(REFUSALS):\n",
+        "    if False:\n",
+        (
+            RIGHTS + "refusals_faults_and_outages_are_told_apart",
+            "tests/e2e/test_rights.py::test_outcomes_that_are_refused_wait_with_their_texts",
+        ),
     ),
 )

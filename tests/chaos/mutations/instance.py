@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.chaos.mutations.mutation import Mutation
 
+CONNECTOR = "tests/unit/test_connector.py::test_"
 RECORDER = "tests/unit/test_recorder.py::test_"
 SCHEDULER = "tests/unit/test_scheduler.py::test_"
 STOP = "tests/e2e/test_stop.py::test_"
@@ -157,5 +158,27 @@ MUTATIONS = (
         "        if self._inflight.runs:\n            self._end_runs()\n",
         "",
         (STOP + "the_drain_has_an_end",),
+    ),
+    # -- a server that refuses ---------------------------------------------------------------------
+    Mutation(
+        "what the server refuses is said again with each statement",
+        "kronii/instance/connector.py",
+        "        if self.refused:  # said in full, and not again and again with each statement\n",
+        "        if False:\n",
+        (CONNECTOR + "a_refusal_is_said_once_and_tried_in_full_before_the_work_goes_on",),
+    ),
+    Mutation(
+        "a refusal is asked about as often as an outage",
+        "kronii/instance/connector.py",
+        "patient = self.refused and not self._inflight.runs",
+        "patient = False",
+        (CONNECTOR + "a_refusal_is_not_asked_again_soon_unless_there_is_work_to_keep",),
+    ),
+    Mutation(
+        "texts of runs are thrown away for a right that is missing",
+        "kronii/instance/writer.py",
+        "        except DatabaseRefusal:  # it is not about these outcomes\n            raise\n",
+        "",
+        (RECORDER + "a_refusal_of_the_statement_costs_no_text_and_is_said_once",),
     ),
 )
