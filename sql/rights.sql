@@ -209,12 +209,12 @@ UPDATE nodes SET lease_until = @now_utc WHERE id = %(id)s
 DELETE FROM nodes WHERE id = %(id)s
 
 -- name: try_registration_number
--- Its numbers are not drawn: a number that is drawn does not come back.
-SELECT has_sequence_privilege('jobs_version'::regclass::oid, 'USAGE'::text), last_value
+-- Its numbers are not drawn, for they would not come back; either right is enough for that.
+SELECT has_sequence_privilege('jobs_version'::regclass::oid, 'USAGE, UPDATE'::text), last_value
   FROM jobs_version
 
 -- name: try_run_number
-SELECT has_sequence_privilege('runs_id_seq'::regclass::oid, 'USAGE'::text)
+SELECT has_sequence_privilege('runs_id_seq'::regclass::oid, 'USAGE, UPDATE'::text)
 
 -- name: try_lock
 -- Of a session and of a transaction, as the two kinds of locks are; none is left behind.

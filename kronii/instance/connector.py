@@ -6,13 +6,14 @@ everything once the lease is over, is ended before a rival may start.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection
 
 from kronii.backoff import Backoff
 from kronii.database.membership import Membership
 from kronii.database.session import Session
 from kronii.durations import format_duration
-from kronii.errors import ConfigError, DatabaseError
+from kronii.errors import ConfigError, DatabaseError, DatabaseRefusal, DatabaseUnavailable
 from kronii.guard.instance import Guard
 from kronii.instance.inflight import InFlight
 from kronii.instance.jobs import Jobs
@@ -81,13 +82,33 @@ class Connector:
         if self._jobs.runnable is None:
             self._jobs.register()
         self._session.connect()
-        self._end(self._membership.resume(self._unrecorded(), bool(self._inflight.runs)))
-        self.tell_guard()
-        if self.refused:  # said in full, and not again and again with each statement
-            self._session.require_rights()
+        refusal = self._refusal() if self.refused else None
+        self._resume(refusal)
+        if refusal is not None:
+            raise refusal
         self._jobs.refresh(self._session)
         self._say_connected(now)
         return now
+
+    def _refusal(self) -> DatabaseRefusal | None:
+        """What the server still refuses: said in full, and not anew with each statement."""
+        try:
+            self._session.require_rights()
+        except DatabaseRefusal as refusal:
+            return refusal
+        return None
+
+    def _resume(self, refusal: DatabaseRefusal | None) -> None:
+        """Keep lease and locks, as far as that is granted; what is refused, `refusal` says
+        better.
+        """
+        try:
+            self._end(self._membership.resume(self._unrecorded(), bool(self._inflight.runs)))
+        except DatabaseError as error:
+            if refusal is None:
+                raise
+            raise refusal from error
+        self.tell_guard()
 
     def _say_connected(self, now: float) -> None:
         quiet = self._membership.quiet_until - now
@@ -103,6 +124,8 @@ class Connector:
 
     def lost(self, error: Exception, now: float) -> float:
         """Let go of a session that is of no more use; returns when the next step is due."""
+        if isinstance(error, DatabaseRefusal) and not self.refused:
+            error = self._in_full(error)
         self._session.drop()
         self.tell_guard()  # a renewal may have been granted, or refused, before the error came
         if not self._session.lease.held(now):
@@ -114,6 +137,12 @@ class Connector:
         patient = self.refused and not self._inflight.runs
         self._retry_at = now + (self._patience if patient else self._backoff).failed(now)
         return self._retry_at
+
+    def _in_full(self, error: DatabaseRefusal) -> DatabaseRefusal:
+        """A refusal with everything else that is refused, as far as that can be had."""
+        with contextlib.suppress(DatabaseUnavailable):
+            return self._refusal() or error
+        return error
 
     def _say_lost(self) -> None:
         if self.refused:

@@ -58,13 +58,14 @@ def test_what_is_revoked_while_it_runs_is_named_and_nothing_is_lost(
     fleet: Fleet, roles: Roles, runner: str, right: str
 ) -> None:
     fleet.jobs(fleet.job("tick", catch_up="all"))
-    a = fleet.start(DATABASE_URL=roles.url_of(runner)).ready()
+    a = fleet.start(DATABASE_URL=roles.url_of(runner), KRONII_LEASE="60s").ready()
     fleet.ended("tick", "success")
     roles.run(f"REVOKE {right} FROM {runner}")
     wait_until(lambda: f"GRANT {right} TO {runner}" in reason(a).replace("SELECT, ", ""))
     assert a.get("/healthz") == (200, "ok\n")
     roles.run(f"GRANT {right} TO {runner}")
     wait_until(lambda: not reason(a))
+    assert len(a.said("the database refuses what an instance needs")) == 1
     fleet.ended("tick", "success", len(fleet.runs("tick", "success")) + 2)
     assert a.stop() == 0
     assert gaps(fleet, "tick") == []

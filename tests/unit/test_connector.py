@@ -141,11 +141,24 @@ def test_a_refusal_is_said_once_and_tried_in_full_before_the_work_goes_on(
     world.refusal = None
     world.session.connected = False
     assert world.connector.connect(NOW + 10.0) == NOW + 10.0
-    assert world.tried == 2
+    assert world.tried == 3
     world.connector.works()
     assert (world.connector.outage, world.connector.refused) == (None, False)
     world.connector.connect(NOW + 11.0)
-    assert world.tried == 2, "where nothing is refused it costs nothing"
+    assert world.tried == 3, "where nothing is refused it costs nothing"
+
+
+def test_the_first_word_of_a_refusal_is_the_whole(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.refusal = DatabaseRefusal("denied", "GRANT this; GRANT that")
+    world.connector.lost(DatabaseRefusal("denied", "ask the doctor"), NOW)
+    assert world.connector.outage == "denied: GRANT this; GRANT that"
+    world.connector.works()
+    world.refusal = DatabaseUnavailable("not connected")
+    world.connector.lost(DatabaseRefusal("denied", "ask the doctor"), NOW)
+    assert world.connector.outage == "denied: ask the doctor"
+    assert len(caplog.messages) == 2
 
 
 def test_a_refusal_is_not_asked_again_soon_unless_there_is_work_to_keep(world: World) -> None:

@@ -163,8 +163,8 @@ MUTATIONS = (
     Mutation(
         "what the server refuses is said again with each statement",
         "kronii/instance/connector.py",
-        "        if self.refused:  # said in full, and not again and again with each statement\n",
-        "        if False:\n",
+        "refusal = self._refusal() if self.refused else None",
+        "refusal = None",
         (CONNECTOR + "a_refusal_is_said_once_and_tried_in_full_before_the_work_goes_on",),
     ),
     Mutation(
