@@ -6,7 +6,8 @@ SELECT run FROM unnest(%(runs)s::bigint[], %(keys)s::bigint[]) AS wanted (run, k
  WHERE pg_try_advisory_lock(key)
 
 -- name: unlock
-SELECT count(*) FROM unnest(%(keys)s::bigint[]) AS freed (key) WHERE pg_advisory_unlock(key)
+SELECT count(*) FROM pg_catalog.unnest(%(keys)s::bigint[]) AS freed (key)
+ WHERE pg_advisory_unlock(key)
 
 -- name: release
 -- Claims of ours whose answer never reached us: nothing was started, so they are free again.

@@ -22,8 +22,8 @@
 -- times in UTC without a zone.
 --
 -- Operators and functions are given exactly the types that PostgreSQL's own have, cast where need
--- be: for any other pair, such as `text || uuid`, one that somebody has put into our schema would be
--- the better match (manual, "Operator Type Resolution").
+-- be, and those that take any type say whose they are: for `text || uuid`, one that somebody has
+-- put into our schema would be the better match (manual, "Operator Type Resolution").
 
 -- shorthand: @now_utc
 -- When the statement began.

@@ -4,8 +4,8 @@
 -- name: pin_search_path
 -- Names are looked up in pg_catalog first, which every path begins with unless it says otherwise,
 -- then in our schema, and in the session's temporary one last (CREATE FUNCTION, "Writing SECURITY
--- DEFINER Functions Safely").  Ours is the first of the path that has our tables, or the original's,
--- or else the first.  A schema that is meant for this role by its name alone ("$user") must belong
+-- DEFINER Functions Safely").  Ours is the first of the path that has our tables, or the
+-- original's, or else the first.  A schema that is meant for this role by its name alone ("$user") must belong
 -- to whom we trust: anybody who may create schemas can make one of that name.
 --
 -- This is sent before the path is pinned: every function and operator says that it is
@@ -106,7 +106,8 @@ WITH RECURSIVE @roles, creators (oid) AS (
     SELECT 'function', p.proname, p.proowner
       FROM pg_proc AS p JOIN home ON p.pronamespace = home.oid
      WHERE EXISTS (SELECT FROM pg_proc AS s
-                    WHERE s.proname = p.proname AND s.pronamespace = 'pg_catalog'::regnamespace::oid)
+                    WHERE s.proname = p.proname
+                      AND s.pronamespace = 'pg_catalog'::regnamespace::oid)
      UNION
     SELECT 'operator', o.oprname, o.oprowner
       FROM pg_operator AS o JOIN home ON o.oprnamespace = home.oid

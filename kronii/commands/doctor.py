@@ -22,7 +22,8 @@ def register(commands: Commands) -> None:
 
 def doctor(options: argparse.Namespace) -> int:
     """0 without problems, whatever warnings there are; otherwise the first problem's status."""
-    from kronii.commands.checks import Grade, examine
+    from kronii.commands.checks import examine
+    from kronii.commands.grades import Grade
 
     checks = list(examine(session.settings()))
     if options.json:

@@ -70,7 +70,7 @@ def test_nothing_is_left_of_the_trials(roles: Roles, runner: str) -> None:
         " (SELECT oid FROM pg_database WHERE datname = current_database()))"
     )
     before = roles.admin.execute(everything.encode()).fetchall()
-    roles.run("LISTEN kronii")
+    roles.admin.execute("LISTEN kronii")
     with connect(roles.url_of(runner), "test", {}, 10.0) as connection:
         rights.require(connection)
         assert rights.missing(connection) == []

@@ -18,8 +18,15 @@ class Roles:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.admin = psycopg.connect(url, autocommit=True)
         self._names: list[str] = []
+        self._admin: psycopg.Connection[Any] | None = None
+
+    @property
+    def admin(self) -> psycopg.Connection[Any]:
+        """A session of the server's own role, for whoever asks for one."""
+        if self._admin is None:
+            self._admin = psycopg.connect(self.url, autocommit=True)
+        return self._admin
 
     def make(self, what: str = "role", options: str = "LOGIN") -> str:
         """A role's name; no two tests share one."""
@@ -29,9 +36,10 @@ class Roles:
         return name
 
     def run(self, *statements: str) -> None:
-        """As the server's own role."""
-        for statement in statements:
-            self.admin.execute(statement.encode())
+        """As the server's own role, in a session that ends."""
+        with psycopg.connect(self.url, autocommit=True) as session:
+            for statement in statements:
+                session.execute(statement.encode())
 
     def run_as(self, role: str, *statements: str) -> None:
         """As this one, in a session of its own."""
@@ -50,4 +58,5 @@ class Roles:
         """Drop them, with all that they own and may in this database."""
         for name in reversed(self._names):
             self.run(f"DROP OWNED BY {name} CASCADE", f"DROP ROLE {name}")
-        self.admin.close()
+        if self._admin is not None:
+            self._admin.close()

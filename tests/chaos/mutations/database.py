@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.chaos.mutations.mutation import Mutation
 
+REFUSED = "tests/e2e/test_rights.py::test_"
 RIGHTS = "tests/database/test_rights.py::test_"
 TRUST = "tests/database/test_trust.py::test_"
 SESSION = "tests/database/test_session.py::test_"
@@ -150,7 +151,7 @@ MUTATIONS = (
         (
             TRUST + "a_schema_that_everybody_may_write_is_refused_with_the_remedy",
             TRUST + "a_role_that_may_create_is_named",
-            "tests/e2e/test_rights.py::test_a_schema_that_everybody_may_write_ends_the_start",
+            REFUSED + "a_schema_that_everybody_may_write_ends_the_start",
         ),
     ),
     Mutation(
@@ -225,9 +226,7 @@ MUTATIONS = (
         "kronii/instance/jobs.py",
         "            rights.require(connection)\n",
         "",
-        (
-            "tests/e2e/test_rights.py::test_what_is_not_granted_at_the_start_is_named_and_waited_for",
-        ),
+        (REFUSED + "what_is_not_granted_at_the_start_is_named_and_waited_for",),
     ),
     Mutation(
         "a trial leaves its rows behind",
@@ -244,7 +243,7 @@ MUTATIONS = (
         "    if False:\n",
         (
             RIGHTS + "refusals_faults_and_outages_are_told_apart",
-            "tests/e2e/test_rights.py::test_outcomes_that_are_refused_wait_with_their_texts",
+            REFUSED + "outcomes_that_are_refused_wait_with_their_texts",
         ),
     ),
 )
