@@ -5,8 +5,8 @@
 -- Names are looked up in pg_catalog first, which every path begins with unless it says otherwise,
 -- then in our schema, and in the session's temporary one last (CREATE FUNCTION, "Writing SECURITY
 -- DEFINER Functions Safely").  Ours is the first of the path that has our tables, or the
--- original's, or else the first.  A schema that is meant for this role by its name alone ("$user") must belong
--- to whom we trust: anybody who may create schemas can make one of that name.
+-- original's, or else the first.  A schema that is meant for this role by its name alone ("$user")
+-- must belong to whom we trust: anybody who may create schemas can make one of that name.
 --
 -- This is sent before the path is pinned: every function and operator says that it is
 -- pg_catalog's.
