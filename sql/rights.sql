@@ -66,6 +66,8 @@ me AS (
 ), above (oid) AS (
     SELECT oid FROM me
      UNION SELECT m.roleid FROM pg_auth_members AS m JOIN above ON m.member = above.oid
+      -- From PostgreSQL 16 on: who has made a role belongs to it, to administer it alone.
+      WHERE COALESCE((pg_catalog.to_jsonb(m) ->> 'set_option'::text)::bool, true)
 ), below (oid) AS (
     SELECT oid FROM me
      UNION SELECT m.member FROM pg_auth_members AS m JOIN below ON m.roleid = below.oid
@@ -80,7 +82,7 @@ me AS (
     SELECT oid FROM trusted UNION SELECT oid FROM above
 )
 
--- name: strangers
+-- name: untrusted
 -- Roles that we don't trust, with what they have here.  A trigger runs as whoever writes to its
 -- table; a function or an operator of our schema can be a better match for what a statement of ours
 -- says than the one it means.

@@ -50,7 +50,7 @@ def require(connection: Connection) -> None:
 def objections(connection: Connection) -> list[str]:
     """What stands against working in this schema, each with its remedy; raises as `require`."""
     names = {"names": list(relations())}
-    found = queries.rows(connection, "strangers", names)
+    found = queries.rows(connection, "untrusted", names)
     said = _creators(connection, [row for row in found if row["what"] == "create"])
     said += [_said(row) for row in found if row["what"] != "create"]
     ruled = queries.rows(connection, "ruled", names)

@@ -16,7 +16,7 @@ from kronii.database.access import Database
 from kronii.database.connections import connect
 from kronii.errors import ConfigError, DatabaseRefusal
 from kronii.lease import LeaseTimings
-from tests.support.roles import Roles
+from tests.support.roles import PASSWORD, Roles
 
 ORIGINAL = (
     "CREATE TABLE jobs (id UUID PRIMARY KEY, name TEXT NOT NULL, cron TEXT NOT NULL,"
@@ -230,6 +230,17 @@ def test_the_command_ends_with_78(
         assert "REVOKE CREATE ON SCHEMA public FROM PUBLIC" in capsys.readouterr().err
 
 
+def test_a_role_that_ours_has_made_is_none_that_we_belong_to(roles: Roles) -> None:
+    """Though from PostgreSQL 16 on its maker belongs to it, to administer it."""
+    ours = roles.make("ours", "LOGIN CREATEROLE")
+    made = f"{ours}_made"
+    roles.run(f"GRANT CREATE ON SCHEMA public TO {ours}")
+    roles.run_as(ours, f"CREATE ROLE {made} LOGIN PASSWORD '{PASSWORD}'")
+    roles.adopt(made)
+    roles.run(f"CREATE TABLE nodes (x int); ALTER TABLE nodes OWNER TO {made}")
+    assert f"public.nodes belongs to role {made}" in refusal(roles.url_of(ours))
+
+
 # -- owner and runtime role ------------------------------------------------------------------------
 
 
@@ -411,6 +422,22 @@ def trapped(module_database_url: str) -> Iterator[psycopg.Connection[Any]]:
         connection.execute(queries.queries()["incoming"].replace(b"ON COMMIT DROP", b""))
         connection.execute("SET statement_timeout = '30s'")
         yield connection
+
+
+def test_the_migrations_leave_no_room_either(roles: Roles) -> None:
+    """On rows that need all that they do: without ids, names, and any order."""
+    role = roles.make("runner")
+    with connect(roles.url, "test", {}, 30.0) as connection:
+        plant(connection)
+    roles.run(
+        f"GRANT CREATE ON SCHEMA public TO {role}",
+        "CREATE TABLE jobs (id UUID, name TEXT, cron TEXT, next_run TIMESTAMP, last_run TIMESTAMP,"
+        " status TEXT)",
+        "INSERT INTO jobs (name, status) SELECT 'twice', 'Odd' FROM generate_series(1, 3)",
+        f"ALTER TABLE jobs OWNER TO {role}",
+    )
+    assert migrate(roles.url_of(role))
+    assert len(set(roles.admin.execute("SELECT name FROM jobs").fetchall())) == 3
 
 
 UNPLANNED = (b"LISTEN", b"SET ", b"CREATE ", b"COPY ", b"ANALYZE ")

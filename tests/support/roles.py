@@ -35,6 +35,10 @@ class Roles:
         self._names.append(name)
         return name
 
+    def adopt(self, name: str) -> None:
+        """Drop this one, too, in the end."""
+        self._names.append(name)
+
     def run(self, *statements: str) -> None:
         """As the server's own role, in a session that ends."""
         with psycopg.connect(self.url, autocommit=True) as session:
