@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from psycopg.conninfo import conninfo_to_dict
 
 from kronii.address import masked
-from kronii.database import migrations
+from kronii.database import schema
 from kronii.database.connections import Connection, connect, connect_bare, parameters, prepare
 from kronii.database.limits import PLANS, statement_limit
 from kronii.errors import ConfigError
@@ -147,11 +147,11 @@ class Database:
         """A session for one command.
 
         Raises:
-            ConfigError: there is no schema yet, or it is another version's.
+            ConfigError: there is no schema yet, or one that this Kronii can't work with.
         """
         connection = connect(self.url, session_name("command"), statement_limit(COMMAND), COMMAND)
         try:
-            migrations.require_latest(connection)
+            schema.require_usable(connection)
         except BaseException:
             connection.close()
             raise

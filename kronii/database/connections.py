@@ -19,7 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 from kronii.address import masked
 from kronii.database import queries
 from kronii.database.answers import answer_within
-from kronii.database.limits import COMMON, client_limits, server_limits
+from kronii.database.limits import COMMON, check_version, client_limits, server_limits
 from kronii.errors import ConfigError, DatabaseUnavailable
 
 Connection = psycopg.Connection[Any]
@@ -49,7 +49,7 @@ def connect(url: str, application: str, settings: Mapping[str, str], network: fl
     Raises:
         DatabaseUnavailable: no session could be had; trying again may help.
         DatabaseError: a setting is refused.
-        ConfigError: `url` is not valid, or a pooler stands between.
+        ConfigError: `url` is not valid, the server is too old, or a pooler stands between.
     """
     connection = connect_bare(url, application, network)
     try:
@@ -103,7 +103,8 @@ def prepare(connection: Connection, settings: Mapping[str, str], network: float)
     `connect` does.
     """
     _sessions.add(connection)
-    wanted = {**COMMON, **server_limits(network, connection.info.server_version), **settings}
+    check_version(connection.info.server_version)
+    wanted = {**COMMON, **server_limits(network), **settings}
     values = {"names": list(wanted), "values": list(wanted.values())}
     # Not prepared: a pooler would say that it knows no such statement, and hide what is wrong.
     settled = queries.run(connection, "session_settings", values, prepare=False).fetchall()

@@ -54,6 +54,8 @@ class Connector:
         # A lease may be at stake.
         self._backoff = Backoff(first, min(longest, session.lease.timings.beat))
         self._connected_before = False
+        #: The copy of the database with which the jobs are registered.
+        self._copy = ""
         #: Why the database can't be used; None while it can.
         self.outage: str | None = "not connected yet"
 
@@ -73,18 +75,30 @@ class Connector:
         if self._jobs.runnable is None:
             self._jobs.register()
         self._session.connect()
+        self._register_on_another_copy()
         self._end(self._membership.resume(self._unrecorded(), bool(self._inflight.runs)))
         self.tell_guard()
         self._jobs.refresh(self._session)
         self._say_connected(now)
         return now
 
+    def _register_on_another_copy(self) -> None:
+        """A copy of the database may lack registrations, or have others under the same number."""
+        if self._copy not in ("", self._session.copy):
+            self._jobs.register()
+        self._copy = self._session.copy
+
     def _say_connected(self, now: float) -> None:
         quiet = self._membership.quiet_until - now
         if quiet > 0:
             log.warning(
-                "the server was failed over: nothing is claimed for one lease",
+                "the server was failed over or restored: nothing is claimed for one lease",
                 wait=format_duration(quiet),
+            )
+        if self._membership.home.jumped_to is not None:
+            log.warning(
+                "run ids go on above all that were given on other copies of this database",
+                above=self._membership.home.jumped_to,
             )
         self._metrics.count("database_reconnects", int(self._connected_before))
         self._connected_before = True

@@ -82,7 +82,7 @@ class Fleet(Instances):
     def connection(self) -> psycopg.Connection[dict[str, Any]]:
         """A session of the test's own."""
         assert self.url is not None
-        if self._connection is None or self._connection.broken:
+        if self._connection is None or self._connection.closed:
             self._connection = psycopg.connect(self.url, autocommit=True, row_factory=dict_row)
         return self._connection
 
