@@ -23,7 +23,7 @@ SELECT system_identifier::text FROM pg_control_system()
 -- Which copy of Kronii's tables this is: in a database that was restored, the oids are others.
 SELECT concat_ws('/', %(cluster)s::text, %(timeline)s::text,
                  (SELECT oid FROM pg_database WHERE datname = current_database()),
-                 'runs_id_seq'::regclass::oid)
+                 COALESCE(to_regclass('runs_id_seq')::oid, 0))
 
 -- name: listen
 LISTEN kronii

@@ -83,9 +83,12 @@ class Connector:
         return now
 
     def _register_on_another_copy(self) -> None:
-        """A copy of the database may lack registrations, or have others under the same number."""
+        """A copy of the database may lack registrations, or have others under the same number; it
+        may even lack the schema, or have an older one.
+        """
         if self._copy not in ("", self._session.copy):
             self._jobs.register()
+            self._session.connect()
         self._copy = self._session.copy
 
     def _say_connected(self, now: float) -> None:

@@ -57,8 +57,8 @@ MUTATIONS = (
     Mutation(
         "registrations that a copy of the database lacks are taken for granted",
         "kronii/instance/connector.py",
-        "            self._jobs.register()\n        self._copy =",
-        "            pass\n        self._copy =",
+        "            self._jobs.register()\n            self._session.connect()\n",
+        "            pass\n",
         ("tests/unit/test_connector.py::test_on_another_copy_of_the_database_it_registers_anew",),
     ),
     Mutation(
