@@ -45,15 +45,14 @@ SELECT EXISTS (SELECT FROM nodes WHERE timeline NOT IN ('', %(timeline)s) AND di
 SELECT identity = %(identity)s, extract(epoch FROM @clock_utc - came_at)::float8 FROM kronii_server
 
 -- name: move_in
--- The fleet goes on with another copy: run ids go on above all that were ever given.  Where none was
--- given, this is where they begin.  A million more, since a Kronii that knows nothing of this may
--- claim at the same moment.
+-- The fleet goes on with another copy: run ids go on above all that were ever given, but where none
+-- was.  A million more, since a Kronii that knows nothing of this may claim at the same moment.
 WITH past AS MATERIALIZED (
     SELECT GREATEST((SELECT max(id) FROM runs), (SELECT max(run_id) FROM jobs),
                     (SELECT last_value FROM runs_id_seq WHERE is_called)) AS latest
 ), moved AS (
     INSERT INTO kronii_server AS s (identity) VALUES (%(identity)s)
-    ON CONFLICT (only) DO UPDATE SET identity = EXCLUDED.identity, came_at = @clock_utc
+    ON CONFLICT (one_row) DO UPDATE SET identity = EXCLUDED.identity, came_at = @clock_utc
      WHERE s.identity <> EXCLUDED.identity OR %(anyway)s
     RETURNING came_at
 )

@@ -45,8 +45,8 @@ WITH applied AS (
 INSERT INTO kronii_schema (version) VALUES (%(usable_from)s) ON CONFLICT DO NOTHING
 
 -- name: lock_holders
--- Who is at a table of ours, first those whom this role may not look at, then those who have been for
--- the longest time: our own are there for milliseconds.
+-- Who is at a table of ours: those whom this role may not look at, then those who have been there
+-- for the longest time.  Our own are there for milliseconds.
 SELECT a.pid, NULLIF(a.application_name, '') AS application, a.backend_type AS kind,
        a.usename AS role, l.relation::regclass::text AS held,
        date_trunc('second', a.xact_start AT TIME ZONE 'UTC') AS since

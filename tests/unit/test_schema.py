@@ -13,8 +13,8 @@ from kronii.errors import ConfigError
 
 #: What keeps others from a table for long, or leaves an older Kronii's statements without sense.
 NOT_ADDITIVE = re.compile(
-    r"\b(DROP(?! CONSTRAINT| NOT NULL)|RENAME|TRUNCATE|CLUSTER|LOCK|VACUUM|REINDEX|CONCURRENTLY|SET NOT NULL|TYPE"
-    r"|ADD PRIMARY KEY|ADD UNIQUE)\b"
+    r"\b(DROP(?! CONSTRAINT| NOT NULL)|RENAME|TRUNCATE|CLUSTER|LOCK|VACUUM|REINDEX"
+    r"|CONCURRENTLY|SET NOT NULL|TYPE|ADD PRIMARY KEY|ADD UNIQUE)\b"
 )
 
 
