@@ -83,7 +83,9 @@ class Fleet(Instances):
         """A session of the test's own."""
         assert self.url is not None
         if self._connection is None or self._connection.closed:
-            self._connection = psycopg.connect(self.url, autocommit=True, row_factory=dict_row)
+            self._connection = psycopg.connect(
+                self.url, autocommit=True, row_factory=dict_row, prepare_threshold=None
+            )
         return self._connection
 
     def query(self, statement: str, *values: object) -> list[dict[str, Any]]:
