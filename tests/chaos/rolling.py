@@ -11,9 +11,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -121,26 +119,11 @@ class Upgrade:
 
     def findings(self, history: History) -> dict[str, list[str]]:
         """What must hold beside the invariants, and where it does not."""
-        begun = Counter((line.job, line.tick) for line in history.lines if line.what == "begin")
         late = report.worst_lateness(history)
         return {
             "the earlier release answers": self.silent,
-            "every tick is executed once": [
-                f"{job} {tick}: {count} times" for (job, tick), count in begun.items() if count > 1
-            ],
             "every tick is on time": [f"{late:.2f} s late"] if late > ON_TIME else [],
-            "run ids grow": [
-                f"run {one.id} of {one.job} is followed by {other.id}"
-                for one, other in _successors(history)
-                if one.id >= other.id
-            ],
         }
-
-
-def _successors(history: History) -> list[tuple[Any, Any]]:
-    """Runs of a job, each with that of its next tick."""
-    ordered = sorted(history.runs, key=lambda run: (run.job, run.tick))
-    return [(one, other) for one, other in pairwise(ordered) if one.job == other.job]
 
 
 if __name__ == "__main__":
