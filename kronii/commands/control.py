@@ -90,7 +90,8 @@ def any_alive(connection: Connection) -> bool:
 
 def move_in(connection: Connection) -> int:
     """Let run ids jump above all that were ever given, on whatever copy; returns that id."""
-    values = {"identity": home.copy(connection), "anyway": True}
+    copy = home.copy(connection, home.timeline(connection))
+    values = {"identity": copy, "anyway": True}
     return int(queries.value(connection, "move_in", values))
 
 

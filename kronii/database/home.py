@@ -34,11 +34,11 @@ def timeline(connection: Connection) -> str:
     return _told(connection, "timeline")
 
 
-def copy(connection: Connection) -> str:
+def copy(connection: Connection, timeline: str) -> str:
     """Which copy of the tables this is: the cluster, its timeline, the database and the sequence of
     run ids in it.  Raises DatabaseUnavailable, DatabaseError.
     """
-    values = {"cluster": _told(connection, "cluster"), "timeline": timeline(connection)}
+    values = {"cluster": _told(connection, "cluster"), "timeline": timeline}
     return str(value(connection, "copy", values))
 
 

@@ -98,7 +98,7 @@ class Session:
         with database_errors(), answer_within(connection, self.lease.timings.answer):
             run(connection, "listen")
             self.timeline = home.timeline(connection)
-            self.copy = home.copy(connection)
+            self.copy = home.copy(connection, self.timeline)
 
     def drop(self) -> None:
         """Close the connection, whatever its state; the server frees the locks."""

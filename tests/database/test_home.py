@@ -178,12 +178,12 @@ def test_what_an_earlier_kronii_made_may_be_a_copy(member: Make, job: Make, tabl
 def test_where_the_server_does_not_tell_the_rest_counts(
     connection: psycopg.Connection[Any], database_url: str
 ) -> None:
-    whole = home.copy(connection)
+    whole = home.copy(connection, "00000001")
     connection.execute("CREATE ROLE kronii_test_plain")
     connection.execute("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
     try:
         connection.execute("SET ROLE kronii_test_plain")
-        less = home.copy(connection)
+        less = home.copy(connection, "00000001")
     finally:
         connection.execute("RESET ROLE")
         connection.execute("GRANT EXECUTE ON FUNCTION pg_control_system() TO PUBLIC")

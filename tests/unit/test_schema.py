@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kronii.database import schema
+from kronii.database import queries, schema
 from kronii.database.limits import OLDEST, check_version
 from kronii.errors import ConfigError
 
@@ -91,3 +91,10 @@ def test_nothing_keeps_others_from_a_table_for_long(number: int) -> None:
     for statement in code.split(";"):
         if re.search(r"ADD (CONSTRAINT|CHECK|FOREIGN KEY)", statement):
             assert "NOT VALID" in statement, "rows that are there would be read under the lock"
+
+
+def test_no_statement_of_a_running_fleet_takes_a_strong_lock() -> None:
+    """But for tables that only its own session has, or that are not there yet."""
+    strong = re.compile(rb"\b(LOCK|TRUNCATE|ALTER|DROP|VACUUM|CLUSTER|REINDEX|CREATE)\b")
+    found = {name for name, text in queries.queries().items() if strong.search(text)}
+    assert found == {"incoming", "create_versions", "create_migrations"}
