@@ -1,6 +1,6 @@
 -- The schema's version, and making the table agree with the file.
 
--- name: schema_tables
+-- name: schema_exists
 -- The second came with version 3: what an earlier Kronii has made lacks it.
 SELECT to_regclass('kronii_schema') IS NOT NULL, to_regclass('kronii_migrations') IS NOT NULL
 

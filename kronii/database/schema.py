@@ -91,7 +91,7 @@ def read(connection: Connection) -> Schema:
         DatabaseUnavailable, DatabaseError: it can't be read.
     """
     with database_errors():
-        ((any_schema, any_migrations),) = queries.run(connection, "schema_tables").fetchall()
+        ((any_schema, any_migrations),) = queries.run(connection, "schema_exists").fetchall()
         if not any_schema:
             return Schema(0, 0)
         statement = "schema" if any_migrations else "first_schema"
