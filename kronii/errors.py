@@ -57,6 +57,12 @@ class AlreadyRunning(KroniiError):
     exit_status = 75
 
 
+class Busy(DatabaseUnavailable):
+    """Somebody else is at what is wanted alone; trying again helps once they have gone."""
+
+    exit_status = 75
+
+
 class ConfigError(KroniiError):
     """A setting, a definition or the server's set-up is wrong; trying again can't help."""
 

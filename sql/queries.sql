@@ -51,6 +51,13 @@ active AND owner IS NULL AND digest IS NOT NULL AND version <= %(version)s AND
 -- Since longer than the grace that those get who only need to reconnect.
 @node.lease_until <= @now_utc - @seconds(%(grace)s)
 
+-- shorthand: @above_every_run_id
+-- No run was ever given as high an id, on whatever copy of this database: ids begin with 1 or here,
+-- and a fleet does not start 65536 runs a second for years.  JSON's whole numbers (2^53) last for
+-- 4,000 years.
+floor(extract(epoch FROM clock_timestamp() - TIMESTAMPTZ '2020-01-01 00:00:00Z')
+      * 65536::numeric)::bigint
+
 -- shorthand: @record_lost_runs
 -- For a CTE beside `freed (run_id, node)`: runs whose instance died.  A timeout that was announced
 -- before its run returned is no outcome yet.

@@ -1,22 +1,61 @@
 -- The schema's version, and making the table agree with the file.
 
 -- name: schema_exists
-SELECT to_regclass('kronii_schema') IS NOT NULL
+-- The second came with version 3: what an earlier Kronii has made lacks it.
+SELECT to_regclass('kronii_schema') IS NOT NULL, to_regclass('kronii_migrations') IS NOT NULL
 
--- name: schema_version
-SELECT COALESCE(max(version), 0) FROM kronii_schema
+-- name: first_schema
+-- The schema as a Kronii before version 3 has left it: its version is that from which it is usable.
+SELECT COALESCE(max(version), 0), COALESCE(max(version), 0) FROM kronii_schema
 
--- name: unlimited
--- For this transaction: a migration of a large table takes as long as it takes.
-SELECT set_config('statement_timeout', '0', true)
+-- name: schema
+-- The schema's version, and the version from which on a Kronii that knows it can work with it.  The
+-- latter is what a Kronii before version 3 takes for the version, and compares with its own.
+SELECT COALESCE((SELECT max(version) FROM kronii_migrations AS m
+                  WHERE m.usable_from <= s.usable_from), s.usable_from), s.usable_from
+  FROM (SELECT COALESCE(max(version), 0) AS usable_from FROM kronii_schema) AS s
+
+-- name: migration_limits
+-- For this transaction: a migration of a large table takes as long as it takes, but waits for no
+-- lock, since whoever comes after it would wait behind it.
+SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', %(lock)s, true)
 
 -- name: create_versions
 CREATE TABLE IF NOT EXISTS kronii_schema (
     version INTEGER PRIMARY KEY, applied_at TIMESTAMPTZ NOT NULL DEFAULT now()
 )
 
+-- name: create_migrations
+CREATE TABLE IF NOT EXISTS kronii_migrations (
+    version     INTEGER PRIMARY KEY,
+    usable_from INTEGER NOT NULL,
+    applied_at  TIMESTAMPTZ NOT NULL DEFAULT now()
+)
+
+-- name: adopt_migrations
+-- Those that a Kronii before version 3 has applied.
+INSERT INTO kronii_migrations (version, usable_from, applied_at)
+SELECT version, version, applied_at FROM kronii_schema
+    ON CONFLICT DO NOTHING
+
 -- name: migrated
-INSERT INTO kronii_schema (version) VALUES (%(version)s)
+WITH applied AS (
+    INSERT INTO kronii_migrations (version, usable_from) VALUES (%(version)s, %(usable_from)s)
+)
+INSERT INTO kronii_schema (version) VALUES (%(usable_from)s) ON CONFLICT DO NOTHING
+
+-- name: lock_holders
+-- Who is at a table of ours: those whom this role may not look at, then those who have been there
+-- for the longest time.  Our own are there for milliseconds.
+SELECT a.pid, NULLIF(a.application_name, '') AS application, a.backend_type AS kind,
+       a.usename AS role, l.relation::regclass::text AS held,
+       date_trunc('second', a.xact_start AT TIME ZONE 'UTC') AS since
+  FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
+ WHERE l.relation IN (to_regclass('jobs'), to_regclass('runs'), to_regclass('nodes'))
+   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+   AND l.granted AND l.pid <> pg_backend_pid()
+ ORDER BY a.xact_start NULLS FIRST, held
+ LIMIT 1
 
 -- name: definitions
 -- Rows as the registrations left them.
@@ -88,4 +127,5 @@ UPDATE jobs
  WHERE id = ANY (%(ids)s::uuid[])
 
 -- name: analyze_jobs
-ANALYZE jobs
+-- It waits for nobody: while a vacuum is at the table, that brings the planner the news.
+ANALYZE (SKIP_LOCKED) jobs

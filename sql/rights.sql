@@ -175,6 +175,19 @@ SELECT c.relkind::text AS kind, c.relpersistence::text AS persistence,
 -- name: try_read_schema
 SELECT version FROM kronii_schema LIMIT 1
 
+-- name: try_read_migrations
+SELECT version, usable_from FROM kronii_migrations LIMIT 1
+
+-- name: try_read_server
+SELECT identity, came_at FROM kronii_server LIMIT 1
+
+-- name: try_insert_server
+-- Of this table there is one row, which others want: rights are looked at before rows are.
+INSERT INTO kronii_server (identity) SELECT 'none' WHERE false
+
+-- name: try_update_server
+UPDATE kronii_server SET came_at = @now_utc WHERE false
+
 -- name: try_read_jobs
 SELECT * FROM jobs LIMIT 1
 
@@ -217,7 +230,9 @@ SELECT has_sequence_privilege('jobs_version'::regclass::oid, 'USAGE, UPDATE'::te
   FROM jobs_version
 
 -- name: try_run_number
-SELECT has_sequence_privilege('runs_id_seq'::regclass::oid, 'USAGE, UPDATE'::text)
+-- They are drawn, and jump where the fleet goes on with a copy of the database.
+SELECT has_sequence_privilege('runs_id_seq'::regclass::oid, 'UPDATE'::text), last_value
+  FROM runs_id_seq
 
 -- name: try_lock
 -- Of a session and of a transaction, as the two kinds of locks are; none is left behind.

@@ -25,6 +25,16 @@ SELECT set_config('application_name', %(name)s, false)
 -- The server's timeline, which a promotion changes.
 SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)
 
+-- name: cluster
+-- The number that initdb has drawn, which every copy of the files keeps and no dump has.
+SELECT system_identifier::text FROM pg_control_system()
+
+-- name: copy
+-- Which copy of Kronii's tables this is: in a database that was restored, the oids are others.
+SELECT concat_ws('/', %(cluster)s::text, %(timeline)s::text,
+                 (SELECT oid FROM pg_database WHERE datname = current_database()),
+                 COALESCE(to_regclass('runs_id_seq')::oid, 0))
+
 -- name: listen
 LISTEN kronii
 

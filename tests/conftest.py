@@ -31,6 +31,7 @@ SETTINGS = {
     "synchronous_commit": "on",
     "full_page_writes": "off",
     "max_connections": "300",
+    "max_prepared_transactions": "4",
 }
 
 

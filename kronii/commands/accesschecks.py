@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from psycopg import pq
 
 from kronii.commands.grades import Grade, Seen
-from kronii.database import migrations, rights, trust
+from kronii.database import rights, schema, trust
 from kronii.database.connections import Connection
 
 #: libpq's version from which on it has `require_auth`, as `pq.version` gives it.
@@ -66,7 +66,7 @@ def grants(connection: Connection) -> Seen:
     """Whether all that an instance does is granted; raises DatabaseRefusal with each that is
     not.
     """
-    if not migrations.version(connection):
+    if not schema.version(connection):
         return Grade.OK, "tried once there are tables"
     rights.require(connection)
     return Grade.OK, "all that an instance does was tried, and rolled back"

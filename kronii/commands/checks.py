@@ -16,15 +16,14 @@ from kronii import definitions
 from kronii.clock import rfc3339
 from kronii.commands import accesschecks
 from kronii.commands.grades import Grade, Seen
-from kronii.database import migrations, queries
+from kronii.database import queries, schema
 from kronii.database.access import Database
 from kronii.database.connections import Connection
 from kronii.database.errors import database_errors
+from kronii.database.limits import OLDEST
 from kronii.errors import ConfigError, DatabaseUnavailable, KroniiError
 from kronii.settings import DEFAULT_PORT, Settings
 
-#: PostgreSQL's oldest version that Kronii works with.
-OLDEST = 13
 #: Seconds by which the host's clock and the server's may differ before it is worth a word.
 SKEW = 1.0
 #: Connections that an instance may need at once, running sql jobs apart: lock session, pool,
@@ -121,18 +120,19 @@ def _server_check(name: str, look: Callable[[Connection], Seen], connection: Con
 
 
 def _version(connection: Connection) -> Seen:
-    number = connection.info.server_version // 10000
-    if number < OLDEST:
-        return Grade.PROBLEM, f"PostgreSQL {number} is too old: {OLDEST} or later is needed"
-    return Grade.OK, f"PostgreSQL {number}"
+    """An older one was refused by `connect` already."""
+    return Grade.OK, f"PostgreSQL {connection.info.server_version // 10000} ({OLDEST} or later)"
 
 
 def _schema(connection: Connection) -> Seen:
-    version, latest = migrations.version(connection), migrations.latest()
-    migrations.check(version)
-    if version == latest:
-        return Grade.OK, f"version {version}"
-    says = f"version {version}, wanted is {latest}: `kronii migrate` or the first instance"
+    there, latest = schema.read(connection), schema.latest()
+    there.check()
+    if there.version == latest:
+        return Grade.OK, f"version {there.version}"
+    if there.version > latest:
+        says = f"version {there.version} is newer than this Kronii's {latest}, which can work with"
+        return Grade.OK, f"{says} it"
+    says = f"version {there.version}, wanted is {latest}: `kronii migrate` or the first instance"
     return Grade.WARNING, f"{says} upgrades it"
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from psycopg.conninfo import conninfo_to_dict
 
 from kronii.address import masked
-from kronii.database import migrations, queries, trust
+from kronii.database import queries, schema, trust
 from kronii.database.connections import (
     Connection,
     connect,
@@ -165,13 +165,13 @@ class Database:
         """A session for one command.
 
         Raises:
-            ConfigError: there is no schema yet, or it is another version's, or others may write to
-                it.
+            ConfigError: there is no schema yet, or one that this Kronii can't work with, or others
+                may write to it.
         """
         connection = connect(self.url, session_name("command"), statement_limit(COMMAND), COMMAND)
         try:
             trust.require(connection)
-            migrations.require_latest(connection)
+            schema.require_usable(connection)
         except BaseException:
             connection.close()
             raise

@@ -21,7 +21,7 @@ from psycopg.rows import dict_row
 from kronii.address import masked
 from kronii.database import queries
 from kronii.database.answers import answer_within
-from kronii.database.limits import COMMON, client_limits, our_settings, server_limits
+from kronii.database.limits import COMMON, check_version, client_limits, our_settings, server_limits
 from kronii.errors import ConfigError, DatabaseRefusal, DatabaseUnavailable
 
 Connection = psycopg.Connection[Any]
@@ -62,7 +62,7 @@ def connect(
         DatabaseUnavailable: no session could be had; trying again may help.
         DatabaseError: a setting is refused.
         DatabaseRefusal: the search path leads to no schema.
-        ConfigError: `url` is not valid, or a pooler stands between.
+        ConfigError: `url` is not valid, the server is too old, or a pooler stands between.
     """
     connection = connect_bare(url, application, network)
     try:
@@ -118,6 +118,7 @@ def prepare(
     errors are those of `connect`.
     """
     _sessions.add(connection)
+    check_version(connection.info.server_version)
     # Not prepared: a pooler would say that it knows no such statement, and hide what is wrong.
     first = queries.run(connection, "pin_search_path" if ours else "backend_pid", prepare=False)
     first.row_factory = dict_row
@@ -141,7 +142,7 @@ def settle(
     """Send the session's settings, with one row as answer for each; raises as `queries.run`."""
     version = connection.info.server_version
     own = our_settings(version) if ours else {}
-    wanted = {**COMMON, **own, **server_limits(network, version), **settings}
+    wanted = {**COMMON, **own, **server_limits(network), **settings}
     values = {"names": list(wanted), "values": list(wanted.values())}
     return queries.run(connection, "session_settings", values, prepare=False)
 

@@ -7,6 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from kronii.errors import ConfigError
+
+#: PostgreSQL's oldest version that Kronii works with.
+OLDEST = 14
+
 #: Settings of every session.
 COMMON = {
     "client_encoding": "UTF8",
@@ -65,22 +70,36 @@ def client_limits(network: float) -> dict[str, Any]:
     }
 
 
-def server_limits(network: float, version: int) -> dict[str, str]:
+def server_limits(network: float) -> dict[str, str]:
     """The server's end, as its settings: a dead client is noticed after `network` seconds, idle or
-    with an answer under way.  `version` is the server's, as 150004.
+    with an answer under way.
     """
-    limits = {
+    return {
         "tcp_keepalives_idle": str(_probe(network)),
         "tcp_keepalives_interval": str(_probe(network)),
         "tcp_keepalives_count": "2",
         "tcp_user_timeout": str(round(network * 1000)),
+        "client_connection_check_interval": f"{max(500, round(network * 500))}ms",
+        "idle_session_timeout": "0",
     }
-    if version >= 140000:  # both are new in PostgreSQL 14
-        limits |= {
-            "client_connection_check_interval": f"{max(500, round(network * 500))}ms",
-            "idle_session_timeout": "0",
-        }
-    return limits
+
+
+def check_version(version: int) -> None:
+    """Refuse a server that is too old; `version` is as the server has it: 150004 for 15.4.
+
+    14 is the oldest that ends the statement of a dead client (`client_connection_check_interval`,
+    PostgreSQL 14's release notes), and with it the locks of a dead instance; the last release of 13
+    was that of November 2025 (postgresql.org/support/versioning).
+
+    Raises:
+        ConfigError: it is older than OLDEST.
+    """
+    if version < OLDEST * 10000:
+        raise ConfigError(
+            f"the server is PostgreSQL {version // 10000}, and Kronii needs {OLDEST} or later:"
+            " an older one does not end the statements of an instance that is dead"
+            " (client_connection_check_interval came with 14), and is out of support"
+        )
 
 
 def _probe(network: float) -> int:

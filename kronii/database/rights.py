@@ -37,6 +37,10 @@ LOCKS = (
 #: In this order, for later ones work on the rows of earlier ones.
 TRIALS = (
     Trial("try_read_schema", "SELECT ON {schema}kronii_schema"),
+    Trial("try_read_migrations", "SELECT ON {schema}kronii_migrations"),
+    Trial("try_read_server", "SELECT ON {schema}kronii_server"),
+    Trial("try_insert_server", "INSERT ON {schema}kronii_server"),
+    Trial("try_update_server", "UPDATE ON {schema}kronii_server"),
     Trial("try_read_jobs", "SELECT ON {schema}jobs"),
     Trial("try_insert_jobs", "INSERT ON {schema}jobs"),
     Trial("try_update_jobs", "UPDATE ON {schema}jobs"),
@@ -49,7 +53,7 @@ TRIALS = (
     Trial("try_update_nodes", "UPDATE ON {schema}nodes"),
     Trial("try_delete_nodes", "DELETE ON {schema}nodes"),
     Trial("try_registration_number", "SELECT, USAGE ON SEQUENCE {schema}jobs_version"),
-    Trial("try_run_number", "USAGE ON SEQUENCE {schema}runs_id_seq"),
+    Trial("try_run_number", "SELECT, UPDATE ON SEQUENCE {schema}runs_id_seq"),
     Trial("incoming", "TEMPORARY ON DATABASE {database}"),
     Trial("transaction_lock", f"EXECUTE ON FUNCTION {LOCKS}"),
     Trial("try_lock", f"EXECUTE ON FUNCTION {LOCKS}"),

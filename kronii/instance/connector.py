@@ -61,6 +61,8 @@ class Connector:
         self._patience = Backoff(*REFUSED)
         self._retry_at = 0.0
         self._connected_before = False
+        #: The copy of the database with which the jobs are registered.
+        self._copy = ""
         #: Why the database can't be used; None while it can.
         self.outage: str | None = "not connected yet"
         #: True if it is there and refuses: that is to be mended, and does not pass by itself.
@@ -83,6 +85,7 @@ class Connector:
             self._jobs.register()
         self._session.connect()
         refusal = self._refusal() if self.refused else None
+        self._register_on_another_copy()
         self._resume(refusal)
         if refusal is not None:
             raise refusal
@@ -110,12 +113,26 @@ class Connector:
             raise refusal from error
         self.tell_guard()
 
+    def _register_on_another_copy(self) -> None:
+        """A copy of the database may lack registrations, or have others under the same number; it
+        may even lack the schema, or have an older one.
+        """
+        if self._copy not in ("", self._session.copy):
+            self._jobs.register()
+            self._session.connect()
+        self._copy = self._session.copy
+
     def _say_connected(self, now: float) -> None:
         quiet = self._membership.quiet_until - now
         if quiet > 0:
             log.warning(
-                "the server was failed over: nothing is claimed for one lease",
+                "the server was failed over or restored: nothing is claimed for one lease",
                 wait=format_duration(quiet),
+            )
+        if self._membership.home.jumped_to is not None:
+            log.warning(
+                "run ids go on above all that were given on other copies of this database",
+                above=self._membership.home.jumped_to,
             )
         self._metrics.count("database_reconnects", int(self._connected_before))
         self._connected_before = True

@@ -162,8 +162,9 @@ def test_an_interrupted_migration_leaves_nothing(
         with pytest.raises(FileNotFoundError):
             migrations.migrate(connection)
         assert connection.execute(
-            "SELECT to_regclass('jobs'), to_regclass('kronii_schema')"
-        ).fetchone() == (None, None)
+            "SELECT to_regclass('jobs'), to_regclass('kronii_schema'),"
+            " to_regclass('kronii_migrations')"
+        ).fetchone() == (None, None, None)
 
 
 def test_a_newer_schema_is_refused(connection: psycopg.Connection[Any], database_url: str) -> None:

@@ -28,7 +28,9 @@ GRANTS = {
     "nodes": "SELECT, INSERT, UPDATE, DELETE ON nodes",
     "kronii_schema": "SELECT ON kronii_schema",
     "jobs_version": "SELECT, USAGE ON SEQUENCE jobs_version",
-    "runs_id_seq": "USAGE ON SEQUENCE runs_id_seq",
+    "kronii_migrations": "SELECT ON kronii_migrations",
+    "kronii_server": "SELECT, INSERT, UPDATE ON kronii_server",
+    "runs_id_seq": "SELECT, UPDATE ON SEQUENCE runs_id_seq",
 }
 
 
@@ -92,7 +94,8 @@ def test_nothing_is_left_of_the_trials(roles: Roles, runner: str) -> None:
         ("SELECT ON jobs", "SELECT, UPDATE ON jobs"),  # whoever changes a row reads it
         ("USAGE ON SEQUENCE jobs_version", "SELECT, USAGE ON SEQUENCE jobs_version"),
         ("SELECT ON SEQUENCE jobs_version", "SELECT, USAGE ON SEQUENCE jobs_version"),
-        ("USAGE ON SEQUENCE runs_id_seq", "USAGE ON SEQUENCE runs_id_seq"),
+        ("UPDATE ON SEQUENCE runs_id_seq", "SELECT, UPDATE ON SEQUENCE runs_id_seq"),
+        ("SELECT ON SEQUENCE runs_id_seq", "SELECT, UPDATE ON SEQUENCE runs_id_seq"),
     ],
 )
 def test_each_right_that_is_missing_is_named_with_its_grant(

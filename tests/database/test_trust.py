@@ -11,7 +11,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from kronii.commands.main import main
-from kronii.database import migrations, queries, trust
+from kronii.database import migrations, queries, schema, trust
 from kronii.database.access import Database
 from kronii.database.connections import connect
 from kronii.errors import ConfigError, DatabaseRefusal
@@ -254,7 +254,7 @@ def test_the_owner_migrates_and_a_role_with_grants_alone_works(roles: Roles) -> 
         owner,
         f"GRANT USAGE ON SCHEMA kronii TO {runner}",
         f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA kronii TO {runner}",
-        f"GRANT SELECT, USAGE ON ALL SEQUENCES IN SCHEMA kronii TO {runner}",
+        f"GRANT SELECT, USAGE, UPDATE ON ALL SEQUENCES IN SCHEMA kronii TO {runner}",
     )
     url = roles.url_of(runner, **path)
     assert migrate(url) == []
@@ -353,7 +353,7 @@ def test_a_temporary_table_stands_in_for_none_of_ours(roles: Roles) -> None:
         for name in trust.relations():
             if not name.endswith("seq"):
                 connection.execute(f"CREATE TEMPORARY TABLE {name} (x int)")
-        assert migrations.version(connection) == migrations.latest()
+        assert schema.version(connection) == schema.latest()
         assert queries.run(connection, "last_registration").fetchall() == [(1,)]
         assert queries.rows(connection, "list_jobs", {"retired": True}) == []
 
@@ -410,7 +410,8 @@ GIVEN: dict[str, object] = {
     **dict.fromkeys(("id", "job"), "00000000-0000-0000-0000-000000000001"),
     **dict.fromkeys(("start", "tick"), "2026-01-01"),
     **dict.fromkeys(("deferred", "missed", "settled", "shown", "skipped_missed"), "{}"),
-    "retired": True,
+    **dict.fromkeys(("retired", "anyway"), True),
+    "usable_from": 1,
 }
 
 

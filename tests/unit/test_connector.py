@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from kronii.actions.run import Run
+from kronii.database.home import Home
 from kronii.errors import DatabaseRefusal, DatabaseUnavailable
 from kronii.instance.connector import RECONNECT, REFUSED, Connector
 from kronii.instance.inflight import InFlight
@@ -35,7 +36,7 @@ class World:
         self.beats: list[tuple[float, str, int]] = []
         self.metrics = Metrics("a")
         self.inflight = InFlight(5, Wakeup())
-        self.membership = SimpleNamespace(quiet_until=0.0, resume=self._resume)
+        self.membership = SimpleNamespace(quiet_until=0.0, home=Home(None), resume=self._resume)
         self.jobs = SimpleNamespace(
             runnable=None, register=self._register, refresh=lambda session: None
         )
@@ -43,6 +44,7 @@ class World:
             lease=self.lease,
             connected=False,
             backend_pid=77,
+            copy="1/1/5/17",
             connect=self._connect,
             require_rights=self._require_rights,
             drop=lambda: setattr(self.session, "connected", False),
@@ -95,6 +97,23 @@ def test_it_registers_once_and_resumes_what_has_no_outcome_yet(world: World) -> 
     assert world.resumed == [([1, 2, 9], True)] * 2
     assert world.beats[-1] == (world.lease.deadline, world.lease.identity, 77)
     assert world.metrics.registry.get_sample_value("kronii_database_reconnects_total") == 1
+
+
+def test_on_another_copy_of_the_database_it_registers_anew(world: World) -> None:
+    """A copy may lack the last registrations, or have others under their numbers."""
+    world.connector.connect(NOW)
+    world.session.copy = "1/2/5/17"
+    world.connector.connect(NOW + 1.0)
+    world.connector.connect(NOW + 2.0)
+    assert world.registered == 2
+
+
+def test_ids_that_have_jumped_are_said(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.membership.home = Home(0.0, 14_000_000_000_000)
+    world.connector.connect(NOW)
+    assert "run ids go on above all that were given on other copies of this database" in (
+        caplog.messages
+    )
 
 
 def test_a_run_whose_lock_is_not_to_be_had_again_is_ended(world: World) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from tests.chaos.mutations.mutation import Mutation
 
+HOME = "tests/database/test_home.py::test_"
 REFUSED = "tests/e2e/test_rights.py::test_"
 RIGHTS = "tests/database/test_rights.py::test_"
 TRUST = "tests/database/test_trust.py::test_"
 SESSION = "tests/database/test_session.py::test_"
+UPGRADE = "tests/database/test_upgrade.py::test_"
 
 MUTATIONS = (
     Mutation(
@@ -99,6 +101,78 @@ MUTATIONS = (
             "tests/chaos/test_host.py::test_a_job_that_kills_its_nodes_is_quarantined_until_it_is"
             "_resumed",
         ),
+    ),
+    Mutation(
+        "a newer schema shuts out those that could work with it",
+        "sql/registration.sql",
+        "INSERT INTO kronii_schema (version) VALUES (%(usable_from)s) ON CONFLICT DO NOTHING",
+        "INSERT INTO kronii_schema (version) VALUES (%(version)s) ON CONFLICT DO NOTHING",
+        (
+            UPGRADE + "the_first_releases_go_on_with_what_this_one_makes",
+            UPGRADE + "an_additive_migration_of_a_newer_release_shuts_nobody_out",
+        ),
+    ),
+    Mutation(
+        "an older one works with a schema that it can't know",
+        "kronii/database/schema.py",
+        "        if self.usable_from > latest():\n",
+        "        if False:\n",
+        (
+            UPGRADE + "one_that_is_not_additive_is_refused_with_its_version",
+            "tests/e2e/test_upgrade.py::test_beyond_what_it_can_use_an_older_one_is_refused",
+        ),
+    ),
+    Mutation(
+        "an upgrade waits in front of the claims",
+        "kronii/database/migrations.py",
+        'LOCK_TIMEOUT = "50ms"',
+        'LOCK_TIMEOUT = "10s"',
+        (UPGRADE + "behind_a_dump_no_claim_waits",),
+    ),
+    Mutation(
+        "a registration waits for a vacuum",
+        "sql/registration.sql",
+        "ANALYZE (SKIP_LOCKED) jobs",
+        "ANALYZE jobs",
+        (UPGRADE + "a_vacuum_keeps_no_registration_waiting",),
+    ),
+    Mutation(
+        "a copy of the database gives run ids once more",
+        "kronii/database/membership.py",
+        "        self._arrive()\n",
+        "",
+        (
+            HOME + "a_copy_goes_on_above_what_was_given_after_it_was_made",
+            "tests/e2e/test_restore.py::test_run_ids_are_never_below_one_that_a_job_has_seen",
+        ),
+    ),
+    Mutation(
+        "a jump of run ids leads down where the clock is wrong",
+        "sql/leases.sql",
+        "GREATEST(past.latest, @above_every_run_id)",
+        "(@above_every_run_id)",
+        (HOME + "a_jump_never_leads_down",),
+    ),
+    Mutation(
+        "a restored database of an earlier release goes on below its jobs' fences",
+        "sql/leases.sql",
+        "WHERE moved.came_at IS NOT NULL OR past.latest IS NOT NULL OR",
+        "WHERE moved.came_at IS NOT NULL OR",
+        (HOME + "what_an_earlier_kronii_made_may_be_a_copy",),
+    ),
+    Mutation(
+        "on a restored copy work begins beside that of before",
+        "kronii/database/membership.py",
+        "            self.quiet_until = max(self.quiet_until, self._session.monotonic() + left)\n",
+        "            pass\n",
+        (HOME + "a_copy_goes_on_above_what_was_given_after_it_was_made",),
+    ),
+    Mutation(
+        "a server that ends no dead client's statement is used",
+        "kronii/database/limits.py",
+        "    if version < OLDEST * 10000:\n",
+        "    if False:\n",
+        ("tests/unit/test_schema.py::test_an_older_server_is_refused_with_the_reason",),
     ),
     Mutation(
         "a pooler breaks the session locks",

@@ -55,6 +55,30 @@ MUTATIONS = (
         "            if False and run.end(Outcome.INTERRUPTED):\n",
         ("tests/unit/test_connector.py::test_a_run_whose_lock_is_not_to_be_had_again_is_ended",),
     ),
+    Mutation(
+        "registrations that a copy of the database lacks are taken for granted",
+        "kronii/instance/connector.py",
+        "            self._jobs.register()\n            self._session.connect()\n",
+        "            pass\n",
+        ("tests/unit/test_connector.py::test_on_another_copy_of_the_database_it_registers_anew",),
+    ),
+    Mutation(
+        "somebody at a table keeps an instance from its work",
+        "kronii/instance/jobs.py",
+        "            if not schema.read(connection).usable:\n                raise\n",
+        "            raise\n",
+        (
+            "tests/e2e/test_upgrade.py::"
+            "test_behind_a_dump_ticks_are_on_time_and_who_is_there_is_said",
+        ),
+    ),
+    Mutation(
+        "an instance that was told not to upgrades the schema",
+        "kronii/instance/jobs.py",
+        "        if not self._migrate:\n",
+        "        if False:\n",
+        ("tests/e2e/test_upgrade.py::test_it_can_be_told_to_leave_the_schema_alone",),
+    ),
     # -- outcomes ----------------------------------------------------------------------------------
     Mutation(
         "an outcome whose answer was lost counts as fenced",

@@ -85,7 +85,7 @@ def test_what_is_not_granted_is_named_and_nothing_is_left_of_the_trial(
         assert f"{grant} TO {role}" in says
     roles.run(
         f"GRANT UPDATE ON ALL TABLES IN SCHEMA public TO {role}",
-        f"GRANT SELECT, USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}",
+        f"GRANT SELECT, USAGE, UPDATE ON ALL SEQUENCES IN SCHEMA public TO {role}",
     )
     done = kronii("doctor", "--json")
     assert (done.status, said_of(done, "grants")[0]) == (0, "ok")

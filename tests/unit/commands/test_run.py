@@ -47,4 +47,8 @@ def test_embedded_becomes_kronii_run_on_a_server_of_its_own(
     launcher.launch = lambda command: launched.append(command) or 69
     monkeypatch.setitem(sys.modules, launcher.__name__, launcher)
     assert kronii("run", "--embedded").status == 69
-    assert launched == [[sys.executable, "-m", "kronii", "run"]]
+    assert kronii("run", "--embedded", "--no-migrate").status == 69
+    assert launched == [
+        [sys.executable, "-m", "kronii", "run"],
+        [sys.executable, "-m", "kronii", "run", "--no-migrate"],
+    ]
