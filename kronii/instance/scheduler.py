@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from kronii.clock import DatabaseClock
 from kronii.database.membership import Membership
-from kronii.database.poll import Poller, PollRequest, PollResult
+from kronii.database.poll import Poller
+from kronii.database.polled import PollRequest, PollResult
 from kronii.database.session import JOBS, Session
 from kronii.errors import ConfigError, DatabaseError, DatabaseUnavailable
 from kronii.instance.committed import Committed
@@ -21,6 +22,7 @@ from kronii.instance.connector import Connector
 from kronii.instance.inflight import InFlight
 from kronii.instance.jobs import Jobs
 from kronii.instance.starter import Starter
+from kronii.instance.strangers import Strangers
 from kronii.instance.sweeper import Sweeper
 from kronii.logs import Log
 from kronii.web.metrics import Metrics
@@ -66,8 +68,10 @@ class Scheduler:
         self._sweeper = sweeper
         self._clock = clock
         self._metrics = metrics
+        self.strangers = Strangers()
         self._polls = 0
         self._renewed_at = 0.0
+        self._row_locked = False
         #: False once the instance drains: nothing more is claimed, all else goes on.
         self.claiming = True
 
@@ -102,8 +106,7 @@ class Scheduler:
         request = self._request(now)
         result = self._poller.poll(request, self._jobs.registered, now)
         if request.renew:
-            self._renewed_at = now
-            self._connector.tell_guard()
+            self._renewed(result, now)
         self._report(result)
         if result.claims:
             self._starter.start(result.claims, result.live_since, result.received)
@@ -111,6 +114,21 @@ class Scheduler:
         if result.version > self._jobs.registered.version:
             self._jobs.refresh(self._session)
         return self._next(request, result, now)
+
+    def _renewed(self, result: PollResult, now: float) -> None:
+        """A lease that could not be renewed is asked for again soon: there is time until its
+        deadline.
+        """
+        beat = self._session.lease.timings.beat
+        self._renewed_at = now if result.renewed else now - beat + min(beat, LOOK_AGAIN)
+        if self._row_locked == result.renewed:
+            self._row_locked = not result.renewed
+            if self._row_locked:
+                log.warning("lease not renewed: another session holds its row of nodes locked")
+            else:
+                log.info("lease renewed again")
+        self._connector.tell_guard()
+        self._connector.release_rest()
 
     # -- what is asked for -------------------------------------------------------------------------
 
@@ -148,6 +166,12 @@ class Scheduler:
                     job=lost.job,
                     run=lost.run_id,
                 )
+        if result.ended:
+            log.warning(
+                "sessions ended: their instances have been silent for a whole lease",
+                sessions=result.ended,
+            )
+        self.strangers.seen(result.strangers)
         if result.next_lease is not None and result.next_lease <= self._clock.now():
             self._sweeper.ask()
 

@@ -10,7 +10,7 @@ import pytest
 
 from kronii.actions.run import Run
 from kronii.clock import DatabaseClock
-from kronii.database.poll import LostRun, PollRequest, PollResult
+from kronii.database.polled import LostRun, PollRequest, PollResult
 from kronii.database.registration import RunnableJobs
 from kronii.errors import ConfigError, DatabaseError, DatabaseUnavailable
 from kronii.instance.inflight import InFlight
