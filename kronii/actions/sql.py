@@ -29,8 +29,7 @@ from kronii.model import Outcome, Result, Sql
 #: Makes the key of the statement's lock out of that of the job's ("sqlstmt" as bytes).
 SALT = int.from_bytes(b"sqlstmt", "big")
 #: Whoever holds the statement's lock while the job is ours is a run that is lost: what stands
-#: between may keep its session open for ever.  Only sessions of our role are ended, by the name of
-#: those that run statements.
+#: between may keep its session open for ever.  Only sessions of our own role and name are ended.
 END_PREDECESSOR = """
 SELECT pg_catalog.pg_terminate_backend(l.pid)
   FROM pg_catalog.pg_locks AS l JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
@@ -38,7 +37,7 @@ SELECT pg_catalog.pg_terminate_backend(l.pid)
    AND l.classid::pg_catalog.int8 = ('{key}'::pg_catalog.int8 >> 32) & 4294967295
    AND l.objid::pg_catalog.int8 = '{key}'::pg_catalog.int8 & 4294967295
    AND a.datname = pg_catalog.current_database() AND a.usename = CURRENT_USER
-   AND a.application_name ~ '^kronii job '
+   AND a.application_name ~ '^kronii '
 """
 #: Seconds between two tries to connect: the first wait, and the longest.
 CONNECT_AGAIN = (0.1, 2.0)

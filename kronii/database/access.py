@@ -123,7 +123,7 @@ class Database:
     def for_job(self, timeout: float) -> Connection:
         """A session for one run of an sql job, whose statement may take `timeout` seconds."""
         settings = statement_limit(timeout) | UNLIMITED
-        return connect(self.url, session_name(f"job {self.node}"), settings, self.timings.network)
+        return connect(self.url, session_name(f"{self.node} job"), settings, self.timings.network)
 
     def for_registration(self) -> Connection:
         """A session for making schema and table agree with the file."""

@@ -62,7 +62,7 @@ def tables_held(connection: psycopg.Connection[Any]) -> dict[str, Holder]:
 def key_held(connection: psycopg.Connection[Any], key: int, what: str) -> dict[str, Holder]:
     """Who holds an advisory lock, `what` it is for."""
     held = holders(connection, "key_holders", {"keys": [key]})
-    return {what: holder for holder in held.values()}
+    return dict.fromkeys([what], held[key]) if key in held else {}
 
 
 @contextmanager

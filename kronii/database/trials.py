@@ -1,4 +1,4 @@
-"""Which runs here may be what kills their instance: such are kept apart, so that a death says which.
+"""Runs that may be what kills their instance: they are kept apart, so that a death says which.
 
 A job that was aboard when an instance died (`jobs.deaths`) is on trial until its next run has ended
 or has outlived the one that died by far.  While there is time it costs nothing: only from the last
