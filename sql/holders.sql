@@ -1,9 +1,9 @@
 -- Who holds what we wait for: locks of rows and tables, and advisory locks.
 
 -- name: row_holders
--- Who keeps a row of these runs locked.  A row's lock is not in pg_locks; but the row is marked with
--- the transaction that holds it (xmax), and each transaction holds a lock of its own number.  Of
--- several holders (a multixact) none is found.
+-- Who keeps a row of these runs locked.  A row's lock is not in pg_locks; but the row is marked
+-- with the transaction that holds it (xmax), and each transaction holds a lock of its own number.
+-- Of several holders (a multixact) none is found.
 SELECT e.run_id, l.pid, a.usename::text, a.application_name
   FROM unnest(%(ids)s::uuid[], %(runs)s::bigint[]) AS e (id, run_id)
   JOIN LATERAL (SELECT j.xmax FROM jobs AS j WHERE j.id = e.id

@@ -15,19 +15,15 @@ import psycopg
 
 from kronii.clock import DatabaseClock
 from kronii.database.answers import answer_within
-from kronii.database.bookkeeping import DeferredJobs
+from kronii.database.claimer import Claimer, array
 from kronii.database.errors import database_errors
 from kronii.database.holders import Holder
 from kronii.database.polled import LostRun, PollRequest, PollResult
 from kronii.database.queries import run
 from kronii.database.registration import RunnableJobs
-from kronii.database.session import DEAD, JOBS, Session
+from kronii.database.session import DEAD, Session
 from kronii.database.silence import Silence
-from kronii.database.trials import Trials
 from kronii.errors import DatabaseUnavailable
-from kronii.model import Claim, Trigger
-
-TRIGGERS = {trigger.value: trigger for trigger in Trigger}
 
 Cursor = psycopg.Cursor[Any]
 Row = tuple[Any, ...]
@@ -62,8 +58,7 @@ class Poller:
         self._lease = session.lease
         self._clock = clock
         self._quarantine = quarantine
-        self._deferred = DeferredJobs()
-        self._trials = Trials(quarantine)
+        self._claimer = Claimer(session, quarantine)
         self._silence = Silence(session.lease.timings.length)
         self._next_lease: datetime | None = None
         self._asked_at = 0.0
@@ -76,6 +71,7 @@ class Poller:
         """
         session, self._asked_at = self._session, now
         freed = session.locks.held(request.freed)
+        self._claimer.ended(request.freed)
         sent_at = session.monotonic()
         with (
             database_errors(),
@@ -84,22 +80,22 @@ class Poller:
         ):
             sent = self._send(request, freed, runnable, now)
         received = session.monotonic()
-        renewed = sent.renew is None or self._check_renewal(sent.renew.fetchall()[0], sent_at)
+        renewed = None
+        if sent.renew is not None:
+            renewed = self._check_renewal(sent.renew.fetchall()[0], sent_at)
         if sent.unlock is not None:
             self._check_unlock(freed, sent.unlock.fetchall()[0][0])
-        self._trials.end(request.freed)
         result = self._result(sent, request, received)
         result.renewed = renewed
         if sent.claim is not None:
-            self._take_claims(result, sent.claim.fetchall(), request, runnable)
+            self._claimer.take(result, sent.claim.fetchall(), request, runnable)
         return result
 
     def next_deferred(self) -> float | None:
         """The monotonic second at which a job that was deferred, or kept apart, may be tried again;
         past if that moment has come since the last poll; None: there is none.
         """
-        moments = (self._deferred.next(self._asked_at), self._trials.next(self._asked_at))
-        return min((moment for moment in moments if moment is not None), default=None)
+        return self._claimer.next(self._asked_at)
 
     # -- what is asked -----------------------------------------------------------------------------
 
@@ -110,21 +106,20 @@ class Poller:
         connection, me = self._session.live, {"id": self._lease.identity}
         sent = _Sent()
         if freed:
-            keys = _array(map(str, self._session.locks.keys(freed)))
+            keys = array(map(str, self._session.locks.keys(freed)))
             sent.unlock = run(connection, "unlock", {"keys": keys})
         if request.renew:
             sent.renew = run(connection, "renew", me | {"lease": self._lease.timings.length})
         if suspected := self._death_suspected() or request.renew:
             if silent := self._silence.over(now):
-                sent.end = run(connection, "end_sessions", {"ids": _array(silent)})
+                sent.end = run(connection, "end_sessions", {"ids": array(silent)})
             sent.recover = run(connection, "recover", me | self._recovery(now))
         if request.seats:
-            sent.claim = run(connection, "claim", me | self._claiming(request, runnable, now))
+            sent.claim = run(connection, "claim", self._claimer.values(request, runnable, now))
         if suspected:
             sent.peers = run(connection, "peers", me)
-        stuck = self._deferred.stuck(now)
-        if request.renew and stuck:
-            sent.strangers = run(connection, "strangers", {"jobs": _array(stuck)})
+        if request.renew and (stuck := self._claimer.deferred.stuck(now)):
+            sent.strangers = run(connection, "strangers", {"jobs": array(stuck)})
         sent.upcoming = run(connection, "upcoming", me)
         return sent
 
@@ -137,19 +132,6 @@ class Poller:
         margin = self._lease.timings.margin
         grace = margin if now - self._session.connected_at < margin else 0.0
         return {"quarantine": self._quarantine, "grace": grace}
-
-    def _claiming(
-        self, request: PollRequest, runnable: RunnableJobs, now: float
-    ) -> dict[str, object]:
-        return {
-            "node": self._session.node,
-            "version": runnable.version,
-            "deferred": _array([*runnable.superseded, *self._deferred.waiting(now)]),
-            "seats": request.seats,
-            "fresh": request.fresh,
-            "below": self._trials.below(now),
-            "suspect": self._trials.suspect,
-        }
 
     # -- what came back ----------------------------------------------------------------------------
 
@@ -200,43 +182,5 @@ class Poller:
         """What the dead left; where a lock is still held, somebody may have to be named."""
         for job_id, name, *_ in rows:
             if name is None:
-                self._deferred.add(job_id, self._asked_at)
+                self._claimer.deferred.add(job_id, self._asked_at)
         return [LostRun(*lost) for _, *lost in rows if lost[0] is not None]
-
-    def _take_claims(
-        self, result: PollResult, rows: Sequence[Row], request: PollRequest, runnable: RunnableJobs
-    ) -> None:
-        by_state: dict[str, list[Row]] = {"claimed": [], "locked": [], "apart": []}
-        for job_id, state, *rest in rows:
-            by_state[state].append((job_id, *rest))
-        result.claims = [self._claim(row, runnable, result.received) for row in by_state["claimed"]]
-        for job_id, *_ in by_state["locked"]:
-            self._deferred.add(job_id, self._asked_at)
-        if by_state["apart"] and result.claims:  # there may be room for them elsewhere
-            self._session.run("notify", event=JOBS)
-        result.more = len(rows) >= min(request.seats, request.fresh)
-
-    def _claim(self, row: Row, runnable: RunnableJobs, now: float) -> Claim:
-        job_id, lock_key, run_id, scheduled_for, attempt, trigger, failures, missed, *trial = row
-        self._session.locks.add(run_id, lock_key)
-        self._deferred.remove(job_id)
-        deaths, seconds = trial
-        if deaths:
-            self._trials.begin(run_id, deaths, now + (seconds or 0.0))
-        return Claim(
-            run_id,
-            job_id,
-            lock_key,
-            self._lease.identity,
-            runnable.jobs[job_id],
-            scheduled_for,
-            attempt,
-            TRIGGERS[trigger],
-            failures,
-            missed,
-        )
-
-
-def _array(elements: Sequence[str] | map[str]) -> str:
-    """An array as PostgreSQL reads it: the driver's own are dumped element by element."""
-    return "{" + ",".join(elements) + "}"

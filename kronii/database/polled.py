@@ -51,8 +51,9 @@ class PollResult:
     next_lease: datetime | None = None
     #: The latest registration.
     version: int = 0
-    #: False if the lease was to be renewed, and another session holds our row locked.
-    renewed: bool = True
+    #: False if the lease was to be renewed, and another session holds our row locked; None if it
+    #: was not to be.
+    renewed: bool | None = None
     #: Sessions of silent instances that were ended.
     ended: int = 0
     #: Jobs whose lock is held by a session that is no instance's; None: nobody looked.

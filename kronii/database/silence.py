@@ -26,7 +26,7 @@ class Silence:
         """What was read of the others: identity, end of the lease, last use of the session; the
         answer came at monotonic second `now`.
         """
-        seen = {}
+        seen: dict[str, tuple[object, float]] = {}
         for identity, *state in rows:
             before, since = self._seen.get(identity, (None, now))
             seen[identity] = (state, since if before == state else now)

@@ -98,7 +98,7 @@ class Health:
             ),
             "locks_foreign": (
                 "Due jobs whose lock is held by a session that is no instance's.",
-                lambda: self._scheduler.strangers.count,
+                lambda: self._scheduler.findings.strangers.count,
             ),
             "threads_alive": (
                 "Threads of this instance that live, of those that must.",

@@ -19,10 +19,10 @@ from kronii.database.session import JOBS, Session
 from kronii.errors import ConfigError, DatabaseError, DatabaseUnavailable
 from kronii.instance.committed import Committed
 from kronii.instance.connector import Connector
+from kronii.instance.findings import Findings
 from kronii.instance.inflight import InFlight
 from kronii.instance.jobs import Jobs
 from kronii.instance.starter import Starter
-from kronii.instance.strangers import Strangers
 from kronii.instance.sweeper import Sweeper
 from kronii.logs import Log
 from kronii.web.metrics import Metrics
@@ -67,11 +67,9 @@ class Scheduler:
         self._committed = committed
         self._sweeper = sweeper
         self._clock = clock
-        self._metrics = metrics
-        self.strangers = Strangers()
+        self.findings = Findings(metrics)
         self._polls = 0
         self._renewed_at = 0.0
-        self._row_locked = False
         #: False once the instance drains: nothing more is claimed, all else goes on.
         self.claiming = True
 
@@ -110,6 +108,8 @@ class Scheduler:
         self._report(result)
         if result.claims:
             self._starter.start(result.claims, result.live_since, result.received)
+        if request.renew:  # what was just claimed is known by now
+            self._connector.release_rest()
         self._connector.works()
         if result.version > self._jobs.registered.version:
             self._jobs.refresh(self._session)
@@ -120,15 +120,9 @@ class Scheduler:
         deadline.
         """
         beat = self._session.lease.timings.beat
-        self._renewed_at = now if result.renewed else now - beat + min(beat, LOOK_AGAIN)
-        if self._row_locked == result.renewed:
-            self._row_locked = not result.renewed
-            if self._row_locked:
-                log.warning("lease not renewed: another session holds its row of nodes locked")
-            else:
-                log.info("lease renewed again")
+        soon = now - beat + min(beat, LOOK_AGAIN)
+        self._renewed_at = soon if result.renewed is False else now
         self._connector.tell_guard()
-        self._connector.release_rest()
 
     # -- what is asked for -------------------------------------------------------------------------
 
@@ -154,24 +148,7 @@ class Scheduler:
     # -- what came back ----------------------------------------------------------------------------
 
     def _report(self, result: PollResult) -> None:
-        self._metrics.count("runs_recovered", len(result.lost))
-        for lost in result.lost:
-            log.warning(
-                "run lost: its instance died", job=lost.job, run=lost.run_id, node=lost.node
-            )
-            if lost.quarantined:
-                self._metrics.count("jobs_quarantined")
-                log.error(
-                    "job quarantined: it is paused until an operator resumes it",
-                    job=lost.job,
-                    run=lost.run_id,
-                )
-        if result.ended:
-            log.warning(
-                "sessions ended: their instances have been silent for a whole lease",
-                sessions=result.ended,
-            )
-        self.strangers.seen(result.strangers)
+        self.findings.say(result)
         if result.next_lease is not None and result.next_lease <= self._clock.now():
             self._sweeper.ask()
 

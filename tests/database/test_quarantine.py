@@ -164,7 +164,7 @@ def test_who_has_outlived_its_dead_run_is_no_suspect_any_more(world: World) -> N
     (first,) = node.claim()
     other = ({"one", "killer"} - {first.definition.name}).pop()
     world.outlive(first.definition.name)
-    node.poller._trials.end([first.run_id])  # as its time would
+    node.poller._claimer.trials.end([first.run_id])  # as its time would
     assert world.claim(node) == {other}
     assert world.die(node) == {first.definition.name: False, other: True}
 

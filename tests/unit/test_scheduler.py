@@ -37,7 +37,7 @@ class World:
         self.refreshed = 0
         self.lost_with: list[str] = []
         self.swept = 0
-        self.released = 0
+        self.released: list[int] = []
         self.notices: set[str] = set()
         self.answer: PollResult | Exception = self.result()
         self.connect_error: Exception | None = None
@@ -95,7 +95,7 @@ class World:
         self.refreshed += 1
 
     def _release_rest(self) -> None:
-        self.released += 1
+        self.released.append(len(self.started))
 
     def _connect(self, now: float) -> float:
         if self.connect_error:
@@ -268,18 +268,27 @@ def test_a_lease_that_could_not_be_renewed_is_asked_for_again_soon(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    world.released = 0
     world.answer = world.result(renewed=False)
     assert world.scheduler.step(NOW + BEAT) == NOW + BEAT + LOOK_AGAIN
     assert world.scheduler.step(NOW + BEAT + LOOK_AGAIN) == NOW + BEAT + 2 * LOOK_AGAIN
-    world.answer = world.result()
+    world.answer = world.result(renewed=True)
     world.scheduler.step(NOW + BEAT + 2 * LOOK_AGAIN)
     assert [request.renew for request in world.asked] == [True] * 3
     assert caplog.messages == [
         "lease not renewed: another session holds its row of nodes locked",
         "lease renewed again",
     ]
-    assert world.released == 3
+
+
+def test_what_was_just_claimed_is_known_when_the_rest_is_released(
+    world: World, make_claim: Any
+) -> None:
+    world.released.clear()
+    world.answer = world.result(claims=[make_claim(run_id=1)])
+    world.scheduler.step(NOW + 1.0)
+    assert world.released == [], "only as often as the lease is renewed"
+    world.scheduler.step(NOW + BEAT)
+    assert world.released == [2]
 
 
 def test_strangers_and_silent_instances_are_said(
@@ -291,7 +300,7 @@ def test_strangers_and_silent_instances_are_said(
         "sessions ended: their instances have been silent for a whole lease",
         "job not run: its lock is held by a session that is no instance's",
     ]
-    assert world.scheduler.strangers.count == 1
+    assert world.scheduler.findings.strangers.count == 1
 
 
 # -- the database comes and goes -------------------------------------------------------------------

@@ -26,9 +26,9 @@ MUTATIONS = (
     ),
     Mutation(
         "jobs that can't be locked starve the others",
-        "kronii/database/poll.py",
+        "kronii/database/claimer.py",
         """        for job_id, *_ in by_state["locked"]:
-            self._deferred.add(job_id, self._asked_at)
+            self.deferred.add(job_id, self._asked_at)
 """,
         "",
         (SESSION + "fifty_held_jobs_do_not_starve_a_free_one",),
@@ -195,15 +195,15 @@ MUTATIONS = (
     Mutation(
         "suspects run beside each other",
         "sql/claims.sql",
-        "WHERE deaths = 0 OR id IN (SELECT id FROM tried_one) OR NOT EXISTS (SELECT FROM tried_one)",
-        "",
+        "WHERE deaths = 0 OR id IN (SELECT id FROM tried_one) OR NOT",
+        "WHERE true OR NOT",
         (QUARANTINE + "after_two_deaths_together_the_third_convicts_one",),
     ),
     Mutation(
         "beside a suspect another is claimed",
-        "kronii/database/poll.py",
-        '"below": self._trials.below(now),',
-        '"below": self._trials.below(float("inf")),',
+        "kronii/database/claimer.py",
+        '"below": self.trials.below(now),',
+        '"below": self.trials.below(float("inf")),',
         (QUARANTINE + "a_suspect_is_taken_before_the_others_and_they_wait_for_its_end",),
     ),
     Mutation(
@@ -229,7 +229,7 @@ MUTATIONS = (
     ),
     Mutation(
         "those who could take what is kept apart are not told",
-        "kronii/database/poll.py",
+        "kronii/database/claimer.py",
         '            self._session.run("notify", event=JOBS)\n',
         "            pass\n",
         (QUARANTINE + "who_is_kept_apart_here_is_told_to_the_others",),
@@ -238,7 +238,7 @@ MUTATIONS = (
     Mutation(
         "a middlebox keeps a dead instance's locks",
         "kronii/database/poll.py",
-        'sent.end = run(connection, "end_sessions", {"ids": _array(silent)})',
+        'sent.end = run(connection, "end_sessions", {"ids": array(silent)})',
         "pass",
         (HALF_OPEN + "the_session_of_an_instance_that_is_silent_for_a_lease_is_ended",),
     ),
@@ -269,8 +269,8 @@ MUTATIONS = (
     Mutation(
         "a stranger that holds a job's lock is not named",
         "kronii/database/poll.py",
-        "        if request.renew and stuck:\n",
-        "        if False:\n",
+        "        if request.renew and (stuck := self._claimer.deferred.stuck(now)):\n",
+        "        if False and (stuck := []):\n",
         (HALF_OPEN + "a_stranger_that_holds_a_due_jobs_lock_is_named",),
     ),
 )

@@ -77,9 +77,16 @@ MUTATIONS = (
         (RECORDER + "a_stop_tries_a_locked_row_as_long_as_it_is_given",),
     ),
     Mutation(
+        "what was just claimed is given back with the rest",
+        "kronii/instance/scheduler.py",
+        "        if result.claims:\n",
+        "        self._connector.release_rest()\n        if result.claims:\n",
+        (SCHEDULER + "what_was_just_claimed_is_known_when_the_rest_is_released",),
+    ),
+    Mutation(
         "a lease that could not be renewed waits for a whole beat",
         "kronii/instance/scheduler.py",
-        "now if result.renewed else now - beat + min(beat, LOOK_AGAIN)",
+        "soon if result.renewed is False else now",
         "now",
         (SCHEDULER + "a_lease_that_could_not_be_renewed_is_asked_for_again_soon",),
     ),
