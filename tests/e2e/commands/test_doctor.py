@@ -83,5 +83,5 @@ def test_doctor_names_who_keeps_rows_locked(
     with psycopg.connect(fleet.url, application_name="psql") as stranger:
         stranger.execute("UPDATE jobs SET description = 'x'")
         done = kronii("doctor")
-    assert f"session {stranger.info.backend_pid} " in done.out
+        assert f"session {stranger.info.backend_pid} " in done.out
     assert "holds rows of table jobs" in done.out
