@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg_pool import ConnectionPool
 
 from kronii.catchup import Transition
 from kronii.database.connections import connect
@@ -32,6 +33,14 @@ LOCKS = {
     " 'victim')",
 }
 EVERY_LOCK = pytest.mark.parametrize("lock", LOCKS.values(), ids=LOCKS)
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    """What writes outcomes: whoever waits for a lock here fails."""
+    keys = {"autocommit": True, "options": "-c lock_timeout=1s"}
+    with ConnectionPool(database_url, min_size=1, max_size=2, kwargs=keys, open=True) as pool:
+        yield Store(pool, "a")
 
 
 @pytest.fixture
