@@ -11,7 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 from kronii.address import masked
 from kronii.database import schema
 from kronii.database.connections import Connection, connect, connect_bare, parameters, prepare
-from kronii.database.limits import PLANS, statement_limit
+from kronii.database.limits import PLANS, UNLIMITED, lock_limit, statement_limit
 from kronii.errors import ConfigError
 from kronii.lease import LeaseTimings
 
@@ -27,12 +27,13 @@ POOL = 2
 #: up: left to itself it would wait longer and longer between its tries, up to minutes after the
 #: server's return.
 POOL_TIMEOUT = 1.0
-#: Seconds that a statement of the pool may take.
-POOL_STATEMENT = 30.0
+#: Seconds that a statement of the pool may take, and that it waits for a lock of somebody else.
+POOL_STATEMENT, POOL_LOCK = 30.0, 0.25
 #: Seconds after which the pool closes a session that nobody uses, beyond the first.
 POOL_IDLE = 60.0
-#: Seconds that a command waits for an unanswering network, and for one statement.
-COMMAND = 10.0
+#: Seconds that a command waits for an unanswering network, and for one statement; and for a lock,
+#: before it says who holds it.
+COMMAND, COMMAND_LOCK = 10.0, 2.0
 #: The same for `kronii doctor`, which says what is wrong rather than wait for it.
 DOCTOR = 5.0
 #: Seconds that a registration waits for an unanswering network: a large file takes its time.
@@ -97,8 +98,7 @@ class Database:
 
     def dedicated(self, application: str) -> Connection:
         """The session of the main thread, for locks, claims and the lease."""
-        limit = statement_limit(self.timings.statement)
-        limit["lock_timeout"] = limit["statement_timeout"]
+        limit = statement_limit(self.timings.statement) | lock_limit(self.timings.statement)
         return connect(self.url, application, limit | PLANS, self.timings.network)
 
     def pool(self) -> ConnectionPool[Connection]:
@@ -106,7 +106,7 @@ class Database:
         from psycopg_pool import ConnectionPool
 
         name, network = session_name(f"{self.node} pool"), self.timings.network
-        settings = statement_limit(POOL_STATEMENT) | PLANS
+        settings = statement_limit(POOL_STATEMENT) | lock_limit(POOL_LOCK) | PLANS
         return ConnectionPool(
             self.url,
             kwargs=parameters(self.url, name, network),
@@ -122,7 +122,7 @@ class Database:
 
     def for_job(self, timeout: float) -> Connection:
         """A session for one run of an sql job, whose statement may take `timeout` seconds."""
-        settings = statement_limit(timeout) | {"lock_timeout": "0"}
+        settings = statement_limit(timeout) | UNLIMITED
         return connect(self.url, session_name(f"{self.node} job"), settings, self.timings.network)
 
     def for_registration(self) -> Connection:
@@ -149,7 +149,8 @@ class Database:
         Raises:
             ConfigError: there is no schema yet, or one that this Kronii can't work with.
         """
-        connection = connect(self.url, session_name("command"), statement_limit(COMMAND), COMMAND)
+        settings = statement_limit(COMMAND) | lock_limit(COMMAND_LOCK)
+        connection = connect(self.url, session_name("command"), settings, COMMAND)
         try:
             schema.require_usable(connection)
         except BaseException:

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 
 import psycopg
 
-from kronii.errors import DatabaseError, DatabaseUnavailable
+from kronii.errors import Contended, DatabaseError, DatabaseUnavailable
 
 #: SQLSTATE classes and codes after which trying again may help: connection, resources, operator
 #: intervention, read-only server, serialization and deadlock, lock not available (PostgreSQL
 #: manual, appendix A).
 TRANSIENT = ("08", "53", "57", "58", "25006", "40", "55P03", "XX000")
+#: SQLSTATEs of those that a lock of another session may be behind: lock not available, deadlock,
+#: and the statement's time limit, which waits for locks count towards.
+CONTENTION = frozenset({"55P03", "40P01", "57014"})
 
 
 @contextlib.contextmanager
@@ -33,6 +36,8 @@ def converted(error: psycopg.Error) -> DatabaseError | DatabaseUnavailable:
     """The Kronii error for a driver error; its text is the server's own sentence."""
     state = error.sqlstate or ""
     text = error.diag.message_primary or " ".join(str(error).split()) or type(error).__name__
+    if state in CONTENTION:
+        return Contended(text)
     broken_off = not state and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
     if broken_off or state.startswith(TRANSIENT):
         return DatabaseUnavailable(text)

@@ -125,6 +125,11 @@ class Connector:
         self.outage = None
         self._backoff.succeeded()
 
+    def release_rest(self) -> None:
+        """Give back what was locked when the session came; raises as `connect` does."""
+        if self._membership.unreleased:
+            self._membership.release(self._unrecorded())
+
     def tell_guard(self) -> None:
         """Say until when work may run, and under which identity."""
         lease = self._session.lease

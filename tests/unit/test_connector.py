@@ -34,7 +34,14 @@ class World:
         self.beats: list[tuple[float, str, int]] = []
         self.metrics = Metrics("a")
         self.inflight = InFlight(5, Wakeup())
-        self.membership = SimpleNamespace(quiet_until=0.0, home=Home(None), resume=self._resume)
+        self.released: list[list[int]] = []
+        self.membership = SimpleNamespace(
+            quiet_until=0.0,
+            home=Home(None),
+            resume=self._resume,
+            unreleased=False,
+            release=self._release,
+        )
         self.jobs = SimpleNamespace(
             runnable=None, register=self._register, refresh=lambda session: None
         )
@@ -70,6 +77,9 @@ class World:
         if self.error:
             raise self.error
         self.session.connected = True
+
+    def _release(self, claims: Any) -> None:
+        self.released.append([claim.run_id for claim in claims])
 
     def _resume(self, claims: list[Any], working: bool) -> set[int]:
         self.resumed.append(([claim.run_id for claim in claims], working))
@@ -149,3 +159,11 @@ def test_the_guard_hears_of_a_renewal_whose_answer_was_lost(world: World) -> Non
     world.lease.renewed(NOW + 3.0)
     world.connector.lost(DatabaseUnavailable("away"), NOW + 4.0)
     assert world.beats == [(world.lease.deadline, world.lease.identity, 77)]
+
+
+def test_what_was_locked_at_the_connection_is_released_later(world: World) -> None:
+    world.connector.release_rest()
+    assert world.released == []
+    world.membership.unreleased = True
+    world.connector.release_rest()
+    assert world.released == [[1, 2, 9]], "all that is known here is not given back"

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import psycopg
 import pytest
 
+from kronii.commands import checks
+from kronii.database.migrations import LOCK
 from tests.support import Fleet
 
 Kronii = Callable[..., Any]
@@ -24,7 +27,9 @@ def test_doctor_names_what_is_right_and_what_is_not(
         "warning",
     }  # the server's, as it is
     assert set(grades.values()) == {"ok"}
-    assert set(grades) == {"file", "port", "connection", "version", "schema", "rights", "clock"}
+    assert set(grades) == {
+        *("file", "port", "connection", "version", "schema", "rights", "clock", "locks")
+    }
     fleet.file.write_text("jobs: [{name: x}]")
     monkeypatch.setenv("DATABASE_URL", "postgresql://somebody:hunter2@127.0.0.1:1/none")
     ill = kronii("doctor")
@@ -52,3 +57,31 @@ def test_a_schema_that_is_not_there_yet_is_a_warning_and_a_newer_one_a_problem(
     schema = next(c for c in done.document["checks"] if c["check"] == "schema")
     assert (done.status, schema["grade"]) == (78, "problem")
     assert "upgrade this instance" in schema["says"]
+
+
+def test_doctor_names_strangers_that_are_in_the_way(fleet: Fleet, kronii: Kronii) -> None:
+    fleet.jobs(fleet.job("tick"))
+    fleet.start("a").ready()
+    fleet.ended("tick", "success")
+    with psycopg.connect(fleet.url, application_name="psql", autocommit=True) as stranger:
+        stranger.execute("SELECT pg_advisory_lock(lock_key) FROM jobs WHERE name = 'tick'")
+        stranger.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+        done = kronii("doctor", "--json")
+        (locks,) = [c for c in done.document["checks"] if c["check"] == "locks"]
+        assert (done.status, locks["grade"]) == (0, "warning")
+        for what in ("the lock of job 'tick'", "the lock for registrations"):
+            assert f"application 'psql') holds {what}" in locks["says"]
+        assert f"session {stranger.info.backend_pid} " in locks["says"]
+        assert "REVOKE CONNECT" in locks["says"]
+
+
+def test_doctor_names_who_keeps_rows_locked(
+    fleet: Fleet, kronii: Kronii, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "LINGERING", 0.0)
+    fleet.jobs(fleet.job("tick"))
+    with psycopg.connect(fleet.url, application_name="psql") as stranger:
+        stranger.execute("UPDATE jobs SET description = 'x'")
+        done = kronii("doctor")
+        assert f"session {stranger.info.backend_pid} " in done.out
+    assert "holds rows of table jobs" in done.out
