@@ -33,6 +33,10 @@ class DatabaseUnavailable(KroniiError):
     exit_status = 69
 
 
+class Contended(DatabaseUnavailable):
+    """What a statement needs is locked by another session, which may let go of it at any time."""
+
+
 class DatabaseError(KroniiError):
     """PostgreSQL refused a statement, and would refuse it again."""
 

@@ -18,7 +18,7 @@ from kronii.database.connections import (
     prepare,
     settle,
 )
-from kronii.database.limits import PLANS, statement_limit
+from kronii.database.limits import PLANS, UNLIMITED, lock_limit, statement_limit
 from kronii.errors import ConfigError
 from kronii.lease import LeaseTimings
 
@@ -34,12 +34,13 @@ POOL = 2
 #: up: left to itself it would wait longer and longer between its tries, up to minutes after the
 #: server's return.
 POOL_TIMEOUT = 1.0
-#: Seconds that a statement of the pool may take.
-POOL_STATEMENT = 30.0
+#: Seconds that a statement of the pool may take, and that it waits for a lock of somebody else.
+POOL_STATEMENT, POOL_LOCK = 30.0, 0.25
 #: Seconds after which the pool closes a session that nobody uses, beyond the first.
 POOL_IDLE = 60.0
-#: Seconds that a command waits for an unanswering network, and for one statement.
-COMMAND = 10.0
+#: Seconds that a command waits for an unanswering network, and for one statement; and for a lock,
+#: before it says who holds it.
+COMMAND, COMMAND_LOCK = 10.0, 2.0
 #: The same for `kronii doctor`, which says what is wrong rather than wait for it.
 DOCTOR = 5.0
 #: Seconds that one statement of the guard's last words may take.
@@ -106,8 +107,7 @@ class Database:
 
     def dedicated(self, application: str) -> Connection:
         """The session of the main thread, for locks, claims and the lease."""
-        limit = statement_limit(self.timings.statement)
-        limit["lock_timeout"] = limit["statement_timeout"]
+        limit = statement_limit(self.timings.statement) | lock_limit(self.timings.statement)
         return connect(self.url, application, limit | PLANS, self.timings.network)
 
     def pool(self) -> ConnectionPool[Connection]:
@@ -115,7 +115,7 @@ class Database:
         from psycopg_pool import ConnectionPool
 
         name, network = session_name(f"{self.node} pool"), self.timings.network
-        settings = statement_limit(POOL_STATEMENT) | PLANS
+        settings = statement_limit(POOL_STATEMENT) | lock_limit(POOL_LOCK) | PLANS
         return ConnectionPool(
             self.url,
             kwargs=parameters(self.url, name, network),
@@ -134,7 +134,7 @@ class Database:
 
         Its tables are the users', so it finds them by the path that they have given it.
         """
-        settings = statement_limit(timeout) | {"lock_timeout": "0"}
+        settings = statement_limit(timeout) | UNLIMITED
         name, network = session_name(f"{self.node} job"), self.timings.network
         return connect(self.url, name, settings, network, ours=False)
 
@@ -168,7 +168,8 @@ class Database:
             ConfigError: there is no schema yet, or one that this Kronii can't work with, or others
                 may write to it.
         """
-        connection = connect(self.url, session_name("command"), statement_limit(COMMAND), COMMAND)
+        settings = statement_limit(COMMAND) | lock_limit(COMMAND_LOCK)
+        connection = connect(self.url, session_name("command"), settings, COMMAND)
         try:
             trust.require(connection)
             schema.require_usable(connection)

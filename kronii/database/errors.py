@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import psycopg
 
-from kronii.errors import DatabaseError, DatabaseRefusal, DatabaseUnavailable
+from kronii.errors import Contended, DatabaseError, DatabaseRefusal, DatabaseUnavailable
 
 #: SQLSTATE classes and codes after which trying again may help: connection, resources, operator
 #: intervention, read-only server, serialization and deadlock, lock not available (PostgreSQL
@@ -20,6 +20,9 @@ REFUSALS = ("0L", "0P", "28", "3D", "3F", "42")
 NOT_GRANTED, NAME_THEM = "42501", "`kronii doctor` names each GRANT that is missing"
 #: What mends any other refusal.
 AS_MADE = "the tables must be as `kronii migrate` makes them; `kronii doctor` says more"
+#: SQLSTATEs of those that a lock of another session may be behind: lock not available, deadlock,
+#: and the statement's time limit, which waits for locks count towards.
+CONTENTION = frozenset({"55P03", "40P01", "57014"})
 
 
 @contextlib.contextmanager
@@ -40,6 +43,8 @@ def converted(error: psycopg.Error) -> DatabaseError | DatabaseUnavailable:
     """The Kronii error for a driver error; its text is the server's own sentence."""
     state = error.sqlstate or ""
     text = error.diag.message_primary or " ".join(str(error).split()) or type(error).__name__
+    if state in CONTENTION:
+        return Contended(text)
     broken_off = not state and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
     if broken_off or state.startswith(TRANSIENT):
         return DatabaseUnavailable(text)

@@ -21,6 +21,8 @@ COMMON = {
     "datestyle": "ISO",
     "jit": "off",
     "lock_timeout": "5s",
+    # A dead client's session that a middlebox keeps open holds no row for longer than this.
+    "idle_in_transaction_session_timeout": "30s",
     "standard_conforming_strings": "on",
 }
 
@@ -48,6 +50,10 @@ OURS = {
 PLANS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
 
 
+#: For a job's own statements: what it waits for, and how long it idles, is its own affair.
+UNLIMITED = {"lock_timeout": "0", "idle_in_transaction_session_timeout": "0"}
+
+
 def statement_limit(seconds: float) -> dict[str, str]:
     """The setting that bounds each statement."""
     return {"statement_timeout": f"{max(1, round(seconds * 1000))}ms"}
@@ -56,6 +62,11 @@ def statement_limit(seconds: float) -> dict[str, str]:
 def our_settings(version: int) -> dict[str, str]:
     """Settings of every session but an sql job's, on a server of `version` (as 150004)."""
     return OURS | ({"transaction_timeout": "0"} if version >= 170000 else {})
+
+
+def lock_limit(seconds: float) -> dict[str, str]:
+    """The setting that bounds the wait for each lock."""
+    return {"lock_timeout": f"{max(1, round(seconds * 1000))}ms"}
 
 
 def client_limits(network: float) -> dict[str, Any]:

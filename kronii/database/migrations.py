@@ -71,11 +71,11 @@ def migrate(
             return _try(connection)
         except _InUse as error:
             holder = _holder(connection)
-            if (now := time.monotonic()) >= give_up:
-                raise Busy(f"the schema can't be upgraded while {holder}") from error
             if holder != said:
                 waiting(holder)
                 said = holder
+            if (now := time.monotonic()) >= give_up:
+                raise Busy(f"the schema can't be upgraded while {holder}") from error
             time.sleep(backoff.failed(now))  # to wait for the lock itself is what must not be
 
 

@@ -25,10 +25,10 @@ def say(database: Database, identity: str, backend_pid: int, proven: Callable[[]
             _end_session(database, connection, session_name(identity), backend_pid)
             if not proven():
                 return False
-            queries.run(connection, "report_death", {"id": identity}, prepare=False)
+            said = queries.run(connection, "report_death", {"id": identity}, prepare=False)
+            return bool(said.fetchall()[0][0])
     except KroniiError:
         return False
-    return True
 
 
 def _end_session(

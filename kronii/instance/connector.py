@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection
 
-from kronii.backoff import Backoff
 from kronii.database.membership import Membership
 from kronii.database.session import Session
 from kronii.durations import format_duration
-from kronii.errors import ConfigError, DatabaseError, DatabaseRefusal, DatabaseUnavailable
+from kronii.errors import DatabaseError, DatabaseRefusal, DatabaseUnavailable
 from kronii.guard.instance import Guard
 from kronii.instance.inflight import InFlight
 from kronii.instance.jobs import Jobs
+from kronii.instance.outage import Outage
 from kronii.instance.recorder import Recorder
 from kronii.instance.timekeeper import Timekeeper
 from kronii.logs import Log
@@ -24,12 +24,6 @@ from kronii.model import Claim, Outcome
 from kronii.web.metrics import Metrics
 
 log = Log("kronii.scheduler")
-
-#: Seconds between two tries to connect, the first and the longest.
-RECONNECT = (0.05, 2.0)
-#: The same while the server refuses, where nothing runs whose locks and lease have to be kept: that
-#: ends when somebody mends it.
-REFUSED = (1.0, 5.0)
 
 
 class Connector:
@@ -55,18 +49,20 @@ class Connector:
         self._timekeeper = timekeeper
         self._guard = guard
         self._metrics = metrics
-        first, longest = RECONNECT
-        # A lease may be at stake.
-        self._backoff = Backoff(first, min(longest, session.lease.timings.beat))
-        self._patience = Backoff(*REFUSED)
-        self._retry_at = 0.0
+        self._outage = Outage(session.lease.timings.beat)
         self._connected_before = False
         #: The copy of the database with which the jobs are registered.
         self._copy = ""
-        #: Why the database can't be used; None while it can.
-        self.outage: str | None = "not connected yet"
-        #: True if it is there and refuses: that is to be mended, and does not pass by itself.
-        self.refused = False
+
+    @property
+    def outage(self) -> str | None:
+        """Why the database can't be used; None while it can."""
+        return self._outage.reason
+
+    @property
+    def refused(self) -> bool:
+        """True if it is there and refuses: that is to be mended."""
+        return self._outage.refused
 
     @property
     def connected(self) -> bool:
@@ -79,8 +75,8 @@ class Connector:
         Raises:
             DatabaseUnavailable, DatabaseError, ConfigError: call `lost` with it.
         """
-        if now < self._retry_at:
-            return self._retry_at
+        if now < self._outage.retry_at:
+            return self._outage.retry_at
         if self._jobs.runnable is None:
             self._jobs.register()
         self._session.connect()
@@ -147,13 +143,7 @@ class Connector:
         self.tell_guard()  # a renewal may have been granted, or refused, before the error came
         if not self._session.lease.held(now):
             self._end({run.claim.run_id for run in self._inflight.runs})
-        self.refused = isinstance(error, DatabaseError | ConfigError)
-        said, self.outage = self.outage, str(error)
-        if said != self.outage:  # said once, and /readyz knows it by then
-            self._say_lost()
-        patient = self.refused and not self._inflight.runs
-        self._retry_at = now + (self._patience if patient else self._backoff).failed(now)
-        return self._retry_at
+        return self._outage.lasts(error, now, bool(self._inflight.runs))
 
     def _in_full(self, error: DatabaseRefusal) -> DatabaseRefusal:
         """A refusal with everything else that is refused, as far as that can be had."""
@@ -161,18 +151,14 @@ class Connector:
             return self._refusal() or error
         return error
 
-    def _say_lost(self) -> None:
-        if self.refused:
-            log.error("the database refuses what an instance needs", error=self.outage)
-        else:
-            log.warning("database away", error=self.outage)
-
     def works(self) -> None:
         """The server has done what it was asked: letting us in says nothing of that."""
-        self.outage, self.refused = None, False
-        self._retry_at = 0.0
-        self._backoff.succeeded()
-        self._patience.succeeded()
+        self._outage.ends()
+
+    def release_rest(self) -> None:
+        """Give back what was locked when the session came; raises as `connect` does."""
+        if self._membership.unreleased:
+            self._membership.release(self._unrecorded())
 
     def tell_guard(self) -> None:
         """Say until when work may run, and under which identity."""

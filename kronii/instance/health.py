@@ -95,6 +95,14 @@ class Health:
                 "Runs that have ended and wait for the database.",
                 lambda: len(self._recorder.pending),
             ),
+            "outcomes_waiting": (
+                "Outcomes that wait for rows which other sessions hold locked.",
+                lambda: self._recorder.waiting,
+            ),
+            "locks_foreign": (
+                "Due jobs whose lock is held by a session that is no instance's.",
+                lambda: self._scheduler.findings.strangers.count,
+            ),
             "threads_alive": (
                 "Threads of this instance that live, of those that must.",
                 lambda: self._supervisor.alive,

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
@@ -90,6 +91,11 @@ def test_a_jobs_tables_are_found_by_its_users_path(
     table.query(
         "CREATE FUNCTION app.pg_advisory_lock(bigint) RETURNS void LANGUAGE plpgsql AS $$ BEGIN"
         " RAISE 'planted'; END $$"
+    )
+    table.query(
+        "CREATE FUNCTION app.trap(text, text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN"
+        " RAISE 'planted'; END $$;"
+        " CREATE OPERATOR app.= (LEFTARG = text, RIGHTARG = text, FUNCTION = app.trap)"
     )
     url = make_conninfo(database_url, options="-csearch_path=app,public,pg_catalog")
     database = Database(url, "n1", LeaseTimings(15.0))
@@ -319,6 +325,17 @@ def test_a_statement_waits_for_its_predecessors_end(
     thread.join(20)
     assert [result.outcome for result in results] == [Outcome.SUCCESS]
     assert len(table.query("SELECT x FROM t")) == 1
+
+
+def test_a_predecessor_whose_session_is_kept_open_is_ended(
+    run_of: Make, perform: Make, database_url: str
+) -> None:
+    """What stands between may keep it open for ever, and whoever holds this lock is lost."""
+    with connect(database_url, "kronii a job", {}, 5.0) as lost:
+        lost.execute(f"SELECT pg_advisory_lock({statement_key(KEY)})")
+        assert perform(run_of("SELECT 1")).outcome is Outcome.SUCCESS
+        with pytest.raises(psycopg.OperationalError):
+            lost.execute("SELECT 1")
 
 
 def test_an_end_while_waiting_for_the_predecessor(

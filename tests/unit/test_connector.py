@@ -10,8 +10,9 @@ import pytest
 from kronii.actions.run import Run
 from kronii.database.home import Home
 from kronii.errors import DatabaseRefusal, DatabaseUnavailable
-from kronii.instance.connector import RECONNECT, REFUSED, Connector
+from kronii.instance.connector import Connector
 from kronii.instance.inflight import InFlight
+from kronii.instance.outage import RECONNECT, REFUSED
 from kronii.instance.wakeup import Wakeup
 from kronii.lease import Lease, LeaseTimings
 from kronii.model import Outcome
@@ -36,7 +37,14 @@ class World:
         self.beats: list[tuple[float, str, int]] = []
         self.metrics = Metrics("a")
         self.inflight = InFlight(5, Wakeup())
-        self.membership = SimpleNamespace(quiet_until=0.0, home=Home(None), resume=self._resume)
+        self.released: list[list[int]] = []
+        self.membership = SimpleNamespace(
+            quiet_until=0.0,
+            home=Home(None),
+            resume=self._resume,
+            unreleased=False,
+            release=self._release,
+        )
         self.jobs = SimpleNamespace(
             runnable=None, register=self._register, refresh=lambda session: None
         )
@@ -78,6 +86,9 @@ class World:
         self.tried += 1
         if self.refusal:
             raise self.refusal
+
+    def _release(self, claims: Any) -> None:
+        self.released.append([claim.run_id for claim in claims])
 
     def _resume(self, claims: list[Any], working: bool) -> set[int]:
         self.resumed.append(([claim.run_id for claim in claims], working))
@@ -204,3 +215,11 @@ def test_the_guard_hears_of_a_renewal_whose_answer_was_lost(world: World) -> Non
     world.lease.renewed(NOW + 3.0)
     world.connector.lost(DatabaseUnavailable("away"), NOW + 4.0)
     assert world.beats == [(world.lease.deadline, world.lease.identity, 77)]
+
+
+def test_what_was_locked_at_the_connection_is_released_later(world: World) -> None:
+    world.connector.release_rest()
+    assert world.released == []
+    world.membership.unreleased = True
+    world.connector.release_rest()
+    assert world.released == [[1, 2, 9]], "all that is known here is not given back"

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import psycopg
 import pytest
 
+from kronii.commands import checks
+from kronii.database.migrations import LOCK
 from tests.support import Fleet
 from tests.support.roles import Roles
 
@@ -34,7 +37,7 @@ def test_doctor_names_what_is_right_and_what_is_not(
     assert set(grades.values()) == {"ok"}
     assert set(grades) == {
         *("file", "port", "connection", "version", "transport", "owners", "schema", "rights"),
-        *("grants", "clock"),
+        *("grants", "clock", "locks"),
     }
     fleet.file.write_text("jobs: [{name: x}]")
     monkeypatch.setenv("DATABASE_URL", "postgresql://somebody:hunter2@127.0.0.1:1/none")
@@ -108,3 +111,31 @@ def test_in_a_schema_that_others_may_write_nothing_more_is_tried(
     assert (done.status, said_of(done, "owners")[0]) == (78, "problem")
     assert f"`REVOKE CREATE ON SCHEMA public FROM {other}`" in said_of(done, "owners")[1]
     assert done.document["checks"][-1]["check"] == "owners"
+
+
+def test_doctor_names_strangers_that_are_in_the_way(fleet: Fleet, kronii: Kronii) -> None:
+    fleet.jobs(fleet.job("tick"))
+    fleet.start("a").ready()
+    fleet.ended("tick", "success")
+    with psycopg.connect(fleet.url, application_name="psql", autocommit=True) as stranger:
+        stranger.execute("SELECT pg_advisory_lock(lock_key) FROM jobs WHERE name = 'tick'")
+        stranger.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+        done = kronii("doctor", "--json")
+        (locks,) = [c for c in done.document["checks"] if c["check"] == "locks"]
+        assert (done.status, locks["grade"]) == (0, "warning")
+        for what in ("the lock of job 'tick'", "the lock for registrations"):
+            assert f"application 'psql') holds {what}" in locks["says"]
+        assert f"session {stranger.info.backend_pid} " in locks["says"]
+        assert "REVOKE CONNECT" in locks["says"]
+
+
+def test_doctor_names_who_keeps_rows_locked(
+    fleet: Fleet, kronii: Kronii, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "LINGERING", 0.0)
+    fleet.jobs(fleet.job("tick"))
+    with psycopg.connect(fleet.url, application_name="psql") as stranger:
+        stranger.execute("UPDATE jobs SET description = 'x'")
+        done = kronii("doctor")
+        assert f"session {stranger.info.backend_pid} " in done.out
+    assert "holds rows of table jobs" in done.out
