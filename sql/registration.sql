@@ -68,11 +68,11 @@ SELECT name, id::text FROM jobs WHERE retired_at IS NULL
 SELECT last_value FROM jobs_version
 
 -- name: next_registration
-SELECT nextval('jobs_version')
+SELECT nextval('jobs_version'::regclass)
 
 -- name: completed_registration
 -- The last one, if nobody is at it.
-SELECT last_value FROM jobs_version WHERE pg_try_advisory_xact_lock_shared(%(key)s)
+SELECT last_value FROM jobs_version WHERE pg_try_advisory_xact_lock_shared(%(key)s::bigint)
 
 -- name: changes
 -- What other instances have registered since; paused rows too, for one that is resumed carries no
@@ -80,6 +80,7 @@ SELECT last_value FROM jobs_version WHERE pg_try_advisory_xact_lock_shared(%(key
 SELECT id::text, name, digest, version FROM jobs WHERE version > %(version)s
 
 -- name: incoming
+-- In the schema that its name says, for that is the last of the path.
 CREATE TEMPORARY TABLE incoming (
     name TEXT PRIMARY KEY, cron TEXT, timezone TEXT, catch_up TEXT, description TEXT,
     splay DOUBLE PRECISION, enabled BOOLEAN, digest TEXT, next_run TIMESTAMP, rescheduled BOOLEAN
@@ -87,7 +88,7 @@ CREATE TEMPORARY TABLE incoming (
 
 -- name: copy_incoming
 -- Sent by `copy` of the driver, not by `run`.
-COPY incoming FROM STDIN
+COPY pg_temp.incoming FROM STDIN
 
 -- name: register_changed
 UPDATE jobs AS j
@@ -105,7 +106,7 @@ UPDATE jobs AS j
                      WHEN j.paused_at IS NOT NULL OR NOT i.enabled THEN 'paused'
                      WHEN j.status IN ('paused', 'retired') THEN 'pending'
                      ELSE j.status END
-  FROM incoming AS i
+  FROM pg_temp.incoming AS i
  WHERE j.name = i.name
 
 -- name: register_new
@@ -113,7 +114,7 @@ INSERT INTO jobs (name, cron, timezone, catch_up, description, splay, enabled, d
                   status, version, scheduled_since)
 SELECT name, cron, timezone, catch_up, description, @seconds(splay), enabled, digest, next_run,
        CASE WHEN enabled THEN 'pending' ELSE 'paused' END, %(version)s, @now_utc
-  FROM incoming AS i
+  FROM pg_temp.incoming AS i
  WHERE NOT EXISTS (SELECT FROM jobs AS j WHERE j.name = i.name)
 
 -- name: retire

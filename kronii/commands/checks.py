@@ -1,7 +1,7 @@
 """Is everything set up as an instance needs it?  Each check says what it saw, and what would be
 right.
 
-Reads only; nothing is created and nothing changed.
+What is tried is rolled back: nothing is created and nothing changed.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 
 from kronii import definitions
 from kronii.clock import rfc3339
-from kronii.database import queries, schema
+from kronii.commands import accesschecks
+from kronii.commands.grades import Grade, Seen
+from kronii.database import migrations, queries, schema
 from kronii.database.access import Database
 from kronii.database.connections import Connection
 from kronii.database.errors import database_errors
+from kronii.database.holders import holders, key_held
 from kronii.database.limits import OLDEST
+from kronii.database.store import HISTORY_LOCK
 from kronii.errors import ConfigError, DatabaseUnavailable, KroniiError
 from kronii.settings import DEFAULT_PORT, Settings
 
@@ -28,14 +31,13 @@ SKEW = 1.0
 #: Connections that an instance may need at once, running sql jobs apart: lock session, pool,
 #: registration.
 CONNECTIONS = 4
-
-
-class Grade(StrEnum):
-    """How a check came out."""
-
-    OK = "ok"
-    WARNING = "warning"
-    PROBLEM = "problem"
+#: Seconds for which a transaction may keep rows of ours locked before it is worth a word.
+LINGERING = 10.0
+#: Advisory locks beside those of jobs.
+FIXED_KEYS = {
+    "the lock for registrations": migrations.LOCK,
+    "the lock for old history": HISTORY_LOCK,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,10 @@ def examine(settings: Settings) -> Iterator[Check]:
         says = f"{database.shown} answers, and no pooler stands between"
         yield Check("connection", Grade.OK, says)
         for name, look in ON_SERVER.items():
-            yield _server_check(name, look, connection)
+            check = _server_check(name, look, connection)
+            yield check
+            if name == GATE and check.grade is Grade.PROBLEM:
+                return
 
 
 def _file(settings: Settings) -> Check:
@@ -113,9 +118,6 @@ def _connection(database: Database) -> Connection:
 
 
 # -- on the server ---------------------------------------------------------------------------------
-
-#: What a look at the server saw: its grade, and the sentence.
-Seen = tuple[Grade, str]
 
 
 def _server_check(name: str, look: Callable[[Connection], Seen], connection: Connection) -> Check:
@@ -183,12 +185,38 @@ def _clock(connection: Connection) -> Seen:
     return Grade.WARNING, f"{says}: the server's decides what is due (it reads {shown})"
 
 
+def _locks(connection: Connection) -> Seen:
+    """Who stands in the way: of jobs, of registrations and the retention, of rows."""
+    if not schema.read(connection).version:
+        return Grade.OK, "nothing is there yet that could be locked"
+    jobs = holders(connection, "strangers", {"jobs": None})
+    held = {f"the lock of job {job!r}": holder for job, holder in jobs.items()}
+    for what, key in FIXED_KEYS.items():
+        held |= key_held(connection, key, what)
+    held = {what: holder for what, holder in held.items() if not holder.ours}
+    rows = holders(connection, "lingering", {"longer": LINGERING})
+    held |= {f"rows of table {table}": holder for table, holder in rows.items()}
+    if not held:
+        return Grade.OK, "no stranger holds a lock that is in our way"
+    says = "; ".join(f"{holder} holds {what}" for what, holder in held.items())
+    return Grade.WARNING, (
+        f"{says}: end it with pg_terminate_backend, and keep others out with REVOKE CONNECT ON"
+        " DATABASE … FROM PUBLIC"
+    )
+
+
+#: Without this one the others would work with tables that somebody else may have put a trap into.
+GATE = "owners"
 #: What is looked at on the server, in this order.
 ON_SERVER: Mapping[str, Callable[[Connection], Seen]] = {
     "version": _version,
+    "transport": accesschecks.transport,
+    GATE: accesschecks.owners,
     "schema": _schema,
     "rights": _rights,
+    "grants": accesschecks.grants,
     "durability": _durability,
     "connections": _connections,
     "clock": _clock,
+    "locks": _locks,
 }

@@ -64,8 +64,9 @@ def _say_waiting(holder: str) -> None:
 
 
 def _check(connection: Connection) -> int:
-    from kronii.database import schema
+    from kronii.database import schema, trust
 
+    trust.require(connection)
     there, latest = schema.read(connection), schema.latest()
     there.check()
     if there.version >= latest:

@@ -21,7 +21,27 @@ COMMON = {
     "datestyle": "ISO",
     "jit": "off",
     "lock_timeout": "5s",
+    # A dead client's session that a middlebox keeps open holds no row for longer than this.
+    "idle_in_transaction_session_timeout": "30s",
     "standard_conforming_strings": "on",
+}
+
+#: Settings that only our own statements rely on: whatever role, database or address say of them,
+#: they mean what they were tested with.  An sql job's session has them as its users do.
+OURS = {
+    # Arrays are sent as text, with NULL for what is not there.
+    "array_nulls": "on",
+    "transform_null_equals": "off",
+    "extra_float_digits": "1",
+    "intervalstyle": "postgres",
+    "bytea_output": "hex",
+    # A policy that would hide rows from us is an error; as a rule, ticks would be lost silently.
+    "row_security": "off",
+    # What a role may not do is no reason to end its session.
+    "exit_on_error": "off",
+    "default_transaction_deferrable": "off",
+    "temp_tablespaces": "",
+    "default_table_access_method": "heap",
 }
 
 #: For sessions that run the same prepared statements again and again.  Their plans walk indexes
@@ -30,9 +50,23 @@ COMMON = {
 PLANS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
 
 
+#: For a job's own statements: what it waits for, and how long it idles, is its own affair.
+UNLIMITED = {"lock_timeout": "0", "idle_in_transaction_session_timeout": "0"}
+
+
 def statement_limit(seconds: float) -> dict[str, str]:
     """The setting that bounds each statement."""
     return {"statement_timeout": f"{max(1, round(seconds * 1000))}ms"}
+
+
+def our_settings(version: int) -> dict[str, str]:
+    """Settings of every session but an sql job's, on a server of `version` (as 150004)."""
+    return OURS | ({"transaction_timeout": "0"} if version >= 170000 else {})
+
+
+def lock_limit(seconds: float) -> dict[str, str]:
+    """The setting that bounds the wait for each lock."""
+    return {"lock_timeout": f"{max(1, round(seconds * 1000))}ms"}
 
 
 def client_limits(network: float) -> dict[str, Any]:

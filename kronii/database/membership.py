@@ -34,6 +34,8 @@ class Membership:
         self.quiet_until = 0.0
         #: Where the fleet is, as this session has found it.
         self.home = Home(None)
+        #: True if `release` has left something.
+        self.unreleased = False
 
     def resume(self, claims: Sequence[Claim], working: bool) -> set[int]:
         """Go on under the lease that still stands, or join under a new identity.
@@ -58,8 +60,17 @@ class Membership:
         identity = self._lease.identity
         own = {claim.run_id: claim.lock_key for claim in claims if claim.owner == identity}
         lost = self._reacquire(own)
-        self._session.run("release", id=identity, runs=[claim.run_id for claim in claims])
+        self.release(claims)
         return lost
+
+    def release(self, claims: Sequence[Claim]) -> None:
+        """Give back what this instance has claimed and does not know of; `unreleased` tells
+        whether something is left that another session holds locked.  Arguments and errors are
+        those of `resume`.
+        """
+        runs = [claim.run_id for claim in claims]
+        ((left,),) = self._session.run("release", id=self._lease.identity, runs=runs)
+        self.unreleased = bool(left)
 
     def leave(self) -> None:
         """Take this instance off the list: nobody has to wait for its lease."""
@@ -102,6 +113,7 @@ class Membership:
         self._lease.end(self._session.monotonic())
         if working:
             raise DatabaseUnavailable("the lease is over: waiting for the end of what ran under it")
+        self._session.run("end_life", id=self._lease.identity)
         self._lease.renew_identity()
         self._session.run("rename_session", name=self._session.name)
 

@@ -21,11 +21,11 @@ import psycopg
 
 from kronii.backoff import Backoff
 from kronii.clock import rfc3339
-from kronii.database import queries
+from kronii.database import adoption, queries, trust
 from kronii.database.connections import Connection
 from kronii.database.errors import database_errors
 from kronii.database.schema import files, latest, read, usable_from, version
-from kronii.errors import Busy, ConfigError, DatabaseError, DatabaseUnavailable
+from kronii.errors import Busy, ConfigError, DatabaseError, DatabaseRefusal, DatabaseUnavailable
 
 #: Key of the transaction lock under which migrations and registrations happen ("kronii" as bytes,
 #: as a bigint).
@@ -59,10 +59,12 @@ def migrate(
         waiting: told who holds them, each time that is somebody else.
 
     Raises:
-        ConfigError: the schema is too new for this Kronii, or the server refuses to make it.
+        ConfigError: the schema is too new for this Kronii, or the server refuses to make it, or
+            others may write to it, or there is a `jobs` in it that is not the original's.
         Busy: the tables were in use all the time; nothing was changed.
         DatabaseUnavailable: the server could not be asked; nothing was changed.
     """
+    trust.require(connection)
     give_up, backoff, said = time.monotonic() + patience, Backoff(*PAUSES), ""
     while True:
         try:
@@ -111,8 +113,9 @@ def _refusals_are_final() -> Iterator[None]:
         yield
     except DatabaseError as error:
         state = error.__cause__.sqlstate if isinstance(error.__cause__, psycopg.Error) else None
+        said = error.said if isinstance(error, DatabaseRefusal) else str(error)
         raise ConfigError(
-            f"the schema can't be created or upgraded: {error}{REMEDIES.get(state or '', '')}"
+            f"the schema can't be created or upgraded: {said}{REMEDIES.get(state or '', '')}"
         ) from error
 
 
@@ -120,6 +123,8 @@ def _apply_missing(connection: Connection) -> list[int]:
     for statement in ("create_versions", "create_migrations", "adopt_migrations"):
         queries.run(connection, statement)
     applied = version(connection)
+    if not applied:  # asked under the lock: a moment ago another instance may have made its own
+        adoption.require_original(connection)
     missing = {number: path for number, path in files().items() if number > applied}
     for number, path in missing.items():
         connection.execute(path.read_bytes())

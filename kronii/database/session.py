@@ -16,7 +16,7 @@ from collections.abc import Callable
 from time import monotonic as _monotonic
 from typing import Any
 
-from kronii.database import home
+from kronii.database import home, rights
 from kronii.database.access import Database, session_name
 from kronii.database.answers import answer_within
 from kronii.database.bookkeeping import HeldLocks
@@ -99,6 +99,13 @@ class Session:
             run(connection, "listen")
             self.timeline = home.timeline(connection)
             self.copy = home.copy(connection, self.timeline)
+
+    def require_rights(self) -> None:
+        """Try whether this role may do all that an instance does; errors are those of
+        `rights.require`.
+        """
+        with answer_within(self.live, self.lease.timings.answer):
+            rights.require(self.live)
 
     def drop(self) -> None:
         """Close the connection, whatever its state; the server frees the locks."""

@@ -9,7 +9,7 @@ import gc
 from pathlib import Path
 
 from kronii import definitions
-from kronii.database import migrations, schema
+from kronii.database import migrations, rights, schema, trust
 from kronii.database.access import Database
 from kronii.database.answers import answer_within
 from kronii.database.connections import Connection
@@ -59,7 +59,9 @@ class Jobs:
             DatabaseUnavailable, DatabaseError, ConfigError: nothing is registered.
         """
         with self._database.for_registration() as connection:
+            trust.require(connection)
             self._prepare_schema(connection)
+            rights.require(connection)
             self.runnable = _said(register(connection, self.loaded.definitions)).runnable
         keep_out_of_collections()
 
@@ -86,6 +88,7 @@ class Jobs:
         """
         loaded = self._load()
         with self._database.for_registration() as connection:
+            trust.require(connection)
             registered = _said(register(connection, loaded.definitions))
         self._metrics.only(job.name for job in loaded.definitions)
         self.loaded = loaded

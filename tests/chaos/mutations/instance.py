@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.chaos.mutations.mutation import Mutation
 
+CONNECTOR = "tests/unit/test_connector.py::test_"
 RECORDER = "tests/unit/test_recorder.py::test_"
 SCHEDULER = "tests/unit/test_scheduler.py::test_"
 STOP = "tests/e2e/test_stop.py::test_"
@@ -82,9 +83,37 @@ MUTATIONS = (
     Mutation(
         "an outcome whose answer was lost counts as fenced",
         "kronii/instance/writer.py",
-        "return written | self._store.recorded(missing) if missing and asked_before else written",
+        "return written | self._store.recorded(list(missing)) if missing and again else written",
         "return written",
         (RECORDER + "a_commit_whose_answer_was_lost_is_no_loss",),
+    ),
+    Mutation(
+        "outcomes wait behind the one whose row is locked",
+        "kronii/instance/writer.py",
+        "            except Contended as error:\n",
+        "            except MemoryError as error:\n",
+        (RECORDER + "a_locked_row_holds_only_its_own_outcome",),
+    ),
+    Mutation(
+        "an outcome that waits for its row is forgotten at a stop",
+        "kronii/instance/recorder.py",
+        "while not (ending and (self._writer.gave_up or not self._writer.aside)):",
+        "while not ending:",
+        (RECORDER + "a_stop_tries_a_locked_row_as_long_as_it_is_given",),
+    ),
+    Mutation(
+        "what was just claimed is given back with the rest",
+        "kronii/instance/scheduler.py",
+        "        if result.claims:\n",
+        "        self._connector.release_rest()\n        if result.claims:\n",
+        (SCHEDULER + "what_was_just_claimed_is_known_when_the_rest_is_released",),
+    ),
+    Mutation(
+        "a lease that could not be renewed waits for a whole beat",
+        "kronii/instance/scheduler.py",
+        "soon if result.renewed is False else now",
+        "now",
+        (SCHEDULER + "a_lease_that_could_not_be_renewed_is_asked_for_again_soon",),
     ),
     Mutation(
         "one job's bug keeps all other outcomes from the table",
@@ -181,5 +210,27 @@ MUTATIONS = (
         "        if self._inflight.runs:\n            self._end_runs()\n",
         "",
         (STOP + "the_drain_has_an_end",),
+    ),
+    # -- a server that refuses ---------------------------------------------------------------------
+    Mutation(
+        "what the server refuses is said again with each statement",
+        "kronii/instance/connector.py",
+        "refusal = self._refusal() if self.refused else None",
+        "refusal = None",
+        (CONNECTOR + "a_refusal_is_said_once_and_tried_in_full_before_the_work_goes_on",),
+    ),
+    Mutation(
+        "a refusal is asked about as often as an outage",
+        "kronii/instance/outage.py",
+        "patient = self.refused and not working",
+        "patient = False",
+        (CONNECTOR + "a_refusal_is_not_asked_again_soon_unless_there_is_work_to_keep",),
+    ),
+    Mutation(
+        "texts of runs are thrown away for a right that is missing",
+        "kronii/instance/writer.py",
+        "        except DatabaseRefusal:  # it is not about these outcomes\n            raise\n",
+        "",
+        (RECORDER + "a_refusal_of_the_statement_costs_no_text_and_is_said_once",),
     ),
 )
