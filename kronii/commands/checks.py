@@ -196,7 +196,7 @@ def _locks(connection: Connection) -> Seen:
     """Who stands in the way: of jobs, of registrations and the retention, of rows."""
     if not migrations.version(connection):
         return Grade.OK, "nothing is there yet that could be locked"
-    jobs = holders(connection, "strangers", {"jobs": None})
+    jobs = holders(connection, "all_strangers")
     held = {f"the lock of job {job!r}": holder for job, holder in jobs.items()}
     for what, key in FIXED_KEYS.items():
         held |= key_held(connection, key, what)
