@@ -189,11 +189,12 @@ def _locks(connection: Connection) -> Seen:
     """Who stands in the way: of jobs, of registrations and the retention, of rows."""
     if not schema.read(connection).version:
         return Grade.OK, "nothing is there yet that could be locked"
-    jobs = holders(connection, "strangers", {"jobs": None})
+    jobs = holders(connection, "all_strangers")
     held = {f"the lock of job {job!r}": holder for job, holder in jobs.items()}
+    role = queries.rows(connection, "rights")[0]["role"]
     for what, key in FIXED_KEYS.items():
-        held |= key_held(connection, key, what)
-    held = {what: holder for what, holder in held.items() if not holder.ours}
+        found = key_held(connection, key, what)
+        held |= {what: holder for what, holder in found.items() if not holder.is_ours(role)}
     rows = holders(connection, "lingering", {"longer": LINGERING})
     held |= {f"rows of table {table}": holder for table, holder in rows.items()}
     if not held:

@@ -361,8 +361,8 @@ MUTATIONS = (
     Mutation(
         "locked history stops recovery, release and sweep",
         "sql/queries.sql",
-        "WHERE id IN (SELECT run_id FROM @rows) FOR NO KEY UPDATE SKIP LOCKED",
-        "WHERE id IN (SELECT run_id FROM @rows) FOR NO KEY UPDATE",
+        "       FOR NO KEY UPDATE SKIP LOCKED\n",
+        "       FOR NO KEY UPDATE\n",
         (
             LOCKED + "an_orphan_that_is_locked_keeps_no_other_from_being_recovered",
             LOCKED + "a_claim_that_is_not_known_is_released_when_its_lock_is_gone",
