@@ -20,6 +20,7 @@ from kronii.database.access import Database
 from kronii.database.connections import Connection
 from kronii.database.errors import database_errors
 from kronii.errors import ConfigError, DatabaseUnavailable, KroniiError
+from kronii.instance import capacity
 from kronii.settings import DEFAULT_PORT, Settings
 
 #: PostgreSQL's oldest version that Kronii works with.
@@ -55,6 +56,7 @@ def examine(settings: Settings) -> Iterator[Check]:
     """Every check, in the order in which an instance would meet them."""
     yield _file(settings)
     yield _port(settings)
+    yield _limits(settings.worker_count)
     try:
         database = Database.of(settings)
         connection = _connection(database)
@@ -96,6 +98,14 @@ def _port(settings: Settings) -> Check:
     if port is None:
         return Check("port", Grade.OK, f"METRICS_PORT is not set: {DEFAULT_PORT} is free on {host}")
     return Check("port", Grade.OK, f"METRICS_PORT={port} is free on {host}")
+
+
+def _limits(workers: int) -> Check:
+    """Of the process that asks: an instance's unit may have others."""
+    rooms = [*capacity.rooms()]
+    short = [room for room in rooms if not room.suffices(workers)]
+    says = "; ".join(room.says(workers) for room in short or rooms)
+    return Check("limits", Grade.WARNING if short else Grade.OK, says)
 
 
 def _bind(host: str, port: int) -> None:

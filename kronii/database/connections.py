@@ -69,7 +69,7 @@ def connect_bare(url: str, application: str, network: float) -> Connection:
         return psycopg.connect(url, **parameters(url, application, network))
     except psycopg.ProgrammingError as error:
         raise ConfigError(f"DATABASE_URL={masked(url)} is not valid: {error}") from error
-    except psycopg.Error as error:
+    except (psycopg.Error, OSError) as error:  # the driver waits on a descriptor of its own
         raise DatabaseUnavailable(_reason(error)) from error
 
 
@@ -90,7 +90,7 @@ def _primary(url: str) -> dict[str, Any]:
     return {}
 
 
-def _reason(error: psycopg.Error) -> str:
+def _reason(error: psycopg.Error | OSError) -> str:
     """One line that says why no session could be had; libpq repeats itself for each address it
     tried.
     """

@@ -24,7 +24,16 @@ def test_doctor_names_what_is_right_and_what_is_not(
         "warning",
     }  # the server's, as it is
     assert set(grades.values()) == {"ok"}
-    assert set(grades) == {"file", "port", "connection", "version", "schema", "rights", "clock"}
+    assert set(grades) == {
+        "file",
+        "port",
+        "limits",
+        "connection",
+        "version",
+        "schema",
+        "rights",
+        "clock",
+    }
     fleet.file.write_text("jobs: [{name: x}]")
     monkeypatch.setenv("DATABASE_URL", "postgresql://somebody:hunter2@127.0.0.1:1/none")
     ill = kronii("doctor")
