@@ -9,12 +9,14 @@ reaped, because its zombie still holds the group's number.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import select
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -57,12 +59,14 @@ def run_group(run: Run, program: Program, host: Host) -> tuple[int, str | None]:
         NotStarted: this program can't be started here.
         NotBegun: nothing can be started here for the moment.
     """
-    process, reader = _begin(run, program, host)
+    with _put_off_if_short(program):
+        process, reader = _begin(run, program, host)
     try:
         host.groups.started(process.pid)
         prefer(process.pid)
         try:
-            output = _wait(run, process, reader)
+            with _put_off_if_short(program):
+                output = _wait(run, process, reader)
         finally:
             _reap(process, host)
     finally:
@@ -72,13 +76,23 @@ def run_group(run: Run, program: Program, host: Host) -> tuple[int, str | None]:
 
 def _begin(run: Run, program: Program, host: Host) -> tuple[subprocess.Popen[bytes], int]:
     """Start it; returns the process, and the end of the pipe that holds its output."""
+    reader, writer = os.pipe()
     try:
-        reader, writer = os.pipe()
-        try:
-            return _start(run, program, host, writer), reader
-        except BaseException:
-            os.close(reader)
-            raise
+        return _start(run, program, host, writer), reader
+    except BaseException:
+        os.close(reader)
+        raise
+
+
+@contextlib.contextmanager
+def _put_off_if_short(program: Program) -> Iterator[None]:
+    """What is short while a program is started has kept it from beginning.
+
+    Raises:
+        NotBegun: in place of what the system said.
+    """
+    try:
+        yield
     except OSError as error:
         if is_shortage(error):
             raise NotBegun(f"{program.argv[0]}: {error.strerror}") from error
@@ -161,7 +175,7 @@ def _pidfd(process: subprocess.Popen[bytes]) -> int:
     Its start needed more of them than it did, so there is one; unless another thread was faster.
 
     Raises:
-        NotBegun: there is none, and so the process is ended at once.
+        OSError: there is none, and so the process is to be ended at once.
     """
     give_up = time.monotonic() + WATCHED_WITHIN
     while True:
@@ -169,7 +183,7 @@ def _pidfd(process: subprocess.Popen[bytes]) -> int:
             return os.pidfd_open(process.pid)
         except OSError as error:
             if not is_shortage(error) or time.monotonic() > give_up:
-                raise NotBegun(f"its end can't be seen: {error.strerror}") from error
+                raise
         time.sleep(0.002)  # other threads hold theirs as briefly
 
 

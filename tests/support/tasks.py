@@ -34,7 +34,7 @@ class TaskLimit:
             self._limits = resource.prlimit(pid, resource.RLIMIT_NPROC)
             resource.prlimit(pid, resource.RLIMIT_NPROC, (1, self._limits[1]))
         else:
-            self._group = _made_group()
+            self._group = made_group()
             (self._group / "cgroup.procs").write_text(str(pid))
             (self._group / "pids.max").write_text("1")
 
@@ -60,7 +60,12 @@ def _is_bound(pid: int) -> bool:
     return user != 0 and not int(fields["CapEff"], 16) & _UNBOUND
 
 
-def _made_group() -> Path:
+def made_group() -> Path:
+    """A new control group that can bound how many tasks it holds (`pids.max`).
+
+    Raises:
+        OSError: there can be none here; the message says why.
+    """
     for root in ROOTS:
         if (root / "cgroup.procs").exists() and os.access(root, os.W_OK):
             group = Path(tempfile.mkdtemp(prefix="kronii-test-", dir=root))
