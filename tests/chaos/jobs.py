@@ -116,7 +116,7 @@ def sql(directory: Path, name: str, period: int, seconds: float, status: int = 0
 
 def http(name: str, period: int, port: int) -> Job:
     """A request to a port where every connection hangs, as behind a firewall that drops packets."""
-    keys = {"http": f"http://127.0.0.1:{port}/", "timeout": "1s"}
+    keys = {"http": {"url": f"http://127.0.0.1:{port}/"}, "timeout": "1s"}
     return Job(name, period, "timeout", None, records=False, keys=keys)
 
 

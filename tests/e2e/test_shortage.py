@@ -53,7 +53,7 @@ def kinds(fleet: Fleet, site: Site) -> list[dict[str, Any]]:
         {"name": "command", "cron": RARELY, "command": "true"},
         {"name": "isolated", "cron": RARELY, "python": "isolated:work", "isolate": True},
         {"name": "sql", "cron": RARELY, "sql": "SELECT 1"},
-        {"name": "http", "cron": RARELY, "http": f"http://localhost:{port}/"},
+        {"name": "http", "cron": RARELY, "http": {"url": f"http://localhost:{port}/"}},
     ]
 
 

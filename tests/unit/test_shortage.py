@@ -9,11 +9,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from kronii.actions import group, preference
 from kronii.actions.shortage import is_shortage
+from kronii.database.connections import connect_bare
 from kronii.errors import DatabaseUnavailable
+from kronii.instance import service
 from kronii.model import Command, Outcome, PythonCall, Result, Sql
 from tests.support.actions import Actions
 
@@ -157,6 +160,29 @@ def test_a_run_that_has_ended_is_not_put_off_for_what_is_short_then(
     monkeypatch.setattr(group, "members", refused)
     monkeypatch.setattr(group, "GROUP_ENDS_IN", 0.05)
     assert actions.shell("sleep 60 & echo done") == Result(Outcome.SUCCESS, 0, None, "done\n")
+
+
+# -- the instance itself ---------------------------------------------------------------------------
+
+
+def test_a_session_without_a_descriptor_is_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver waits on a descriptor of its own, and lets the system's error pass."""
+
+    def refused(*_: object, **__: object) -> Any:
+        raise NO_MORE
+
+    monkeypatch.setattr(psycopg, "connect", refused)
+    with pytest.raises(DatabaseUnavailable, match="Too many open files"):
+        connect_bare("postgresql://127.0.0.1:1/d", "test", 3.0)
+
+
+@pytest.mark.parametrize("error", [NO_MORE, RuntimeError("can't start new thread")])
+def test_what_is_short_at_the_start_is_a_sentence(error: Exception) -> None:
+    with pytest.raises(service.Short, match="this host has no more to give"):
+        with service._short_at_start():
+            raise error
+    with pytest.raises(ZeroDivisionError), service._short_at_start():
+        raise ZeroDivisionError
 
 
 # -- memory ----------------------------------------------------------------------------------------
