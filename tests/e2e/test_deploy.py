@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -134,13 +135,14 @@ MOUNTS = (
 
 
 def _as_the_unit_does(unit: dict[str, str]) -> tuple[str, ...]:
-    """What the unit takes away, as far as it can be done without systemd: system calls are not
-    filtered.  What follows is a command's words.
+    """What the unit takes away, as far as it can be done without systemd.  What follows is a
+    command's words.
     """
     path = {name: str(shutil.which(name)) for name in ("sh", "prlimit", "setpriv", "unshare")}
     script = f'umask {unit["UMask"]}; exec "$@"'
     limits = (f"--core={unit['LimitCORE']}", f"--nofile={unit['LimitNOFILE']}")
-    words = (path["prlimit"], *limits, path["setpriv"], "--no-new-privs")
+    filtered = (sys.executable, "-m", "tests.support.filtered", unit["SystemCallFilter"])
+    words = (path["prlimit"], *limits, *filtered, path["setpriv"], "--no-new-privs")
     if os.geteuid():
         return (path["sh"], "-c", script, "sh", *words)
     rights = ("--bounding-set=-all", "--inh-caps=-all")
@@ -151,12 +153,13 @@ def _as_the_unit_does(unit: dict[str, str]) -> tuple[str, ...]:
 def _missing(command: tuple[str, ...]) -> str:
     """Why it can't be had here; empty if it can."""
     try:
-        done = subprocess.run([*command, "/bin/true"], capture_output=True, text=True)
+        done = subprocess.run([*command, "/bin/true"], cwd=ROOT, capture_output=True, text=True)
     except OSError as error:
         return str(error)
     return done.stderr if done.returncode else ""
 
 
+@needs_systemd
 @strict_or_not
 def test_the_shipped_jobs_run_under_it(new_fleet: Fleet, strict: bool) -> None:
     unit = keys(UNIT, STRICT) if strict else keys(UNIT)

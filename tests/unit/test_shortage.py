@@ -178,9 +178,9 @@ def test_a_session_without_a_descriptor_is_an_outage(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("error", [NO_MORE, RuntimeError("can't start new thread")])
 def test_what_is_short_at_the_start_is_a_sentence(error: Exception) -> None:
-    with pytest.raises(service.Short, match="this host has no more to give"):
-        with service._short_at_start():
-            raise error
+    said = pytest.raises(service.Short, match="this host has no more to give")
+    with said, service._short_at_start():
+        raise error
     with pytest.raises(ZeroDivisionError), service._short_at_start():
         raise ZeroDivisionError
 

@@ -17,6 +17,8 @@ from tests.support.tasks import TaskLimit
 DELAY, STARTS_WITHIN = 0.15, 0.4
 #: Seconds that a guard may take to be there again: the longest pause before its next start.
 GUARD_IS_BACK_IN = 2.5
+#: Seconds after which a guard that is not back is waited for no longer.
+RECOVERS_IN = 20.0
 #: Seconds by which a wall clock is off.
 CLOCK_STEPS = (3600.0, -3600.0, 86400.0, -0.5, 0.5)
 
@@ -97,12 +99,13 @@ def _is_guarded(place: Place) -> bool:
 
 
 def _until(stage: Stage, fact: Callable[[], bool], place: Place) -> None:
-    """The place can bear other faults once it is so."""
+    """The place can bear other faults once it is so; what never is so is found at the end."""
+    give_up = now() + RECOVERS_IN
 
     def look() -> None:
         if fact():
             place.fragile = False
-        else:
+        elif now() < give_up:
             stage.at(now() + 0.05, look)
 
     look()
