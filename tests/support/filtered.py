@@ -7,6 +7,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,7 +21,8 @@ def names(group: str) -> Iterator[str]:
     if not group.startswith("@"):
         yield group
         return
-    command = ["systemd-analyze", "--no-pager", "syscall-filter", group]
+    analyze = shutil.which("systemd-analyze", path=os.defpath) or "systemd-analyze"
+    command = [analyze, "--no-pager", "syscall-filter", group]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     for line in done.stdout.splitlines()[1:]:
         if (word := line.strip()) and not word.startswith("#"):
