@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -140,12 +141,14 @@ def _as_the_unit_does(unit: dict[str, str]) -> tuple[str, ...]:
     """
     path = {name: str(shutil.which(name)) for name in ("sh", "prlimit", "setpriv", "unshare")}
     script = f'umask {unit["UMask"]}; exec "$@"'
-    limits = (f"--core={unit['LimitCORE']}", f"--nofile={unit['LimitNOFILE']}")
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limits = (f"--core={unit['LimitCORE']}", f"--nofile={min(hard, int(unit['LimitNOFILE']))}")
     filtered = (sys.executable, "-m", "tests.support.filtered", unit["SystemCallFilter"])
     words = (path["prlimit"], *limits, *filtered, path["setpriv"], "--no-new-privs")
     if os.geteuid():
         return (path["sh"], "-c", script, "sh", *words)
-    rights = ("--bounding-set=-all", "--inh-caps=-all")
+    # The tests' server lies in a directory of another user's.
+    rights = ("--bounding-set=-all,+dac_override", "--inh-caps=-all")
     unshared = (path["unshare"], "--mount", path["sh"], "-c", f"{MOUNTS}; {script}", "sh")
     return (*unshared, *words, *rights)
 
