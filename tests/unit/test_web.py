@@ -291,7 +291,7 @@ def test_a_client_that_wants_tls_is_let_go_of_at_once(server: Web, connect: Conn
 def test_what_follows_a_request_costs_nobody_its_answer(server: Web, connect: Connect) -> None:
     """A connection that is closed over unread data is reset, and the answer is lost on its way."""
     for _ in range(20):
-        client = connect(b"GET /metrics HTTP/1.1\r\n\r\n" * 50)
+        client = connect(b"GET /metrics HTTP/1.1\r\n\r\n" * 2000)
         answer = client.makefile("rb").read()
         assert answer.startswith(b"HTTP/1.0 200 OK")
         assert answer.endswith(b"\n")
@@ -317,11 +317,13 @@ def test_without_threads_scrapes_are_answered(server: Web, no_threads: None) -> 
 
 
 def test_without_threads_nobody_keeps_the_listener_waiting(
-    server: Web, connect: Connect, no_threads: None
+    server: Web, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for said in (b"", b"GET /metrics HTTP/1.0\r\nHost:"):
-        connect(said)
-    assert server.request("/metrics").status == 200
+    clients: list[socket.socket] = []
+    with dripping(clients):
+        monkeypatch.setattr(threading.Thread, "start", refuse_thread)
+        clients += [connect(said) for said in (b"", b"GET /metrics HTTP/1.0\r\nHost:")]
+        assert server.request("/metrics").status == 200
 
 
 def test_places_are_given_back_where_no_thread_was_to_be_had(
