@@ -10,7 +10,14 @@ from psycopg.conninfo import conninfo_to_dict
 
 from kronii.address import masked
 from kronii.database import migrations
-from kronii.database.connections import Connection, connect, connect_bare, parameters, prepare
+from kronii.database.connections import (
+    Connection,
+    PooledConnection,
+    connect,
+    connect_bare,
+    parameters,
+    prepare,
+)
 from kronii.database.limits import PLANS, statement_limit
 from kronii.errors import ConfigError
 from kronii.lease import LeaseTimings
@@ -109,6 +116,7 @@ class Database:
         settings = statement_limit(POOL_STATEMENT) | PLANS
         return ConnectionPool(
             self.url,
+            connection_class=PooledConnection,
             kwargs=parameters(self.url, name, network),
             configure=partial(prepare, settings=settings, network=network),
             open=False,
