@@ -99,8 +99,8 @@ MUTATIONS = (
     Mutation(
         "the loop ends where there is no descriptor for a session",
         "kronii/database/connections.py",
-        "except (psycopg.Error, OSError) as error:",
-        "except psycopg.Error as error:",
+        "except (psycopg.Error, OSError) as error:  # the driver waits",
+        "except psycopg.Error as error:  # the driver waits",
         (SHORTAGE + "a_session_without_a_descriptor_is_an_outage",),
     ),
     Mutation(
