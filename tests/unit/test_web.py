@@ -296,6 +296,7 @@ def test_what_follows_a_request_costs_nobody_its_answer(server: Web, connect: Co
         assert answer.startswith(b"HTTP/1.0 200 OK")
         assert answer.endswith(b"\n")
         assert answer.count(b"HTTP/1.0") == 1
+        assert client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0, "it was not reset"
 
 
 # -- a host that has no more to give ---------------------------------------------------------------

@@ -55,8 +55,10 @@ def clock(stage: Stage, fault: Planned) -> None:
 
 
 def no_threads(stage: Stage, fault: Planned) -> None:
-    """The instance can start neither thread nor process."""
+    """The instance can start neither thread nor process; one that is just starting would end."""
     begin, place = now(), stage.place(fault.target)
+    if not place.url:
+        return
     try:
         limit = TaskLimit(place.pid)
     except OSError as error:
