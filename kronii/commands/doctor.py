@@ -15,7 +15,7 @@ def register(commands: Commands) -> None:
         commands,
         "doctor",
         doctor,
-        "checks the set-up: file, port, connection, pooling, schema, rights, server, clock",
+        "checks the set-up: file, port, limits, connection, pooling, schema, rights, server, clock",
         reads=True,
     )
 

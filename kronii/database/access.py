@@ -12,6 +12,7 @@ from kronii.address import masked
 from kronii.database import queries, schema, trust
 from kronii.database.connections import (
     Connection,
+    PooledConnection,
     connect,
     connect_bare,
     parameters,
@@ -118,6 +119,7 @@ class Database:
         settings = statement_limit(POOL_STATEMENT) | lock_limit(POOL_LOCK) | PLANS
         return ConnectionPool(
             self.url,
+            connection_class=PooledConnection,
             kwargs=parameters(self.url, name, network),
             configure=partial(prepare, settings=settings, network=network),
             open=False,

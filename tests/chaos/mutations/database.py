@@ -16,6 +16,13 @@ HALF_OPEN = "tests/database/test_half_open.py::test_"
 
 MUTATIONS = (
     Mutation(
+        "sessions that were given up stay open, here and at the server",
+        "kronii/database/connections.py",
+        "            traceback.clear_frames(link.__traceback__)\n",
+        "",
+        ("tests/unit/test_given_up.py::test_a_server_that_does_not_answer_keeps_no_session",),
+    ),
+    Mutation(
         "a late outcome overwrites a successor's",
         "sql/outcomes.sql",
         "WHERE j.id = e.id AND j.run_id = e.run_id AND j.owner = e.owner",
