@@ -10,6 +10,7 @@ import threading
 from datetime import datetime
 from typing import Any
 
+from kronii import isolation
 from kronii.actions.functions import Context, called, failed, target
 from kronii.actions.isolated import answered
 from kronii.model import Result
@@ -17,7 +18,8 @@ from kronii.model import Result
 
 def main(told: dict[str, Any]) -> None:
     """Call the function that `told` names, and say how it ended."""
-    _empty_input()
+    isolation.forget_told()
+    sys.path[:] = told["modules"]
     os.set_inheritable(told["answer"], False)
     result = _called(told["target"], _context(told, _stop_at_term()))
     sys.stdout.flush()
@@ -25,13 +27,6 @@ def main(told: dict[str, Any]) -> None:
     sys.stderr.flush()
     os.write(told["answer"], answered(result))
     os.close(told["answer"])
-
-
-def _empty_input() -> None:
-    """The function's standard input is an empty one, not what we were told."""
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
 
 
 def _stop_at_term() -> threading.Event:

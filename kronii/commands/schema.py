@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from kronii.commands import session
 from kronii.commands.arguments import Commands, add_command
+from kronii.commands.output import say
 
 if TYPE_CHECKING:
     from kronii.database.connections import Connection
@@ -33,9 +34,9 @@ def _migrate(connection: Connection) -> int:
 
     applied = migrations.migrate(connection)
     if applied:
-        print(f"schema upgraded to version {max(applied)}")
+        say(f"schema upgraded to version {max(applied)}")
     else:
-        print(f"schema is up to date (version {migrations.latest()})")
+        say(f"schema is up to date (version {migrations.latest()})")
     return 0
 
 
@@ -45,7 +46,7 @@ def _check(connection: Connection) -> int:
     version, latest = migrations.version(connection), migrations.latest()
     migrations.check(version)
     if version == latest:
-        print(f"schema is up to date (version {version})")
+        say(f"schema is up to date (version {version})")
         return 0
-    print(f"schema has version {version}, wanted is {latest}: run `kronii migrate`")
+    say(f"schema has version {version}, wanted is {latest}: run `kronii migrate`")
     return 1

@@ -136,7 +136,7 @@ def run(settings: Settings) -> int:
     Raises:
         ConfigError: the set-up is wrong.
     """
-    password = Database.of(settings).password
-    logs.setup(settings.log_level, settings.log_format, secret=password)
+    secrets = Database.of(settings).secrets
+    logs.setup(settings.log_level, settings.log_format, secrets=secrets)
     share_streams()
     return Service(settings).run()

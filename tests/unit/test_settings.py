@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kronii.errors import ConfigError
-from kronii.settings import VARIABLES, Settings, default_node, read_dotenv
+from kronii.settings import VARIABLES, Settings, default_node, names_a_database, read_dotenv
 
 NOWHERE = Path("/nonexistent")
 
@@ -82,7 +82,7 @@ def test_good(name: str, text: str, field: str, value: object) -> None:
 
 
 NUMBER = "must be a whole number from"
-URL = "must be a PostgreSQL URL"
+ADDRESS = "must be a PostgreSQL URL"
 
 BAD = [
     ("WORKER_COUNT", "0", f"{NUMBER} 1 to 1000"),
@@ -113,8 +113,8 @@ BAD = [
     ("KRONII_LOG_LEVEL", "loud", "one of debug, info, warning, error"),
     ("KRONII_LOG_FORMAT", "jsn", "did you mean json?"),
     ("KRONII_QUARANTINE", "never", NUMBER),
-    ("DATABASE_URL", "localhost", URL),
-    ("DATABASE_URL", "  ", URL),
+    ("DATABASE_URL", "localhost", ADDRESS),
+    ("DATABASE_URL", "  ", ADDRESS),
     ("DATABASE_URL", "mysql://u@h/d", "; mysql:// is not PostgreSQL"),
 ]
 
@@ -147,8 +147,20 @@ def test_all_problems_in_one_pass() -> None:
 def test_the_password_is_never_shown() -> None:
     assert "hunter2" not in repr(read(DATABASE_URL="postgresql://u:hunter2@h/d"))
     assert refusal("DATABASE_URL", "mysql://u:hunter2@h/d").startswith(
-        "DATABASE_URL='mysql://u:***@h/d': must be"
+        "DATABASE_URL='***': must be"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "shown"),
+    [
+        ("KRONII_METRICS_HOST", "postgresql://u:hunter2@h/d", "'postgresql://***@h/d'"),
+        ("KRONII_NODE", "password=hunter2 x", "'password=***'"),
+        ("WORKER_COUNT", "https://hunter2@hooks.example", "'https://***@hooks.example'"),
+    ],
+)
+def test_a_secret_in_the_wrong_variable_is_not_shown(name: str, text: str, shown: str) -> None:
+    assert refusal(name, text).startswith(f"{name}={shown}: must be")
 
 
 @given(st.sampled_from(sorted(VARIABLES)), st.text(min_size=1))
@@ -188,6 +200,74 @@ def test_the_default_node_tells_instances_of_one_host_apart(
     monkeypatch.setattr(socket, "gethostname", lambda: host)
     assert default_node(port) == node
     assert read(KRONII_NODE=node).node == node
+
+
+# the address in a file
+
+URL = "postgresql://u:hunter2@h/d"
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    file = tmp_path / "database_url"
+    file.write_text(f"{URL}\n")
+    file.chmod(0o600)
+    return file
+
+
+@pytest.mark.parametrize("name", ["KRONII_DATABASE_URL_FILE", "DATABASE_URL_FILE"])
+def test_the_address_may_be_in_a_file(secret: Path, tmp_path: Path, name: str) -> None:
+    assert read(NOWHERE, **{name: str(secret)}).database_url == URL
+    assert read(tmp_path, **{name: "database_url"}).database_url == URL
+    assert names_a_database({name: "x"}, NOWHERE)
+
+
+def test_the_address_may_be_a_credential(secret: Path, tmp_path: Path) -> None:
+    assert read(CREDENTIALS_DIRECTORY=str(tmp_path)).database_url == URL
+    assert names_a_database({"CREDENTIALS_DIRECTORY": str(tmp_path)}, NOWHERE)
+    other = read(CREDENTIALS_DIRECTORY=str(tmp_path), DATABASE_URL="postgresql://x/y")
+    assert other.database_url == "postgresql://x/y"
+    secret.unlink()
+    assert read(CREDENTIALS_DIRECTORY=str(tmp_path)).database_url is None
+    assert not names_a_database({"CREDENTIALS_DIRECTORY": str(tmp_path)}, NOWHERE)
+
+
+def test_two_addresses_are_one_too_many(secret: Path) -> None:
+    with pytest.raises(ConfigError, match="are both set: unset one of them"):
+        read(DATABASE_URL=URL, KRONII_DATABASE_URL_FILE=str(secret))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "must hold the address of a database and nothing else"),
+        (b" \n", "must hold the address of a database and nothing else"),
+        (b"x" * 70000, "must hold the address of a database and nothing else"),
+        (b"\xff\xfehunter2", "is not UTF-8"),
+        (b"mysql://u:hunter2@h/d", "must hold a PostgreSQL URL .*; mysql:// is not PostgreSQL"),
+        (b"postgresql://u@s:hunter2@h/d", "must hold a PostgreSQL URL .*; the port must be"),
+        (b"password=hunter2\nhost", "in keywords, quote a value"),
+    ],
+)
+def test_a_file_without_an_address_is_refused_and_not_shown(
+    secret: Path, content: bytes, says: str
+) -> None:
+    secret.write_bytes(content)
+    with pytest.raises(ConfigError, match=says) as caught:
+        read(KRONII_DATABASE_URL_FILE=str(secret))
+    assert str(secret) in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name, says in (
+        ("pipe", "is no regular file"),
+        (".", "is no regular file"),
+        ("none", "can't be read: No such file"),
+    ):
+        with pytest.raises(ConfigError, match=says):
+            read(tmp_path, KRONII_DATABASE_URL_FILE=name)
 
 
 # .env
