@@ -32,7 +32,7 @@ _BECOME = (
 def leave_directory() -> None:
     """From now on no module is looked for in the working directory."""
     here = _here()
-    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or here) != here]
+    sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry or here) != here]
 
 
 def look_here_last() -> None:
@@ -54,8 +54,15 @@ def look_here_last() -> None:
 def own_path() -> list[str]:
     """The path on which Kronii and what it needs are found, without the working directory."""
     here, ours = _here(), os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    path = [os.path.abspath(entry or here) for entry in sys.path]
-    return list(dict.fromkeys([*(entry for entry in path if entry != here), ours]))
+    path = [entry for entry in whole_path() if os.path.realpath(entry) != here]
+    return list(dict.fromkeys([*path, ours]))
+
+
+def whole_path() -> list[str]:
+    """The path on which this process looks, as another one may have it.  (Installed packages have
+    entries of their own, which are no places.)
+    """
+    return [entry or _here() for entry in sys.path if not entry or os.path.isabs(entry)]
 
 
 def command(module: str, flag: str) -> list[str]:

@@ -25,7 +25,12 @@ def check(path: Path, what: str) -> str | None:
     Raises:
         ConfigError: something is, and we are root.
     """
-    wrong = _wrong(path) or (_wrong_directory(path) if not path.is_dir() else None)
+    found = _found(path)
+    if found is None:
+        return None
+    wrong = _wrong(found)
+    if wrong is None and not stat.S_ISDIR(found.st_mode):
+        wrong = _wrong_directory(path.resolve().parent)
     if wrong is None:
         return None
     sentence = f"{what} {wrong}"
@@ -34,20 +39,16 @@ def check(path: Path, what: str) -> str | None:
     return sentence
 
 
-def _wrong_directory(path: Path) -> str | None:
+def _wrong_directory(directory: Path) -> str | None:
     """In a directory with the sticky bit nobody replaces what is another's (inode(7))."""
-    directory = path.resolve().parent
     found = _found(directory)
-    if found is None or not path.exists() or found.st_mode & stat.S_ISVTX:
+    if found is None or found.st_mode & stat.S_ISVTX:
         return None
-    wrong = _wrong(directory)
+    wrong = _wrong(found)
     return wrong and f"lies in {directory}, which {wrong}"
 
 
-def _wrong(path: Path) -> str | None:
-    found = _found(path)
-    if found is None:
-        return None
+def _wrong(found: os.stat_result) -> str | None:
     if found.st_uid not in (0, os.geteuid()):
         return f"belongs to {_user(found.st_uid)}: `chown {_user(os.geteuid())}` it"
     if found.st_mode & stat.S_IWOTH:

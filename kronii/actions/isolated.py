@@ -66,7 +66,7 @@ def _task(run: Run, call: PythonCall, host: Host, writer: int) -> int:
     claim = run.claim
     return isolation.told(
         {
-            "modules": [os.path.abspath(entry) for entry in sys.path],
+            "modules": isolation.whole_path(),
             "target": call.target,
             "answer": writer,
             "job": claim.definition.name,

@@ -27,7 +27,7 @@ from kronii.settings.kinds import (
     one_of,
     whole_number,
 )
-from kronii.settings.secretfile import credential, read_secret
+from kronii.settings.secretfile import handed, read_secret, shown
 from kronii.suggestions import nearest
 
 T = TypeVar("T")
@@ -132,7 +132,7 @@ class Settings:
 def names_a_database(environ: Mapping[str, str], directory: Path) -> bool:
     """Whether there is an address of a database, of whatever kind, right or wrong."""
     texts = _texts(environ, directory)
-    return bool(_ADDRESSES & texts.keys()) or credential(environ) is not None
+    return bool(_ADDRESSES & texts.keys()) or handed(environ) is not None
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,8 @@ def _texts(environ: Mapping[str, str], directory: Path) -> dict[str, _Text]:
 
 
 def _address(values: Mapping[str, Any], environ: Mapping[str, str], directory: Path) -> str | None:
-    """The database's address: a variable's, a file's, or a credential's; None if there is none.
+    """The database's address: a variable's, a file's, or what systemd hands over; None if there is
+    none.
 
     Raises:
         ConfigError: it is wrong, or there are two.
@@ -181,13 +182,13 @@ def _address(values: Mapping[str, Any], environ: Mapping[str, str], directory: P
     named: str | None = values.get("database_url_file")
     if address and named:
         raise ConfigError(f"DATABASE_URL and {_FILE} are both set: unset one of them")
-    file = directory / named if named else credential(environ)
+    file = directory / named if named else handed(environ)
     if address or file is None:
         return address
     try:
         return checked_address(read_secret(file))
     except Hint as hint:
-        raise ConfigError(f"{file}: must hold {ADDRESS.allowed}; {hint}") from None
+        raise ConfigError(f"{shown(file)}: must hold {ADDRESS.allowed}; {hint}") from None
 
 
 def _merged(environ: Mapping[str, str], dotenv: Mapping[str, str]) -> dict[str, _Text]:

@@ -13,6 +13,7 @@ NAMES = (
     *("json", "typing", "logging", "ctypes", "argparse", "traceback", "subprocess", "zoneinfo"),
     *("uuid", "mmap", "socket", "ssl", "select", "signal", "resource", "datetime", "asyncio"),
     *("multiprocessing", "sitecustomize", "usercustomize", "numpy", "IPython", "shapely"),
+    *("snappy", "org", "winreg", "_winapi", "msvcrt"),
 )
 PLANTED = """
 import os

@@ -13,7 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kronii.errors import ConfigError
-from kronii.settings import VARIABLES, Settings, default_node, names_a_database, read_dotenv
+from kronii.settings import (
+    VARIABLES,
+    Settings,
+    default_node,
+    names_a_database,
+    read_dotenv,
+    secretfile,
+)
 
 NOWHERE = Path("/nonexistent")
 
@@ -230,6 +237,25 @@ def test_the_address_may_be_a_credential(secret: Path, tmp_path: Path) -> None:
     secret.unlink()
     assert read(CREDENTIALS_DIRECTORY=str(tmp_path)).database_url is None
     assert not names_a_database({"CREDENTIALS_DIRECTORY": str(tmp_path)}, NOWHERE)
+
+
+def test_the_address_may_be_in_a_file_that_systemd_has_opened(
+    secret: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its jobs, which have the same user, can't open it."""
+    with secret.open() as first, secret.open() as second:
+        monkeypatch.setattr(secretfile, "FIRST_FILE", first.fileno())
+        names = ":".join(["web"] * (second.fileno() - first.fileno()) + ["database_url"])
+        environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDNAMES": names}
+        os.set_inheritable(second.fileno(), True)
+        for _ in range(2):
+            assert read(**environ).database_url == URL
+        assert names_a_database(environ, NOWHERE)
+        assert not os.get_inheritable(second.fileno())
+        secret.write_text("password=hunter2 x")
+        with pytest.raises(ConfigError, match=r"^the open file database_url: must hold a Post"):
+            read(**environ)
+        assert read(**{**environ, "LISTEN_PID": "1"}).database_url is None
 
 
 def test_two_addresses_are_one_too_many(secret: Path) -> None:

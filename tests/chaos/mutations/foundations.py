@@ -192,8 +192,8 @@ MUTATIONS = (
     Mutation(
         "a file is as safe as its own mode",
         "kronii/ownership.py",
-        "(_wrong_directory(path) if not path.is_dir() else None)",
-        "None",
+        "        wrong = _wrong_directory(path.resolve().parent)\n",
+        "        pass\n",
         (OWNERSHIP + "a_file_can_be_replaced_by_whoever_may_write_its_directory",),
     ),
     Mutation(
