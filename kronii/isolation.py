@@ -17,22 +17,25 @@ import sys
 #: Modules that libraries of ours load, or look for, when they need them.  (`zoneinfo` looks for
 #: `tzdata` whenever it does not know a zone.)
 LATE = ("psycopg_pool", "dotenv", "croniter", "tzdata")
+#: Kronii itself is found where it was, though that is no place for others: a checkout may be the
+#: working directory.
+_BESIDE = "sys.path[:] = path[:1]; import kronii; sys.path[:] = path[1:];"
 #: The first words of a program of ours, to which standard input says the rest.
 _BEGIN = (
-    "'{module}'; import json, sys; told = json.load(sys.stdin); sys.path[:] = told.pop('path');"
-    " from {module} import main; main(told)"
+    "'{module}'; import json, sys; told = json.load(sys.stdin); path = told.pop('path');"
+    f" {_BESIDE} from {{module}} import main; main(told)"
 )
 #: As `python -m`, with the path that the first argument says.
 _BECOME = (
-    "import json, runpy, sys; sys.path[:] = json.loads(sys.argv.pop(1)); del sys.argv[0];"
-    " runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
+    "import json, runpy, sys; path = json.loads(sys.argv.pop(1)); del sys.argv[0];"
+    f" {_BESIDE} runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
 )
 
 
 def leave_directory() -> None:
     """From now on no module is looked for in the working directory."""
     here = _here()
-    sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry or here) != here]
+    sys.path[:] = [entry for entry in sys.path if not _is(entry, here)]
 
 
 def look_here_last() -> None:
@@ -52,10 +55,11 @@ def look_here_last() -> None:
 
 
 def own_path() -> list[str]:
-    """The path on which Kronii and what it needs are found, without the working directory."""
+    """Where Kronii is found, and then the path on which all else is, without the working
+    directory.
+    """
     here, ours = _here(), os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    path = [entry for entry in whole_path() if os.path.realpath(entry) != here]
-    return list(dict.fromkeys([*path, ours]))
+    return [ours, *dict.fromkeys(entry for entry in whole_path() if not _is(entry, here))]
 
 
 def whole_path() -> list[str]:
@@ -104,6 +108,11 @@ def becoming(module: str, *words: str) -> list[str]:
     import json
 
     return [sys.executable, "-P", "-c", _BECOME, json.dumps(own_path()), module, *words]
+
+
+def _is(entry: str, directory: str) -> bool:
+    """True if an entry of the path is a directory; the empty one is the working directory."""
+    return not entry or (os.path.isabs(entry) and os.path.realpath(entry) == directory)
 
 
 def _here() -> str:

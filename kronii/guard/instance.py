@@ -94,7 +94,7 @@ class Guard:
                 stdin=task,
                 pass_fds=(reader, self._board_fd),
                 start_new_session=True,
-                env=self._environment(),
+                env=_environment(),
             )
         finally:
             os.close(task)
@@ -110,11 +110,6 @@ class Guard:
             "mark": self._mark,
             "cgroup": str(self._cgroup.path) if self._cgroup else "",
         }
-
-    def _environment(self) -> dict[str, str]:
-        """Ours, less what is secret, and less the mark: the guard ends what carries it."""
-        ours = secrecy.public(os.environ)
-        return {name: value for name, value in ours.items() if name != MARK_VARIABLE}
 
     def _close_pipe(self) -> None:
         """Close our end and forget its number, which may be another file's at once."""
@@ -171,6 +166,12 @@ class Guard:
         self._close_pipe()
         if clean and self._process is not None and self._process.poll() is None:
             _wait_for_end(self._process, seconds)
+
+
+def _environment() -> dict[str, str]:
+    """Ours, less what is secret, and less the mark: the guard ends what carries it."""
+    ours = secrecy.public(os.environ)
+    return {name: value for name, value in ours.items() if name != MARK_VARIABLE}
 
 
 def _wait_for_end(process: subprocess.Popen[bytes], seconds: float) -> None:

@@ -7,6 +7,7 @@ at import.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -39,6 +40,10 @@ JOB_VARIABLES = frozenset(
 
 #: The port of the HTTP server where METRICS_PORT is not set.
 DEFAULT_PORT = 3000
+
+#: What is in a wrong value that was meant for another variable: the address of something, which may
+#: hold a secret anywhere.
+_ADDRESS_LIKE = re.compile(r"[@=]|://[^/]*/.")
 
 #: The variable that names the file of the address, and what many images call it.
 _FILE, _ALIAS = "KRONII_DATABASE_URL_FILE", "DATABASE_URL_FILE"
@@ -210,7 +215,8 @@ def _parsed(texts: Mapping[str, _Text]) -> tuple[dict[str, Any], list[str]]:
 
 
 def _problem(variable: Variable, set_to: _Text, error: ValueError) -> str:
-    shown = repr(MASK if variable.secret else without_secrets(set_to.text))
+    hidden = variable.secret or _ADDRESS_LIKE.search(set_to.text)
+    shown = repr(MASK if hidden else without_secrets(set_to.text))
     shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
     hint = f"; {error}" if isinstance(error, Hint) and str(error) else ""
     return f"{variable.name}={shown}{set_to.source}: must be {variable.kind.allowed}{hint}"

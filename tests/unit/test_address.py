@@ -17,7 +17,7 @@ from kronii.address import MASK, checked_address, completed, masked, without_sec
 from kronii.address.checking import ENCODE
 from kronii.database.connections import connect_bare
 from kronii.errors import ConfigError, KroniiError
-from kronii.settings import VARIABLES, Settings
+from kronii.settings import Settings
 
 NOWHERE = Path("/nonexistent")
 #: What is nothing but a word, which a message about a number or a name may repeat.
@@ -100,14 +100,19 @@ def test_no_password_is_shown(address: str) -> None:
 
 
 def said_of(address: str) -> str:
-    """What the settings say of an address, in whichever variable somebody has put it."""
-    said = []
-    for name in VARIABLES:
-        try:
-            said.append(repr(Settings.from_environment({name: address}, NOWHERE)))
-        except ConfigError as error:
-            said.append(str(error))
-    return "\n".join(said[:1] if address in PLAIN_WORDS else said)
+    """What the settings say of an address, in its own variable, and in the wrong one."""
+    wrong = (
+        () if address in PLAIN_WORDS else ("WORKER_COUNT", "KRONII_METRICS_HOST", "KRONII_LEASE")
+    )
+    return "\n".join(refused(name, address) for name in ("DATABASE_URL", *wrong))
+
+
+def refused(name: str, text: str) -> str:
+    try:
+        Settings.from_environment({name: text}, NOWHERE)
+    except ConfigError as error:
+        return str(error)
+    return ""
 
 
 @pytest.mark.parametrize(

@@ -62,11 +62,12 @@ def test_the_path_of_a_program_of_ours_is_without_the_directory(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "path", ["", str(place), ".", "/elsewhere", str(ROOT)])
-    assert isolation.own_path() == ["/elsewhere", str(ROOT)]
-    monkeypatch.setattr(sys, "path", ["", "/elsewhere"])
-    assert isolation.own_path() == ["/elsewhere", str(ROOT)]
+    assert isolation.own_path() == [str(ROOT), "/elsewhere", str(ROOT)]
+    monkeypatch.setattr(sys, "path", ["", "/elsewhere", "no.place.but.a.hook"])
+    assert isolation.own_path() == [str(ROOT), "/elsewhere"]
+    monkeypatch.setattr(sys, "path", ["", "/elsewhere", str(ROOT)])
     monkeypatch.chdir(ROOT)
-    assert isolation.own_path() == ["/elsewhere", str(ROOT)]
+    assert isolation.own_path() == [str(ROOT), "/elsewhere"]
 
 
 def test_the_directory_is_left_and_comes_last(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,7 +109,7 @@ MUTATIONS = (
     Mutation(
         "a wrong value is shown whatever it is",
         "kronii/settings/settings.py",
-        "repr(MASK if variable.secret else without_secrets(set_to.text))",
+        "repr(MASK if hidden else without_secrets(set_to.text))",
         "repr(set_to.text)",
         (
             "tests/unit/test_settings.py::test_the_password_is_never_shown",

@@ -177,8 +177,8 @@ MUTATIONS = (
     Mutation(
         "the address is in the guard's environment",
         "kronii/guard/instance.py",
-        "        ours = secrecy.public(os.environ)\n",
-        '        ours = {**os.environ, "DATABASE_URL": self._url}\n',
+        "env=_environment(),",
+        'env={**_environment(), "DATABASE_URL": self._url},',
         (
             "tests/unit/test_isolation.py::"
             "test_the_guard_starts_whatever_the_directory_and_the_environment_hold",
