@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kronii import isolation, ownership, secrecy
+from kronii import isolation, ownership
 from kronii.commands import session
 from kronii.commands.arguments import Commands, add_command
 from kronii.instance import init, start_state
@@ -44,7 +44,6 @@ def _run_embedded() -> int:
 
 def _run_instance() -> int:
     _handle_early_signals()
-    secrecy.keep()  # before process 1 divides itself
     ended = init.divide()
     if ended is not None:
         return ended

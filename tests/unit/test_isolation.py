@@ -18,6 +18,7 @@ from kronii.lease import LeaseTimings
 from tests.support.instances import ROOT, environment
 from tests.support.planted import plant, ran
 from tests.support.processes import command
+from tests.support.waiting import wait_until
 
 TIMEOUT = 60
 
@@ -131,7 +132,7 @@ def test_the_guard_starts_whatever_the_directory_and_the_environment_hold(
     guard = Guard(LeaseTimings(2.0), "postgresql://u:hunter2@h/d", str(uuid.uuid4()), 1)
     guard.start()
     try:
-        assert "kronii.guard" in command(guard.pid)
+        wait_until(lambda: "kronii.guard" in command(guard.pid))  # once its program is in place
         assert "hunter2" not in command(guard.pid)
         assert b"hunter2" not in Path(f"/proc/{guard.pid}/environ").read_bytes()
     finally:

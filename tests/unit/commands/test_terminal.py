@@ -96,8 +96,8 @@ def test_sentences_and_documents_are_never_raw(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_bugs_traceback_is_not_obeyed() -> None:
     program = (
-        "import kronii.__main__ as m\ndef bug(): raise ValueError('\\x1b]0;owned\\x07')\n"
-        "m.main = bug\nm.start()"
+        "import kronii.commands.main as m\ndef bug(_): raise ValueError('\\x1b]0;owned\\x07')\n"
+        "m._run_command = bug\nm.main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment(), capture_output=True, text=True
