@@ -159,17 +159,17 @@ MUTATIONS = (
         "kronii/__main__.py",
         "isolation.leave_directory()\n",
         "",
-        (ISOLATION + "no_command_runs_what_lies_in_its_directory",),
+        (
+            ISOLATION + "no_command_runs_what_lies_in_its_directory",
+            "tests/e2e/test_secrecy.py::test_nothing_in_the_directory_runs_in_place_of_ours",
+        ),
     ),
     Mutation(
         "the working directory comes before ours for python jobs",
         "kronii/isolation.py",
         "    sys.path.append(_here())\n",
         "    sys.path.insert(0, _here())\n",
-        (
-            ISOLATION + "the_directory_is_left_and_comes_last",
-            "tests/e2e/test_secrecy.py::test_nothing_in_the_directory_runs_in_place_of_ours",
-        ),
+        (ISOLATION + "the_directory_is_left_and_comes_last",),
     ),
     Mutation(
         "a library looks in the working directory for what it lacks",
