@@ -182,7 +182,6 @@ MUTATIONS = (
         (
             "tests/unit/test_isolation.py::"
             "test_the_guard_starts_whatever_the_directory_and_the_environment_hold",
-            "tests/e2e/test_secrecy.py::test_the_address_is_in_no_environment_and_no_argument",
         ),
     ),
     Mutation(
