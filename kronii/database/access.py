@@ -6,9 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from psycopg.conninfo import conninfo_to_dict
-
-from kronii.address import masked
+from kronii.address import completed, masked
 from kronii.database import queries, schema, trust
 from kronii.database.connections import (
     Connection,
@@ -17,6 +15,7 @@ from kronii.database.connections import (
     connect_bare,
     parameters,
     prepare,
+    secrets,
     settle,
 )
 from kronii.database.limits import PLANS, UNLIMITED, lock_limit, statement_limit
@@ -76,7 +75,8 @@ class Database:
     All that open one raise as `kronii.database.connections.connect` does.
     """
 
-    #: libpq URL or keyword string.  Holds a password: only `shown` may be shown.
+    #: libpq URL or keyword string, with all that libpq's variables add to it.  Holds a password:
+    #: only `shown` may be shown.
     url: str = field(repr=False)
     #: The instance's name; empty for what is not an instance.
     node: str
@@ -91,7 +91,11 @@ class Database:
         """
         if settings.database_url is None:
             raise ConfigError(UNSET)
-        return cls(settings.database_url, node or settings.node or "", LeaseTimings(settings.lease))
+        return cls(
+            completed(settings.database_url),
+            node or settings.node or "",
+            LeaseTimings(settings.lease),
+        )
 
     @property
     def shown(self) -> str:
@@ -99,10 +103,9 @@ class Database:
         return masked(self.url)
 
     @property
-    def password(self) -> str | None:
-        """What no log line may contain."""
-        password = conninfo_to_dict(self.url).get("password")
-        return str(password) if password else None
+    def secrets(self) -> tuple[str, ...]:
+        """What no line may contain."""
+        return secrets(self.url)
 
     # -- an instance's sessions --------------------------------------------------------------------
 

@@ -24,11 +24,15 @@ from kronii.database import queries
 from kronii.database.answers import answer_within
 from kronii.database.limits import COMMON, check_version, client_limits, our_settings, server_limits
 from kronii.errors import ConfigError, DatabaseRefusal, DatabaseUnavailable
+from kronii.logs.masking import masking
 
 Connection = psycopg.Connection[Any]
 
 #: Seconds, beside the network's, that a server may take for the first statements of a session.
 HANDSHAKE = 5.0
+
+#: Keywords whose values are secrets (PostgreSQL manual, "Parameter Key Words").
+SECRETS = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
 
 #: Shown when session locks can't work.
 POOLED = (
@@ -82,10 +86,17 @@ def connect_bare(url: str, application: str, network: float) -> Connection:
     try:
         with given_up():
             return psycopg.connect(url, **parameters(url, application, network))
-    except psycopg.ProgrammingError as error:
-        raise ConfigError(f"DATABASE_URL={masked(url)} is not valid: {error}") from error
+    except psycopg.ProgrammingError:
+        # Not `from error`: what the driver says of an address may quote it.
+        raise ConfigError(f"DATABASE_URL={masked(url)} is not valid") from None
     except (psycopg.Error, OSError) as error:  # the driver waits on a descriptor of its own
-        raise DatabaseUnavailable(_reason(error)) from error
+        raise DatabaseUnavailable(masking(*secrets(url))(_reason(error))) from None
+
+
+def secrets(url: str) -> tuple[str, ...]:
+    """The values of an address that nobody may see."""
+    parts = conninfo_to_dict(url)
+    return tuple(str(parts[name]) for name in SECRETS if parts.get(name))
 
 
 @contextlib.contextmanager

@@ -203,7 +203,7 @@ MUTATIONS = (
     Mutation(
         "a full server ends the instance",
         "kronii/database/connections.py",
-        "        raise DatabaseUnavailable(_reason(error)) from error\n",
+        "        raise DatabaseUnavailable(masking(*secrets(url))(_reason(error))) from None\n",
         "        raise\n",
         ("tests/chaos/test_server.py::test_a_server_without_a_free_connection",),
     ),
