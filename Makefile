@@ -17,7 +17,7 @@ help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: for-run  ## an instance, on an embedded PostgreSQL if DATABASE_URL is not set
-	@exec $(PYTHON) -m kronii run --embedded
+	@exec $(PYTHON) -P -m kronii run --embedded
 
 test: for-test  ## all tests, on a real PostgreSQL, with branch coverage
 	@$(PYTHON) -m pytest --numprocesses $(TESTERS) --dist loadgroup --cov --cov-report=term $(ARGS)

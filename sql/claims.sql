@@ -126,7 +126,8 @@ WITH orphaned AS MATERIALIZED (
            max(j.run_id) FILTER (WHERE j.deaths = 0 AND COALESCE(
                j.last_outcome NOT IN ('success', 'failed', 'timeout'), true)) AS untried
       FROM jobs AS j
-     WHERE j.active AND j.due <= @now_utc AND j.owner IN (SELECT owner FROM orphaned)
+     WHERE EXISTS (SELECT FROM orphaned) AND j.active AND j.due <= @now_utc
+       AND j.owner = ANY (ARRAY(SELECT owner FROM orphaned))
      GROUP BY j.owner
 ), tried AS MATERIALIZED (
     SELECT *, pg_try_advisory_xact_lock(lock_key) AS locked FROM orphaned

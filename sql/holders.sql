@@ -51,15 +51,8 @@ SELECT DISTINCT l.relation::regclass::text, l.pid, a.usename::text, a.applicatio
    AND l.mode <> 'AccessShareLock' AND a.xact_start < clock_timestamp() - @seconds(%(longer)s)
 
 -- name: strangers
--- Jobs, of these, whose lock is held by a session that is no instance's: nothing runs them.
-SELECT j.name, l.pid, a.usename::text, a.application_name
-  FROM jobs AS j
-  JOIN pg_locks AS l ON l.classid::bigint = (j.lock_key >> 32) & 4294967295
-                    AND l.objid::bigint = j.lock_key & 4294967295
-  LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
- WHERE (%(jobs)s::uuid[] IS NULL OR j.id = ANY (%(jobs)s::uuid[]))
-   AND l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
-   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-   AND NOT EXISTS (SELECT FROM nodes AS n
-                    WHERE n.backend_pid = l.pid AND a.application_name = @session_name(n))
- ORDER BY j.name, l.pid
+-- Of these jobs.
+@held_by_strangers(j.id = ANY (%(jobs)s::uuid[]))
+
+-- name: all_strangers
+@held_by_strangers(true)

@@ -78,14 +78,29 @@ left('kronii ' || @node.id::text, 63)
  AND COALESCE(@now_utc - (SELECT r.started_at FROM runs AS r WHERE r.id = @job.run_id)
               <= @trial(@job), true))
 
+-- shorthand: @held_by_strangers(among)
+-- Jobs, of those among (alias j), whose lock is held by a session that is no instance's.
+SELECT j.name, l.pid, a.usename::text, a.application_name
+  FROM jobs AS j
+  JOIN pg_locks AS l ON l.classid::bigint = (j.lock_key >> 32) & 4294967295
+                    AND l.objid::bigint = j.lock_key & 4294967295
+  LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+ WHERE @among AND l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
+   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+   AND NOT EXISTS (SELECT FROM nodes AS n
+                    WHERE n.backend_pid = l.pid AND a.application_name = @session_name(n))
+ ORDER BY j.name, l.pid
+
 -- shorthand: @locked_runs_of(rows)
 -- For a CTE: the runs of these rows that another session holds locked.  Nobody is waited for, and
--- all others are ours from here on.
+-- all others are ours from here on.  As arrays, for which the planner always walks the index: it
+-- takes a CTE for many rows, and would read all of `runs`.
 WITH had AS MATERIALIZED (
-    SELECT id FROM runs WHERE id IN (SELECT run_id FROM @rows) FOR NO KEY UPDATE SKIP LOCKED
+    SELECT id FROM runs WHERE id = ANY (ARRAY(SELECT run_id FROM @rows))
+       FOR NO KEY UPDATE SKIP LOCKED
 )
 SELECT id FROM runs
- WHERE id IN (SELECT run_id FROM @rows) AND id NOT IN (SELECT id FROM had)
+ WHERE id = ANY (ARRAY(SELECT run_id FROM @rows)) AND id NOT IN (SELECT id FROM had)
 
 -- shorthand: @record_lost_runs
 -- For a CTE beside `freed (run_id, node)`: runs whose instance died.  A timeout that was announced

@@ -19,7 +19,7 @@ from kronii.actions.endings import near_deadline, unless_ended
 from kronii.actions.host import Host
 from kronii.actions.output import Tail
 from kronii.actions.run import Run
-from kronii.actions.shortage import NotBegun, is_shortage
+from kronii.actions.shortage import NotBegun, is_library_short, is_shortage
 from kronii.actions.statement import execute
 from kronii.backoff import Backoff
 from kronii.database.answers import cut
@@ -87,7 +87,9 @@ def _asked(run: Run, host: Host, interrupt: Interrupt) -> psycopg.Connection[Any
     while True:
         try:
             return interrupt.call(lambda: _session(run, host), _close, run.deadline)
-        except DatabaseUnavailable:
+        except DatabaseUnavailable as error:
+            if is_library_short(str(error)):  # it is not the server that has none to give
+                raise NotBegun(str(error)) from error
             now = time.monotonic()
             wait = backoff.failed(now)
             if run.reason is not None or now + wait >= run.deadline:

@@ -24,6 +24,7 @@ from kronii.database.holders import holders, key_held
 from kronii.database.limits import OLDEST
 from kronii.database.store import HISTORY_LOCK
 from kronii.errors import ConfigError, DatabaseUnavailable, KroniiError
+from kronii.instance import capacity
 from kronii.settings import DEFAULT_PORT, Settings
 
 #: Seconds by which the host's clock and the server's may differ before it is worth a word.
@@ -56,6 +57,7 @@ def examine(settings: Settings) -> Iterator[Check]:
     """Every check, in the order in which an instance would meet them."""
     yield _file(settings)
     yield _port(settings)
+    yield _limits(settings.worker_count)
     try:
         database = Database.of(settings)
         connection = _connection(database)
@@ -100,6 +102,14 @@ def _port(settings: Settings) -> Check:
     if port is None:
         return Check("port", Grade.OK, f"METRICS_PORT is not set: {DEFAULT_PORT} is free on {host}")
     return Check("port", Grade.OK, f"METRICS_PORT={port} is free on {host}")
+
+
+def _limits(workers: int) -> Check:
+    """Of the process that asks: an instance's unit may have others."""
+    rooms = [*capacity.rooms()]
+    short = [room for room in rooms if not room.suffices(workers)]
+    says = "; ".join(room.says(workers) for room in short or rooms)
+    return Check("limits", Grade.WARNING if short else Grade.OK, says)
 
 
 def _bind(host: str, port: int) -> None:
@@ -189,11 +199,12 @@ def _locks(connection: Connection) -> Seen:
     """Who stands in the way: of jobs, of registrations and the retention, of rows."""
     if not schema.read(connection).version:
         return Grade.OK, "nothing is there yet that could be locked"
-    jobs = holders(connection, "strangers", {"jobs": None})
+    jobs = holders(connection, "all_strangers")
     held = {f"the lock of job {job!r}": holder for job, holder in jobs.items()}
+    role = queries.rows(connection, "rights")[0]["role"]
     for what, key in FIXED_KEYS.items():
-        held |= key_held(connection, key, what)
-    held = {what: holder for what, holder in held.items() if not holder.ours}
+        found = key_held(connection, key, what)
+        held |= {what: holder for what, holder in found.items() if not holder.is_ours(role)}
     rows = holders(connection, "lingering", {"longer": LINGERING})
     held |= {f"rows of table {table}": holder for table, holder in rows.items()}
     if not held:

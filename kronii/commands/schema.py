@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from kronii.commands import session
 from kronii.commands.arguments import Commands, add_command
+from kronii.commands.output import say
 
 if TYPE_CHECKING:
     from kronii.database.connections import Connection
@@ -36,7 +37,7 @@ def restored(options: argparse.Namespace) -> int:
 
     with session.opened() as connection:
         above = control.move_in(connection)
-    print(f"run ids go on above {above}")
+    say(f"run ids go on above {above}")
     return 0
 
 
@@ -53,14 +54,14 @@ def _migrate(connection: Connection) -> int:
 
     applied = migrations.migrate(connection, waiting=_say_waiting)
     if applied:
-        print(f"schema upgraded to version {max(applied)}")
+        say(f"schema upgraded to version {max(applied)}")
     else:
-        print(f"schema is up to date (version {schema.version(connection)})")
+        say(f"schema is up to date (version {schema.version(connection)})")
     return 0
 
 
 def _say_waiting(holder: str) -> None:
-    print(f"waiting: {holder}", file=sys.stderr, flush=True)
+    say(f"waiting: {holder}", sys.stderr)
 
 
 def _check(connection: Connection) -> int:
@@ -70,7 +71,7 @@ def _check(connection: Connection) -> int:
     there, latest = schema.read(connection), schema.latest()
     there.check()
     if there.version >= latest:
-        print(f"schema is up to date (version {there.version})")
+        say(f"schema is up to date (version {there.version})")
         return 0
-    print(f"schema has version {there.version}, wanted is {latest}: run `kronii migrate`")
+    say(f"schema has version {there.version}, wanted is {latest}: run `kronii migrate`")
     return 1

@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from psycopg.conninfo import conninfo_to_dict
-
-from kronii.address import masked
+from kronii.address import completed, masked
 from kronii.database import queries, schema, trust
 from kronii.database.connections import (
     Connection,
+    PooledConnection,
     connect,
     connect_bare,
     parameters,
     prepare,
+    secrets,
     settle,
 )
 from kronii.database.limits import PLANS, UNLIMITED, lock_limit, statement_limit
@@ -75,7 +75,8 @@ class Database:
     All that open one raise as `kronii.database.connections.connect` does.
     """
 
-    #: libpq URL or keyword string.  Holds a password: only `shown` may be shown.
+    #: libpq URL or keyword string, with all that libpq's variables add to it.  Holds a password:
+    #: only `shown` may be shown.
     url: str = field(repr=False)
     #: The instance's name; empty for what is not an instance.
     node: str
@@ -90,7 +91,11 @@ class Database:
         """
         if settings.database_url is None:
             raise ConfigError(UNSET)
-        return cls(settings.database_url, node or settings.node or "", LeaseTimings(settings.lease))
+        return cls(
+            completed(settings.database_url),
+            node or settings.node or "",
+            LeaseTimings(settings.lease),
+        )
 
     @property
     def shown(self) -> str:
@@ -98,10 +103,9 @@ class Database:
         return masked(self.url)
 
     @property
-    def password(self) -> str | None:
-        """What no log line may contain."""
-        password = conninfo_to_dict(self.url).get("password")
-        return str(password) if password else None
+    def secrets(self) -> tuple[str, ...]:
+        """What no line may contain."""
+        return secrets(self.url)
 
     # -- an instance's sessions --------------------------------------------------------------------
 
@@ -118,6 +122,7 @@ class Database:
         settings = statement_limit(POOL_STATEMENT) | lock_limit(POOL_LOCK) | PLANS
         return ConnectionPool(
             self.url,
+            connection_class=PooledConnection,
             kwargs=parameters(self.url, name, network),
             configure=partial(prepare, settings=settings, network=network),
             open=False,

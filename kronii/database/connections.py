@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import traceback
 import weakref
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -23,11 +24,15 @@ from kronii.database import queries
 from kronii.database.answers import answer_within
 from kronii.database.limits import COMMON, check_version, client_limits, our_settings, server_limits
 from kronii.errors import ConfigError, DatabaseRefusal, DatabaseUnavailable
+from kronii.logs.masking import masking
 
 Connection = psycopg.Connection[Any]
 
 #: Seconds, beside the network's, that a server may take for the first statements of a session.
 HANDSHAKE = 5.0
+
+#: Keywords whose values are secrets (PostgreSQL manual, "Parameter Key Words").
+SECRETS = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
 
 #: Shown when session locks can't work.
 POOLED = (
@@ -79,11 +84,47 @@ def connect_bare(url: str, application: str, network: float) -> Connection:
     `connect`.
     """
     try:
-        return psycopg.connect(url, **parameters(url, application, network))
-    except psycopg.ProgrammingError as error:
-        raise ConfigError(f"DATABASE_URL={masked(url)} is not valid: {error}") from error
-    except psycopg.Error as error:
-        raise DatabaseUnavailable(_reason(error)) from error
+        with given_up():
+            return psycopg.connect(url, **parameters(url, application, network))
+    except psycopg.ProgrammingError:
+        # Not `from error`: what the driver says of an address may quote it.
+        raise ConfigError(f"DATABASE_URL={masked(url)} is not valid") from None
+    except (psycopg.Error, OSError) as error:  # the driver waits on a descriptor of its own
+        raise DatabaseUnavailable(masking(*secrets(url))(_reason(error))) from None
+
+
+def secrets(url: str) -> tuple[str, ...]:
+    """The values of an address that nobody may see."""
+    parts = conninfo_to_dict(url)
+    return tuple(str(parts[name]) for name in SECRETS if parts.get(name))
+
+
+@contextlib.contextmanager
+def given_up() -> Iterator[None]:
+    """Of a session that can't be had nothing stays.
+
+    The driver's error and its own trace hold each other, and what was made so far: the socket, and
+    with it a session of the server's, would stay until the interpreter happens to look for such
+    circles.
+    """
+    try:
+        yield
+    except (psycopg.Error, OSError) as error:
+        link: BaseException | None = error
+        while link is not None:
+            traceback.clear_frames(link.__traceback__)
+            link = link.__context__
+        raise
+
+
+class PooledConnection(psycopg.Connection[Any]):
+    """A session of the pool, which connects by itself."""
+
+    @classmethod
+    def connect(cls, conninfo: str = "", **keys: Any) -> Self:
+        """As the driver does; raises its errors."""
+        with given_up():
+            return super().connect(conninfo, **keys)
 
 
 def parameters(url: str, application: str, network: float) -> dict[str, Any]:
@@ -103,7 +144,7 @@ def _primary(url: str) -> dict[str, Any]:
     return {}
 
 
-def _reason(error: psycopg.Error) -> str:
+def _reason(error: psycopg.Error | OSError) -> str:
     """One line that says why no session could be had; libpq repeats itself for each address it
     tried.
     """

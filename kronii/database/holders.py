@@ -23,10 +23,9 @@ class Holder:
     role: str | None
     application: str | None
 
-    @property
-    def ours(self) -> bool:
-        """True if it calls itself as our sessions do."""
-        return (self.application or "").startswith("kronii ")
+    def is_ours(self, role: str) -> bool:
+        """True if it is our `role`'s, and calls itself as our sessions do, which anybody can."""
+        return self.role == role and (self.application or "").startswith("kronii ")
 
     def __str__(self) -> str:
         role, application = self.role or "unknown", self.application or ""

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
+from kronii import secrecy
 from kronii.embedded.binaries import Account, binaries, usable
 from kronii.errors import DatabaseUnavailable, KroniiError
 from kronii.forks import die_with_parent
@@ -278,6 +279,7 @@ def main(arguments: list[str]) -> None:
     Stdout ends once postgres is ready, or says why not.
     """
     state, linger, ephemeral = Path(arguments[0]), float(arguments[1]), arguments[2] == "1"
+    secrecy.keep()
     if os.fork():  # nobody's child, so that nobody has to wait for it
         return
     os.chdir("/")

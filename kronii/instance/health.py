@@ -75,7 +75,7 @@ class Health:
         return {
             "workers": (
                 "Runs that this instance can execute at the same time.",
-                lambda: inflight.count,
+                lambda: inflight.workers,
             ),
             "workers_busy": ("Workers that execute a run.", lambda: len(inflight.runs)),
             "database_up": (

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 from pathlib import Path
 
-from kronii import definitions
+from kronii import definitions, ownership
 from kronii.database import migrations, rights, schema, trust
 from kronii.database.access import Database
 from kronii.database.answers import answer_within
@@ -107,6 +107,8 @@ class Jobs:
             )
 
     def _load(self) -> Loaded:
+        if odd := ownership.check(self._path, str(self.file)):
+            log.warning(odd)
         return definitions.load(self._path, str(self.file))
 
 

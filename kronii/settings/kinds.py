@@ -96,6 +96,10 @@ def _path(text: str) -> Path:
     return Path(text)
 
 
+def _file_name(text: str) -> str:
+    return str(_path(text))
+
+
 def _host(text: str) -> str:
     if ":" in text:
         return _ipv6(text)
@@ -125,5 +129,6 @@ ADDRESS = Kind(
 )
 HOST = Kind("a host name or IP address alone", _host)
 NODE = Kind(f"1 to {NODE_LENGTH} printable characters without spaces", _node)
+FILE_NAME = Kind("the path of a file", _file_name)
 PATH = Kind("the path of a file", _path)
 TRUTH = Kind("true or false", _truth)

@@ -124,8 +124,10 @@ def _interpreter(version: str) -> Path | None:
         Path(shutil.which(name) or "/nonexistent"),
     ]
     for program in candidates:
-        if program.is_file() and not subprocess.run([program, "--version"]).returncode:
-            return program
+        if program.is_file():
+            asked = subprocess.run([program, "--version"], capture_output=True)
+            if not asked.returncode:
+                return program
     return None
 
 

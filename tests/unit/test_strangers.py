@@ -34,3 +34,10 @@ def test_each_change_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     strangers.seen({"k": PSQL})
     assert said(caplog) == [("INFO", None)]
     assert strangers.count == 1
+
+
+def test_who_only_calls_itself_as_we_do_is_a_stranger() -> None:
+    assert Holder(1, "kronii", "kronii register").is_ours("kronii")
+    assert not Holder(1, "tenant", "kronii register").is_ours("kronii")
+    assert not Holder(1, "kronii", "psql").is_ours("kronii")
+    assert not Holder(1, None, None).is_ours("kronii")

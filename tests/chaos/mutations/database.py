@@ -16,6 +16,13 @@ HALF_OPEN = "tests/database/test_half_open.py::test_"
 
 MUTATIONS = (
     Mutation(
+        "sessions that were given up stay open, here and at the server",
+        "kronii/database/connections.py",
+        "            traceback.clear_frames(link.__traceback__)\n",
+        "",
+        ("tests/unit/test_given_up.py::test_a_server_that_does_not_answer_keeps_no_session",),
+    ),
+    Mutation(
         "a late outcome overwrites a successor's",
         "sql/outcomes.sql",
         "WHERE j.id = e.id AND j.run_id = e.run_id AND j.owner = e.owner",
@@ -196,7 +203,7 @@ MUTATIONS = (
     Mutation(
         "a full server ends the instance",
         "kronii/database/connections.py",
-        "        raise DatabaseUnavailable(_reason(error)) from error\n",
+        "        raise DatabaseUnavailable(masking(*secrets(url))(_reason(error))) from None\n",
         "        raise\n",
         ("tests/chaos/test_server.py::test_a_server_without_a_free_connection",),
     ),
@@ -361,8 +368,8 @@ MUTATIONS = (
     Mutation(
         "locked history stops recovery, release and sweep",
         "sql/queries.sql",
-        "WHERE id IN (SELECT run_id FROM @rows) FOR NO KEY UPDATE SKIP LOCKED",
-        "WHERE id IN (SELECT run_id FROM @rows) FOR NO KEY UPDATE",
+        "       FOR NO KEY UPDATE SKIP LOCKED\n",
+        "       FOR NO KEY UPDATE\n",
         (
             LOCKED + "an_orphan_that_is_locked_keeps_no_other_from_being_recovered",
             LOCKED + "a_claim_that_is_not_known_is_released_when_its_lock_is_gone",

@@ -36,7 +36,17 @@ def test_doctor_names_what_is_right_and_what_is_not(
     }  # the server's, as it is
     assert set(grades.values()) == {"ok"}
     assert set(grades) == {
-        *("file", "port", "connection", "version", "transport", "owners", "schema", "rights"),
+        *(
+            "file",
+            "port",
+            "limits",
+            "connection",
+            "version",
+            "transport",
+            "owners",
+            "schema",
+            "rights",
+        ),
         *("grants", "clock", "locks"),
     }
     fleet.file.write_text("jobs: [{name: x}]")
