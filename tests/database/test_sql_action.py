@@ -93,7 +93,8 @@ def test_a_jobs_tables_are_found_by_its_users_path(
         " RAISE 'planted'; END $$"
     )
     table.query(
-        "CREATE FUNCTION app.trap(text, text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN"
+        "CREATE FUNCTION app.trap(text, text) RETURNS boolean LANGUAGE plpgsql COST 0.0001"
+        " AS $$ BEGIN"
         " RAISE 'planted'; END $$;"
         " CREATE OPERATOR app.= (LEFTARG = text, RIGHTARG = text, FUNCTION = app.trap)"
     )
