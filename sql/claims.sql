@@ -6,7 +6,8 @@ SELECT run FROM unnest(%(runs)s::bigint[], %(keys)s::bigint[]) AS wanted (run, k
  WHERE pg_try_advisory_lock(key)
 
 -- name: unlock
-SELECT count(*) FROM unnest(%(keys)s::bigint[]) AS freed (key) WHERE pg_advisory_unlock(key)
+SELECT count(*) FROM pg_catalog.unnest(%(keys)s::bigint[]) AS freed (key)
+ WHERE pg_advisory_unlock(key)
 
 -- name: release
 -- Claims of ours whose answer never reached us: nothing was started, so they are free again.  Says
@@ -63,7 +64,7 @@ WITH backlog AS MATERIALIZED (
     SELECT id, lock_key, previous, pg_try_advisory_lock(lock_key) AS locked FROM chosen
 ), claimed AS (
     UPDATE jobs AS j
-       SET status = 'running', owner = %(id)s, run_id = nextval('runs_id_seq'),
+       SET status = 'running', owner = %(id)s, run_id = nextval('runs_id_seq'::regclass),
            last_run = @now_utc, attempt = j.attempt + (j.manual_at IS NULL)::int
       FROM tried
      WHERE tried.locked AND j.id = tried.id
@@ -153,7 +154,7 @@ WITH orphaned AS MATERIALIZED (
            status = CASE WHEN deadly THEN 'paused' ELSE @resting_status('pending') END,
            paused_at = CASE WHEN deadly THEN @now_utc ELSE j.paused_at END,
            pause_reason = CASE WHEN deadly
-                               THEN 'quarantined: ' || (j.deaths + 1)
+                               THEN 'quarantined: ' || (j.deaths + 1)::text
                                     || ' instances died while they ran this tick'
                                ELSE j.pause_reason END
       FROM judged WHERE j.id = judged.id

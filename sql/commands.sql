@@ -98,7 +98,7 @@ SELECT job_id::text, id, scheduled_for AS tick, attempt, outcome, missed
 
 -- name: rights
 SELECT current_user AS role, current_schema() AS schema,
-       has_schema_privilege(current_schema(), 'CREATE') AS may_create
+       has_schema_privilege(current_schema()::text, 'CREATE'::text) AS may_create
 
 -- name: durability
 SELECT current_setting('fsync') AS fsync,

@@ -29,7 +29,7 @@ WITH held AS (
      WHERE id = %(id)s AND died_at IS NULL AND lease_until > @clock_utc
        FOR UPDATE
 ), ended AS MATERIALIZED (
-    SELECT a.pid, pg_terminate_backend(a.pid) AS done
+    SELECT a.pid, pg_catalog.pg_terminate_backend(a.pid) AS done
       FROM held JOIN pg_stat_activity AS a ON a.pid = held.backend_pid
      WHERE a.application_name = %(application)s AND a.datname = current_database()
        AND a.pid <> pg_backend_pid()
@@ -79,6 +79,27 @@ SELECT count(*) FROM silent WHERE pg_terminate_backend(pid)
 -- running there.
 SELECT EXISTS (SELECT FROM nodes WHERE timeline NOT IN ('', %(timeline)s) AND died_at IS NULL)
 
+-- name: home
+-- Whether this is the copy of the database on which the fleet was, and the seconds since it came
+-- here; NULL: it has always been here.
+SELECT identity = %(identity)s, extract(epoch FROM @clock_utc - came_at)::float8 FROM kronii_server
+
+-- name: move_in
+-- The fleet goes on with another copy: run ids go on above all that were ever given, but where none
+-- was.  A million more, since a Kronii that knows nothing of this may claim at the same moment.
+WITH past AS MATERIALIZED (
+    SELECT GREATEST((SELECT max(id) FROM runs), (SELECT max(run_id) FROM jobs),
+                    (SELECT last_value FROM runs_id_seq WHERE is_called)) AS latest
+), moved AS (
+    INSERT INTO kronii_server AS s (identity) VALUES (%(identity)s)
+    ON CONFLICT (one_row) DO UPDATE SET identity = EXCLUDED.identity, came_at = @clock_utc
+     WHERE s.identity <> EXCLUDED.identity OR %(anyway)s
+    RETURNING came_at
+)
+SELECT setval('runs_id_seq'::regclass, GREATEST(past.latest, @above_every_run_id) + 1000000)
+  FROM moved, past
+ WHERE moved.came_at IS NOT NULL OR past.latest IS NOT NULL OR %(anyway)s
+
 -- name: leave
 -- A clean exit: rivals need not wait for the lease.
 DELETE FROM nodes WHERE id = %(id)s
@@ -118,7 +139,7 @@ RETURNING dead.name
 
 -- name: end_session
 -- The dead can't unlock.
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_stat_activity
  WHERE pid = %(pid)s AND application_name = %(application)s
 
 -- name: report_death

@@ -5,6 +5,7 @@
 -- kronii/database/queries.py sends them, and nothing else does:
 --
 --     sessions.sql      what every session is set up with, notifications, locks
+--     rights.sql        whose schema it is, who else could meddle, and what this role may do
 --     leases.sql        rows of instances, their leases and their deaths
 --     claims.sql        what an instance claims, finds and gives back
 --     outcomes.sql      how runs ended, and the end of old history
@@ -20,6 +21,10 @@
 -- with its parameters and with the text that takes its place; @parameter in that text is the
 -- argument.  The database's clock decides what is due, on every instance alike, and tables hold
 -- times in UTC without a zone.
+--
+-- Operators and functions are given exactly the types that PostgreSQL's own have, cast where need
+-- be, and those that take any type say whose they are: for `text || uuid`, one that somebody has
+-- put into our schema would be the better match (manual, "Operator Type Resolution").
 
 -- shorthand: @now_utc
 -- When the statement began.
@@ -30,7 +35,7 @@
 (clock_timestamp() AT TIME ZONE 'UTC')
 
 -- shorthand: @seconds(amount)
-(@amount * INTERVAL '1 s')
+(CAST(@amount AS float8) * INTERVAL '1 s')
 
 -- shorthand: @resting_status(otherwise)
 -- The status of a job (alias j) that nobody runs.
@@ -47,6 +52,13 @@ active AND owner IS NULL AND digest IS NOT NULL AND version <= %(version)s AND
 -- shorthand: @lease_over(node)
 -- Since longer than the grace that those get who only need to reconnect.
 @node.lease_until <= @now_utc - @seconds(%(grace)s)
+
+-- shorthand: @above_every_run_id
+-- No run was ever given as high an id, on whatever copy of this database: ids begin with 1 or here,
+-- and a fleet does not start 65536 runs a second for years.  JSON's whole numbers (2^53) last for
+-- 4,000 years.
+floor(extract(epoch FROM clock_timestamp() - TIMESTAMPTZ '2020-01-01 00:00:00Z')
+      * 65536::numeric)::bigint
 
 -- shorthand: @session_name(node)
 -- The name in pg_stat_activity that `session_name` in kronii/database/access.py makes.

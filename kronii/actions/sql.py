@@ -19,7 +19,7 @@ from kronii.actions.endings import near_deadline, unless_ended
 from kronii.actions.host import Host
 from kronii.actions.output import Tail
 from kronii.actions.run import Run
-from kronii.actions.shortage import NotBegun, is_shortage
+from kronii.actions.shortage import NotBegun, is_library_short, is_shortage
 from kronii.actions.statement import execute
 from kronii.backoff import Backoff
 from kronii.database.answers import cut
@@ -31,6 +31,7 @@ SALT = int.from_bytes(b"sqlstmt", "big")
 #: Whoever holds the statement's lock while the job is ours is a run that is lost: what stands
 #: between may keep its session open for ever.  Only sessions of our own role and name are ended.
 END_PREDECESSOR = """
+SET search_path = pg_catalog, pg_temp;
 SELECT pg_catalog.pg_terminate_backend(l.pid)
   FROM pg_catalog.pg_locks AS l JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
  WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
@@ -39,6 +40,9 @@ SELECT pg_catalog.pg_terminate_backend(l.pid)
    AND a.datname = pg_catalog.current_database() AND a.usename = CURRENT_USER
    AND a.application_name ~ '^kronii '
 """
+#: Takes the statement's lock; the session's search path is its users' again.  Both texts must mean
+#: what they say here, whatever that path holds.
+LOCK = "SELECT pg_catalog.pg_advisory_lock('{key}'::pg_catalog.int8); RESET search_path"
 #: Seconds between two tries to connect: the first wait, and the longest.
 CONNECT_AGAIN = (0.1, 2.0)
 #: Seconds that a cancel request may take.
@@ -83,7 +87,9 @@ def _asked(run: Run, host: Host, interrupt: Interrupt) -> psycopg.Connection[Any
     while True:
         try:
             return interrupt.call(lambda: _session(run, host), _close, run.deadline)
-        except DatabaseUnavailable:
+        except DatabaseUnavailable as error:
+            if is_library_short(str(error)):  # it is not the server that has none to give
+                raise NotBegun(str(error)) from error
             now = time.monotonic()
             wait = backoff.failed(now)
             if run.reason is not None or now + wait >= run.deadline:
@@ -107,7 +113,7 @@ def _execute(run: Run, action: Sql, connection: psycopg.Connection[Any], output:
     try:
         key = statement_key(run.claim.lock_key)
         connection.execute(END_PREDECESSOR.format(key=key))
-        connection.execute(f"SELECT pg_advisory_lock({key})")
+        connection.execute(LOCK.format(key=key))
         if run.reason is not None:
             return unless_ended(run, Result(Outcome.SUCCESS))
         execute(connection, action.statement, output)

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from kronii.commands.rows import rows
-from kronii.database import queries
+from kronii.database import home, queries
 from kronii.database.connections import Connection
 from kronii.database.errors import database_errors
 from kronii.database.holders import jobs_held, naming, tables_held
@@ -99,6 +99,13 @@ def wait_for_outcome(connection: Connection, triggered: Triggered) -> tuple[int,
 def any_alive(connection: Connection) -> bool:
     """True if an instance is there to run anything."""
     return any(node["alive"] for node in rows(connection, "list_nodes", {}))
+
+
+def move_in(connection: Connection) -> int:
+    """Let run ids jump above all that were ever given, on whatever copy; returns that id."""
+    copy = home.copy(connection, home.timeline(connection))
+    values = {"identity": copy, "anyway": True}
+    return int(queries.value(connection, "move_in", values))
 
 
 def _existing(connection: Connection, names: Sequence[str]) -> list[dict[str, Any]]:

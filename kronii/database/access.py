@@ -6,11 +6,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from psycopg.conninfo import conninfo_to_dict
-
-from kronii.address import masked
-from kronii.database import migrations
-from kronii.database.connections import Connection, connect, connect_bare, parameters, prepare
+from kronii.address import completed, masked
+from kronii.database import queries, schema, trust
+from kronii.database.connections import (
+    Connection,
+    PooledConnection,
+    connect,
+    connect_bare,
+    parameters,
+    prepare,
+    secrets,
+    settle,
+)
 from kronii.database.limits import PLANS, UNLIMITED, lock_limit, statement_limit
 from kronii.errors import ConfigError
 from kronii.lease import LeaseTimings
@@ -36,6 +43,8 @@ POOL_IDLE = 60.0
 COMMAND, COMMAND_LOCK = 10.0, 2.0
 #: The same for `kronii doctor`, which says what is wrong rather than wait for it.
 DOCTOR = 5.0
+#: Seconds that one statement of the guard's last words may take.
+LAST_WORDS = 10.0
 #: Seconds that a registration waits for an unanswering network: a large file takes its time.
 REGISTRATION = 30.0
 #: Seconds for which a registration may idle between two statements: one that hangs must not keep
@@ -66,7 +75,8 @@ class Database:
     All that open one raise as `kronii.database.connections.connect` does.
     """
 
-    #: libpq URL or keyword string.  Holds a password: only `shown` may be shown.
+    #: libpq URL or keyword string, with all that libpq's variables add to it.  Holds a password:
+    #: only `shown` may be shown.
     url: str = field(repr=False)
     #: The instance's name; empty for what is not an instance.
     node: str
@@ -81,7 +91,11 @@ class Database:
         """
         if settings.database_url is None:
             raise ConfigError(UNSET)
-        return cls(settings.database_url, node or settings.node or "", LeaseTimings(settings.lease))
+        return cls(
+            completed(settings.database_url),
+            node or settings.node or "",
+            LeaseTimings(settings.lease),
+        )
 
     @property
     def shown(self) -> str:
@@ -89,10 +103,9 @@ class Database:
         return masked(self.url)
 
     @property
-    def password(self) -> str | None:
-        """What no log line may contain."""
-        password = conninfo_to_dict(self.url).get("password")
-        return str(password) if password else None
+    def secrets(self) -> tuple[str, ...]:
+        """What no line may contain."""
+        return secrets(self.url)
 
     # -- an instance's sessions --------------------------------------------------------------------
 
@@ -109,6 +122,7 @@ class Database:
         settings = statement_limit(POOL_STATEMENT) | lock_limit(POOL_LOCK) | PLANS
         return ConnectionPool(
             self.url,
+            connection_class=PooledConnection,
             kwargs=parameters(self.url, name, network),
             configure=partial(prepare, settings=settings, network=network),
             open=False,
@@ -121,9 +135,13 @@ class Database:
         )
 
     def for_job(self, timeout: float) -> Connection:
-        """A session for one run of an sql job, whose statement may take `timeout` seconds."""
+        """A session for one run of an sql job, whose statement may take `timeout` seconds.
+
+        Its tables are the users', so it finds them by the path that they have given it.
+        """
         settings = statement_limit(timeout) | UNLIMITED
-        return connect(self.url, session_name(f"{self.node} job"), settings, self.timings.network)
+        name, network = session_name(f"{self.node} job"), self.timings.network
+        return connect(self.url, name, settings, network, ours=False)
 
     def for_registration(self) -> Connection:
         """A session for making schema and table agree with the file."""
@@ -136,10 +154,15 @@ class Database:
     def for_last_words(self) -> Connection:
         """A session in which the guard says that its instance is dead.
 
-        As the server gives it: every millisecond counts, and all the settings would cost two more
-        answers.
+        As the server gives it, for every millisecond counts: what it is set up with goes along with
+        the first statement (`prepare_last_words`).
         """
         return connect_bare(self.url, session_name("guard"), self.timings.network)
+
+    def prepare_last_words(self, connection: Connection) -> None:
+        """Send what the session is set up with; in a pipeline this waits for no answer."""
+        queries.run(connection, "pin_search_path", prepare=False)
+        settle(connection, statement_limit(LAST_WORDS), self.timings.network)
 
     # -- commands' sessions ------------------------------------------------------------------------
 
@@ -147,12 +170,14 @@ class Database:
         """A session for one command.
 
         Raises:
-            ConfigError: there is no schema yet, or it is another version's.
+            ConfigError: there is no schema yet, or one that this Kronii can't work with, or others
+                may write to it.
         """
         settings = statement_limit(COMMAND) | lock_limit(COMMAND_LOCK)
         connection = connect(self.url, session_name("command"), settings, COMMAND)
         try:
-            migrations.require_latest(connection)
+            trust.require(connection)
+            schema.require_usable(connection)
         except BaseException:
             connection.close()
             raise
@@ -160,7 +185,7 @@ class Database:
 
     def for_migration(self) -> Connection:
         """A session in which the schema is looked at and upgraded."""
-        return connect(self.url, session_name("migrate"), {}, COMMAND)
+        return connect(self.url, session_name("migrate"), {"statement_timeout": "0"}, COMMAND)
 
     def for_doctor(self) -> Connection:
         """A session that looks at whatever is there."""

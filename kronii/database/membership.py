@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from kronii import __version__
+from kronii.database.home import Home, arrive
 from kronii.database.session import Session
 from kronii.errors import DatabaseUnavailable
 from kronii.model import Claim
@@ -31,6 +32,8 @@ class Membership:
         #: Monotonic second until which nothing may be claimed: after a failover a claim that the
         #: new server does not know of may still be running, for one lease at the most.
         self.quiet_until = 0.0
+        #: Where the fleet is, as this session has found it.
+        self.home = Home(None)
         #: True if `release` has left something.
         self.unreleased = False
 
@@ -48,6 +51,7 @@ class Membership:
             DatabaseUnavailable, DatabaseError: the session is of no more use.
         """
         self._wait_after_failover()
+        self._arrive()
         if self._lease.granted and not self._resume_lease():
             self._begin_anew(working)
         if not self._lease.granted:
@@ -76,6 +80,15 @@ class Membership:
         timeline = self._session.timeline
         if timeline and self._session.run("failed_over", timeline=timeline)[0][0]:
             self.quiet_until = self._session.monotonic() + self._lease.timings.length
+
+    def _arrive(self) -> None:
+        """On a copy of the database that the fleet has just come to, too, a claim from before that
+        it does not know of may still be running.
+        """
+        self.home = arrive(self._session.run, self._session.copy)
+        if self.home.since is not None:
+            left = min(self._lease.timings.length, self._lease.timings.length - self.home.since)
+            self.quiet_until = max(self.quiet_until, self._session.monotonic() + left)
 
     def _resume_lease(self) -> bool:
         """Renew a lease that still stands; False if it is over."""

@@ -59,9 +59,12 @@ class Health:
         """While it can claim; otherwise False with the reasons."""
         reasons = []
         if self._connector.outage:
-            reasons.append(f"database away: {self._connector.outage}")
+            what = "the database refuses" if self._connector.refused else "database away"
+            reasons.append(f"{what}: {self._connector.outage}")
         elif not self._lease.held(time.monotonic()):
             reasons.append("the lease is not held")
+        if self._recorder.refusal:
+            reasons.append(f"outcomes can't be recorded: {self._recorder.refusal}")
         if not self._scheduler.claiming:
             reasons.append("draining")
         return not reasons, reasons
@@ -72,7 +75,7 @@ class Health:
         return {
             "workers": (
                 "Runs that this instance can execute at the same time.",
-                lambda: inflight.count,
+                lambda: inflight.workers,
             ),
             "workers_busy": ("Workers that execute a run.", lambda: len(inflight.runs)),
             "database_up": (

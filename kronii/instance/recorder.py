@@ -103,6 +103,11 @@ class Recorder:
         """Claims whose outcome is not committed yet."""
         return list(self._pending.values())
 
+    @property
+    def refusal(self) -> str | None:
+        """Why the database takes no outcome until somebody has mended it; None: it does."""
+        return self._writer.refusal
+
     def stop(self, seconds: float) -> int:
         """Write what there is, for `seconds` at the most; returns how many outcomes are left."""
         self._queue.put(None)

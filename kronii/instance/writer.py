@@ -14,7 +14,7 @@ from dataclasses import replace
 from kronii.backoff import Backoff
 from kronii.database.holders import SOMEBODY, Holder
 from kronii.database.store import FinishedRun, Store
-from kronii.errors import Contended, DatabaseError, DatabaseUnavailable
+from kronii.errors import Contended, DatabaseError, DatabaseRefusal, DatabaseUnavailable
 from kronii.logs import Log
 from kronii.model import Result
 
@@ -22,6 +22,8 @@ log = Log("kronii.recorder")
 
 #: Seconds between two tries in an outage, the first and the longest.
 RETRY = (0.05, 1.0)
+#: The same while the server refuses them: that ends when somebody mends it.
+REFUSED = (1.0, 5.0)
 #: The same for outcomes whose rows are locked.
 ASIDE = (0.05, 1.0)
 #: Of so many that are set aside together each has a line in the log; the others are a sum.
@@ -37,6 +39,9 @@ class OutcomeWriter:
         """Nothing is written yet."""
         self._store = store
         self._giving_up = threading.Event()
+        #: Why no outcome can be written until somebody has mended it; None while that is not so.
+        #: Read by any thread.
+        self.refusal: str | None = None
         self._aside: dict[int, FinishedRun] = {}
         self._backoff = Backoff(*ASIDE)
 
@@ -60,21 +65,32 @@ class OutcomeWriter:
             The runs that have their outcome, those of the others that are not `aside` being
             refused by the fence; None if it was told to give up first.
         """
-        backoff = Backoff(*RETRY)
+        backoff, patience = Backoff(*RETRY), Backoff(*REFUSED)
         while True:
             try:
-                return self._try(batch, again)
+                written = self._try(batch, again)
+            except DatabaseRefusal as error:
+                self._say_refused(error, len(batch))
+                wait = patience.failed(time.monotonic())
             except DatabaseUnavailable as error:
-                held_by = self._blocker(error)
-                log.warning(
-                    "outcomes wait for the database",
-                    runs=len(batch),
-                    error=str(error),
-                    held_by=held_by,
-                )
+                self._say_waiting(error, len(batch))
+                wait = backoff.failed(time.monotonic())
+            else:
+                self.refusal = None
+                return written
             again = True
-            if self._giving_up.wait(backoff.failed(time.monotonic())):
+            if self._giving_up.wait(wait):
                 return None
+
+    def _say_refused(self, error: DatabaseRefusal, runs: int) -> None:
+        """Once for each reason."""
+        if str(error) != self.refusal:
+            self.refusal = str(error)
+            log.error("the database refuses outcomes: they wait", runs=runs, error=self.refusal)
+
+    def _say_waiting(self, error: DatabaseUnavailable, runs: int) -> None:
+        held_by = self._blocker(error)
+        log.warning("outcomes wait for the database", runs=runs, error=str(error), held_by=held_by)
 
     def _blocker(self, error: DatabaseUnavailable) -> str | None:
         """Who holds a whole table, if that is it."""
@@ -89,6 +105,8 @@ class OutcomeWriter:
     def _try(self, batch: Sequence[FinishedRun], again: bool) -> set[int]:
         try:
             written, locked = self._finish(batch, again)
+        except DatabaseRefusal:  # it is not about these outcomes
+            raise
         except DatabaseError as error:
             return self._one_by_one(batch, again, error)
         self._set_aside(batch, locked)
@@ -112,9 +130,10 @@ class OutcomeWriter:
             return set().union(*(self._try([run], again) for run in batch))
         (run,) = batch
         job, run_id = run.claim.definition.name, run.claim.run_id
-        log.error("outcome refused by the database", job=job, run=run_id, error=str(error))
         if run.result.error == UNSTORABLE:
-            raise DatabaseUnavailable(str(error)) from error
+            raise DatabaseRefusal(str(error)) from error
+        if self.refusal is None:
+            log.error("outcome refused by the database", job=job, run=run_id, error=str(error))
         plain = Result(run.result.outcome, error=UNSTORABLE)
         return self._try([replace(run, result=plain)], again)
 

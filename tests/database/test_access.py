@@ -148,7 +148,7 @@ def test_of_settings() -> None:
 )
 def test_the_password_is_known_and_never_shown(url: str, password: str | None) -> None:
     database = Database(url, "n", TIMINGS)
-    assert database.password == password
+    assert database.secrets == (() if password is None else (password,))
     for shown in (database.shown, repr(database)):
         assert password is None or password not in shown
     assert database.shown.count("***") == (password is not None)

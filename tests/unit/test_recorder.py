@@ -16,7 +16,7 @@ from kronii.catchup import Skipped, Transition
 from kronii.clock import DatabaseClock
 from kronii.database.holders import Holder
 from kronii.database.store import CommittedRun, FinishedRun, Store
-from kronii.errors import Contended, DatabaseError, DatabaseUnavailable
+from kronii.errors import Contended, DatabaseError, DatabaseRefusal, DatabaseUnavailable
 from kronii.instance import recorder as module
 from kronii.instance import writer
 from kronii.instance.committed import Committed
@@ -372,6 +372,31 @@ def test_what_is_refused_even_so_is_tried_again(world: World) -> None:
     world.put(1)
     world.recorder.start()
     assert world.hear() == {1: Outcome.SUCCESS}
+
+
+def test_a_refusal_of_the_statement_costs_no_text_and_is_said_once(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A right that is missing says nothing of the outcomes: they wait as they are."""
+    monkeypatch.setattr(writer, "REFUSED", (0.001, 0.001))
+    seen: list[str | None] = []
+
+    def answer(batch: Sequence[FinishedRun]) -> set[int]:
+        seen.append(world.recorder.refusal)
+        assert all(e.result.error == "e" for e in batch)
+        if len(seen) < 5:
+            raise DatabaseRefusal("permission denied", "GRANT it")
+        return {e.claim.run_id for e in batch}
+
+    world.table.answer = answer
+    for run in (1, 2):
+        world.put(run, Outcome.FAILED, error="e")
+    world.recorder.start()
+    assert world.hear() == dict.fromkeys((1, 2), Outcome.FAILED)
+    assert seen == [None, *["permission denied: GRANT it"] * 4]
+    assert world.recorder.stop(WAIT) == 0
+    assert world.recorder.refusal is None
+    assert caplog.messages.count("the database refuses outcomes: they wait") == 1
 
 
 def test_an_outage_in_the_midst_of_one_by_one_loses_nothing(world: World) -> None:

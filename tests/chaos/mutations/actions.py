@@ -193,9 +193,9 @@ MUTATIONS = (
     ),
     Mutation(
         "an isolated function imports what lies in its directory",
-        "kronii/actions/isolated.py",
-        '(sys.executable, "-P", "-c", BEGIN)',
-        '(sys.executable, "-c", BEGIN)',
+        "kronii/isolation.py",
+        "sys.executable, flag, *bytecode,",
+        "sys.executable, *bytecode,",
         (ISOLATED + "it_imports_from_where_the_instance_does_and_not_from_its_directory",),
     ),
     Mutation(

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from tests.chaos.mutations.mutation import Mutation
 
+HOME = "tests/database/test_home.py::test_"
+REFUSED = "tests/e2e/test_rights.py::test_"
+RIGHTS = "tests/database/test_rights.py::test_"
+TRUST = "tests/database/test_trust.py::test_"
 SESSION = "tests/database/test_session.py::test_"
+UPGRADE = "tests/database/test_upgrade.py::test_"
 LOCKED = "tests/database/test_locked_rows.py::test_"
 QUARANTINE = "tests/database/test_quarantine.py::test_"
 HALF_OPEN = "tests/database/test_half_open.py::test_"
 
 MUTATIONS = (
+    Mutation(
+        "sessions that were given up stay open, here and at the server",
+        "kronii/database/connections.py",
+        "            traceback.clear_frames(link.__traceback__)\n",
+        "",
+        ("tests/unit/test_given_up.py::test_a_server_that_does_not_answer_keeps_no_session",),
+    ),
     Mutation(
         "a late outcome overwrites a successor's",
         "sql/outcomes.sql",
@@ -103,6 +115,78 @@ MUTATIONS = (
         ),
     ),
     Mutation(
+        "a newer schema shuts out those that could work with it",
+        "sql/registration.sql",
+        "INSERT INTO kronii_schema (version) VALUES (%(usable_from)s) ON CONFLICT DO NOTHING",
+        "INSERT INTO kronii_schema (version) VALUES (%(version)s) ON CONFLICT DO NOTHING",
+        (
+            UPGRADE + "the_first_releases_go_on_with_what_this_one_makes",
+            UPGRADE + "an_additive_migration_of_a_newer_release_shuts_nobody_out",
+        ),
+    ),
+    Mutation(
+        "an older one works with a schema that it can't know",
+        "kronii/database/schema.py",
+        "        if self.usable_from > latest():\n",
+        "        if False:\n",
+        (
+            UPGRADE + "one_that_is_not_additive_is_refused_with_its_version",
+            "tests/e2e/test_upgrade.py::test_beyond_what_it_can_use_an_older_one_is_refused",
+        ),
+    ),
+    Mutation(
+        "an upgrade waits in front of the claims",
+        "kronii/database/migrations.py",
+        'LOCK_TIMEOUT = "50ms"',
+        'LOCK_TIMEOUT = "10s"',
+        (UPGRADE + "behind_a_dump_no_claim_waits",),
+    ),
+    Mutation(
+        "a registration waits for a vacuum",
+        "sql/registration.sql",
+        "ANALYZE (SKIP_LOCKED) jobs",
+        "ANALYZE jobs",
+        (UPGRADE + "a_vacuum_keeps_no_registration_waiting",),
+    ),
+    Mutation(
+        "a copy of the database gives run ids once more",
+        "kronii/database/membership.py",
+        "        self._arrive()\n",
+        "",
+        (
+            HOME + "a_copy_goes_on_above_what_was_given_after_it_was_made",
+            "tests/e2e/test_restore.py::test_run_ids_are_never_below_one_that_a_job_has_seen",
+        ),
+    ),
+    Mutation(
+        "a jump of run ids leads down where the clock is wrong",
+        "sql/leases.sql",
+        "GREATEST(past.latest, @above_every_run_id)",
+        "(@above_every_run_id)",
+        (HOME + "a_jump_never_leads_down",),
+    ),
+    Mutation(
+        "a restored database of an earlier release goes on below its jobs' fences",
+        "sql/leases.sql",
+        "WHERE moved.came_at IS NOT NULL OR past.latest IS NOT NULL OR",
+        "WHERE moved.came_at IS NOT NULL OR",
+        (HOME + "what_an_earlier_kronii_made_may_be_a_copy",),
+    ),
+    Mutation(
+        "on a restored copy work begins beside that of before",
+        "kronii/database/membership.py",
+        "            self.quiet_until = max(self.quiet_until, self._session.monotonic() + left)\n",
+        "            pass\n",
+        (HOME + "a_copy_goes_on_above_what_was_given_after_it_was_made",),
+    ),
+    Mutation(
+        "a server that ends no dead client's statement is used",
+        "kronii/database/limits.py",
+        "    if version < OLDEST * 10000:\n",
+        "    if False:\n",
+        ("tests/unit/test_schema.py::test_an_older_server_is_refused_with_the_reason",),
+    ),
+    Mutation(
         "a pooler breaks the session locks",
         "kronii/database/connections.py",
         "        raise ConfigError(POOLED)\n",
@@ -119,7 +203,7 @@ MUTATIONS = (
     Mutation(
         "a full server ends the instance",
         "kronii/database/connections.py",
-        "        raise DatabaseUnavailable(_reason(error)) from error\n",
+        "        raise DatabaseUnavailable(masking(*secrets(url))(_reason(error))) from None\n",
         "        raise\n",
         ("tests/chaos/test_server.py::test_a_server_without_a_free_connection",),
     ),
@@ -129,6 +213,128 @@ MUTATIONS = (
         "            reconnect_timeout=POOL_TIMEOUT,\n",
         "",
         ("tests/e2e/test_windows.py::test_an_outage_ends_for_outcomes_too",),
+    ),
+    # -- whose schema it is ------------------------------------------------------------------------
+    Mutation(
+        "names are looked up wherever the address says",
+        "sql/rights.sql",
+        "       pg_catalog.set_config('search_path',\n",
+        "       pg_catalog.concat('search_path',\n",
+        (TRUST + "every_session_of_ours_looks_in_our_schema_alone",),
+    ),
+    Mutation(
+        "anybody's schema is ours by its name",
+        "sql/rights.sql",
+        "               OPERATOR(pg_catalog.=) 0\n",
+        "               OPERATOR(pg_catalog.>=) 0\n",
+        (TRUST + "a_schema_that_only_bears_our_name_is_not_ours",),
+    ),
+    Mutation(
+        "a schema that others may write to is worked in",
+        "sql/rights.sql",
+        "WHERE acl.privilege_type = 'CREATE'\n     -- Of a group",
+        "WHERE false\n     -- Of a group",
+        (
+            TRUST + "a_schema_that_everybody_may_write_is_refused_with_the_remedy",
+            TRUST + "a_role_that_may_create_is_named",
+            REFUSED + "a_schema_that_everybody_may_write_ends_the_start",
+        ),
+    ),
+    Mutation(
+        "an operator that was planted before takes the place of PostgreSQL's",
+        "sql/rights.sql",
+        "FROM pg_operator AS o JOIN home ON o.oprnamespace = home.oid\n",
+        "FROM pg_operator AS o JOIN home ON false\n",
+        (TRUST + "a_schema_that_everybody_may_write_is_refused_with_the_remedy",),
+    ),
+    Mutation(
+        "a trigger of somebody else runs as ours",
+        "sql/rights.sql",
+        "WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'\n",
+        "WHERE false\n",
+        (TRUST + "a_trigger_that_somebody_may_add_runs_nothing_of_theirs",),
+    ),
+    Mutation(
+        "a table that somebody else has made is ours",
+        "sql/rights.sql",
+        "SELECT 'relation', relname, relowner FROM named\n",
+        "SELECT 'relation', relname, relowner FROM named WHERE false\n",
+        (TRUST + "nothing_of_ours_may_be_theirs",),
+    ),
+    Mutation(
+        "an operator on unlike types can be had for a better match",
+        "sql/claims.sql",
+        "(j.deaths + 1)::text",
+        "(j.deaths + 1)",
+        (TRUST + "no_statement_leaves_room_for_a_better_match",),
+    ),
+    Mutation(
+        "an operator on unlike types in a migration can be had for a better match",
+        "sql/0002_lock_lease_fence.sql",
+        "name || '-' || id::text",
+        "name || '-' || id",
+        (TRUST + "the_migrations_leave_no_room_either",),
+    ),
+    Mutation(
+        "an sql job's tables are not found",
+        "kronii/database/access.py",
+        "network, ours=False)",
+        "network, ours=True)",
+        (
+            TRUST + "an_sql_jobs_session_has_its_users_path",
+            "tests/database/test_sql_action.py::test_a_jobs_tables_are_found_by_its_users_path",
+        ),
+    ),
+    Mutation(
+        "a function in an sql job's path takes the place of its lock",
+        "kronii/actions/sql.py",
+        "SET search_path = pg_catalog, pg_temp;\n",
+        "",
+        ("tests/database/test_sql_action.py::test_a_jobs_tables_are_found_by_its_users_path",),
+    ),
+    Mutation(
+        "an application's jobs are rewritten",
+        "kronii/database/migrations.py",
+        "        adoption.require_original(connection)\n",
+        "        pass\n",
+        ("tests/database/test_migrations.py::test_an_applications_jobs_are_left_alone",),
+    ),
+    # -- what it refuses ---------------------------------------------------------------------------
+    Mutation(
+        "a role's settings change what a statement means",
+        "kronii/database/limits.py",
+        '    "array_nulls": "on",\n',
+        "",
+        (RIGHTS + "an_odd_role_claims_and_records",),
+    ),
+    Mutation(
+        "a policy hides rows without a word",
+        "kronii/database/limits.py",
+        '    "row_security": "off",\n',
+        "",
+        (RIGHTS + "a_policy_that_would_hide_rows_is_told",),
+    ),
+    Mutation(
+        "a missing right is found out when it is too late",
+        "kronii/instance/jobs.py",
+        "            rights.require(connection)\n",
+        "",
+        (REFUSED + "what_is_not_granted_at_the_start_is_named_and_waited_for",),
+    ),
+    Mutation(
+        "a trial leaves its rows behind",
+        "kronii/database/rights.py",
+        "with database_errors(), connection.transaction(force_rollback=True):\n",
+        "with database_errors(), connection.transaction():\n",
+        (RIGHTS + "nothing_is_left_of_the_trials",),
+        times=2,
+    ),
+    Mutation(
+        "a refusal is taken for a fault of the outcome",
+        "kronii/database/errors.py",
+        "    if state.startswith(REFUSALS):\n",
+        "    if False:\n",
+        (RIGHTS + "refusals_faults_and_outages_are_told_apart",),
     ),
     # -- rows that others hold locked --------------------------------------------------------------
     Mutation(

@@ -165,6 +165,44 @@ MUTATIONS = (
         ),
     ),
     Mutation(
+        "jobs may write on the board",
+        "kronii/guard/instance.py",
+        "        seal(self._board_fd)\n",
+        "        pass\n",
+        (
+            "tests/unit/test_board.py::test_a_sealed_board_is_its_instances_alone",
+            "tests/e2e/test_secrecy.py::test_the_address_is_in_no_environment_and_no_argument",
+        ),
+    ),
+    Mutation(
+        "the address is in the guard's environment",
+        "kronii/guard/instance.py",
+        "env=_environment(),",
+        'env={**_environment(), "DATABASE_URL": self._url},',
+        (
+            "tests/unit/test_isolation.py::"
+            "test_the_guard_starts_whatever_the_directory_and_the_environment_hold",
+        ),
+    ),
+    Mutation(
+        "everybody looks into the guard",
+        "kronii/guard/process.py",
+        "    secrecy.keep()\n",
+        "    pass\n",
+        ("tests/e2e/test_secrecy.py::test_a_job_of_the_same_user_finds_nothing_at_all",),
+    ),
+    Mutation(
+        "the guard loads what lies in the directory",
+        "kronii/guard/instance.py",
+        'isolation.command("kronii.guard.__main__", "-I")',
+        '[*isolation.command("kronii.guard.__main__", "-I")[:1],'
+        ' *isolation.command("kronii.guard.__main__", "-I")[2:]]',
+        (
+            "tests/unit/test_isolation.py::"
+            "test_the_guard_starts_whatever_the_directory_and_the_environment_hold",
+        ),
+    ),
+    Mutation(
         "a dead guard stays dead",
         "kronii/guard/instance.py",
         "if self._process is None or self.alive:",

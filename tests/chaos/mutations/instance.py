@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.chaos.mutations.mutation import Mutation
 
+CONNECTOR = "tests/unit/test_connector.py::test_"
 RECORDER = "tests/unit/test_recorder.py::test_"
 SCHEDULER = "tests/unit/test_scheduler.py::test_"
 STOP = "tests/e2e/test_stop.py::test_"
@@ -53,6 +54,30 @@ MUTATIONS = (
         "            if run.claim.run_id in lost and run.end(Outcome.INTERRUPTED):\n",
         "            if False and run.end(Outcome.INTERRUPTED):\n",
         ("tests/unit/test_connector.py::test_a_run_whose_lock_is_not_to_be_had_again_is_ended",),
+    ),
+    Mutation(
+        "registrations that a copy of the database lacks are taken for granted",
+        "kronii/instance/connector.py",
+        "            self._jobs.register()\n            self._session.connect()\n",
+        "            pass\n",
+        ("tests/unit/test_connector.py::test_on_another_copy_of_the_database_it_registers_anew",),
+    ),
+    Mutation(
+        "somebody at a table keeps an instance from its work",
+        "kronii/instance/jobs.py",
+        "            if not schema.read(connection).usable:\n                raise\n",
+        "            raise\n",
+        (
+            "tests/e2e/test_upgrade.py::"
+            "test_behind_a_dump_ticks_are_on_time_and_who_is_there_is_said",
+        ),
+    ),
+    Mutation(
+        "an instance that was told not to upgrades the schema",
+        "kronii/instance/jobs.py",
+        "        if not self._migrate:\n",
+        "        if False:\n",
+        ("tests/e2e/test_upgrade.py::test_it_can_be_told_to_leave_the_schema_alone",),
     ),
     # -- outcomes ----------------------------------------------------------------------------------
     Mutation(
@@ -185,5 +210,27 @@ MUTATIONS = (
         "        if self._inflight.runs:\n            self._end_runs()\n",
         "",
         (STOP + "the_drain_has_an_end",),
+    ),
+    # -- a server that refuses ---------------------------------------------------------------------
+    Mutation(
+        "what the server refuses is said again with each statement",
+        "kronii/instance/connector.py",
+        "refusal = self._refusal() if self.refused else None",
+        "refusal = None",
+        (CONNECTOR + "a_refusal_is_said_once_and_tried_in_full_before_the_work_goes_on",),
+    ),
+    Mutation(
+        "a refusal is asked about as often as an outage",
+        "kronii/instance/outage.py",
+        "patient = self.refused and not working",
+        "patient = False",
+        (CONNECTOR + "a_refusal_is_not_asked_again_soon_unless_there_is_work_to_keep",),
+    ),
+    Mutation(
+        "texts of runs are thrown away for a right that is missing",
+        "kronii/instance/writer.py",
+        "        except DatabaseRefusal:  # it is not about these outcomes\n            raise\n",
+        "",
+        (RECORDER + "a_refusal_of_the_statement_costs_no_text_and_is_said_once",),
     ),
 )
