@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from dataclasses import asdict, replace
 from typing import Any
 
+from kronii import isolation
 from kronii.actions.endings import unless_ended
 from kronii.actions.group import NotStarted, Program, how_it_ended, run_group
 from kronii.actions.host import Host
@@ -21,11 +21,8 @@ from kronii.actions.shortage import NotBegun, is_shortage
 from kronii.clock import rfc3339
 from kronii.model import Outcome, PythonCall, Result
 
-#: What the process does first: it looks for modules where the instance does, and nowhere else.
-BEGIN = (
-    "import json, sys; told = json.load(sys.stdin); sys.path[:] = told.pop('path');"
-    " from kronii.actions.runner import main; main(told)"
-)
+#: The module whose `main` is called in the process.
+RUNNER = "kronii.actions.runner"
 #: Bytes of what the process may say of its end; a pipe holds as many.
 ANSWER = 64 * 1024
 
@@ -52,7 +49,7 @@ def run_isolated(run: Run, call: PythonCall, host: Host) -> Result:
 def _result(run: Run, call: PythonCall, host: Host, reader: int, writer: int) -> Result:
     told = _task(run, call, host, writer)
     try:
-        program = Program((sys.executable, "-P", "-c", BEGIN), told, (writer,))
+        program = Program(tuple(isolation.command(RUNNER, "-P")), told, (writer,))
         status, output = run_group(run, program, host)
     except NotStarted as error:
         return Result(Outcome.FAILED, error=f"not started: {error}")
@@ -62,11 +59,13 @@ def _result(run: Run, call: PythonCall, host: Host, reader: int, writer: int) ->
 
 
 def _task(run: Run, call: PythonCall, host: Host, writer: int) -> int:
-    """A file in memory that says what is to be done: a pipe might not hold it."""
+    """What the process is told; it looks for functions where the instance does, and nowhere
+    else.
+    """
     claim = run.claim
-    text = json.dumps(
+    return isolation.told(
         {
-            "path": [os.path.abspath(entry) for entry in sys.path],
+            "modules": isolation.whole_path(),
             "target": call.target,
             "answer": writer,
             "job": claim.definition.name,
@@ -76,10 +75,6 @@ def _task(run: Run, call: PythonCall, host: Host, writer: int) -> int:
             "node": host.node,
         }
     )
-    fd = os.memfd_create("kronii-task")
-    os.write(fd, text.encode())
-    os.lseek(fd, 0, os.SEEK_SET)
-    return fd
 
 
 def _answer(reader: int) -> dict[str, Any] | None:

@@ -132,4 +132,7 @@ def _check_leaves(here: str, there: str, body: bytes | None) -> None:
 
 
 def _shown_host(url: str) -> str:
-    return urllib.parse.urlsplit(url).netloc.rpartition("@")[2]
+    """Host and port; without a port where it may be the half of a password that holds a /."""
+    parts = urllib.parse.urlsplit(url)
+    divided = "@" in url and "@" not in parts.netloc
+    return (parts.hostname or "") if divided else parts.netloc.rpartition("@")[2]

@@ -10,6 +10,7 @@ import threading
 from datetime import datetime
 from typing import Any
 
+from kronii import isolation
 from kronii.actions.functions import Context, called, failed, target
 from kronii.actions.isolated import answered, not_begun
 from kronii.actions.shortage import NotBegun, is_shortage
@@ -18,9 +19,10 @@ from kronii.model import Result
 
 def main(told: dict[str, Any]) -> None:
     """Call the function that `told` names, and say how it ended, or that it could not begin."""
+    isolation.forget_told()
+    sys.path[:] = told["modules"]
     os.set_inheritable(told["answer"], False)
     try:
-        _empty_input()
         result = _called(told["target"], _context(told, _stop_at_term()))
     except NotBegun as error:
         _say(told["answer"], not_begun(error))
@@ -34,13 +36,6 @@ def main(told: dict[str, Any]) -> None:
 def _say(answer: int, text: bytes) -> None:
     os.write(answer, text)
     os.close(answer)
-
-
-def _empty_input() -> None:
-    """The function's standard input is an empty one, not what we were told."""
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
 
 
 def _stop_at_term() -> threading.Event:

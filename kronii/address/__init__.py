@@ -1,9 +1,10 @@
 """DATABASE_URL as users write it: what is refused, and how it may be shown.
 
-masking ◀─ checking
+completing    checking ◀─ masking
 """
 
 from kronii.address.checking import checked_address
-from kronii.address.masking import MASK, masked
+from kronii.address.completing import completed
+from kronii.address.masking import MASK, masked, secret_spans, without_secrets
 
-__all__ = ["MASK", "checked_address", "masked"]
+__all__ = ["MASK", "checked_address", "completed", "masked", "secret_spans", "without_secrets"]

@@ -1,7 +1,8 @@
 """Which connection strings are refused, and what the user is told.
 
-libpq's own words about a broken string quote parts of it, and any part may be the password; so they
-are repeated only where nothing in the string looks like one.
+libpq's own words about a broken string quote parts of it, and any part may be the password.  So
+nothing of a string that is refused is ever shown: neither the string, nor libpq's words, nor a word
+of it, for where a password was not encoded it stands anywhere.
 """
 
 from __future__ import annotations
@@ -10,26 +11,49 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from kronii.address.masking import is_keyword_form, masked
 from kronii.errors import Hint
+from kronii.suggestions import nearest
 
 _SCHEMES = ("postgresql", "postgres")
+#: What else is written before `://` of a database's address, by those who come from elsewhere.
+_OTHER_SCHEMES = {
+    *("cockroachdb", "file", "ftp", "http", "https", "jdbc", "mariadb", "mongodb", "mssql"),
+    *("mysql", "oracle", "pgsql", "redis", "sqlite", "sqlserver", "ssh", "tcp", "unix"),
+}
+#: What SQLAlchemy writes behind its `postgresql+`.
+_DRIVERS = {"asyncpg", "pg8000", "psycopg", "psycopg2", "psycopg2cffi", "pygresql"}
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 #: What can't be part of a host, but of a password that was not encoded.
 _NO_HOST = re.compile(r"[\s@;=/?#'\"]")
+#: A URL up to its hosts, as libpq divides it; and these.
+_BEGIN = re.compile(r"[a-z]+://(?P<user>[^@/]*@)?")
+_HOSTS = re.compile(r"^[^/?]*")
+_KEYWORD_FORM = re.compile(r"\s*[A-Za-z_]\w*\s*=")
+
+ENCODE = "in a URL, write signs such as @ / : ? # % in a password as %40 %2F %3A %3F %23 %25"
 
 
 def checked_address(text: str) -> str:
     """Return a connection string as it is, if libpq takes it.
 
-    psycopg takes long to import, so it is imported only here.
-
     Raises:
         ValueError: it is blank.
-        Hint: libpq would refuse it, or take it for something else; the message shows no password.
+        Hint: libpq would refuse it, or take it for something else; the message shows nothing of it.
     """
     if not text.strip():
         raise ValueError
+    parts_of(text)
+    return text
+
+
+def parts_of(text: str) -> Mapping[str, Any]:
+    """What a connection string says, by libpq's keywords.
+
+    psycopg takes long to import, so it is imported only here.
+
+    Raises:
+        Hint: as `checked_address`.
+    """
     _refuse_dialect(text)
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict
@@ -38,33 +62,68 @@ def checked_address(text: str) -> str:
         parts = conninfo_to_dict(text)
     except (ProgrammingError, ValueError) as error:
         raise Hint(_cure(text, str(error))) from None
+    _refuse_rest(text)
     _refuse_ports(str(parts.get("port") or ""))
     _refuse_hosts(str(parts.get("host") or ""))
     _refuse_words(parts)
-    return text
+    return parts
+
+
+def is_keyword_form(text: str) -> bool:
+    """Whether a connection string begins as one of keywords (`host=…`), not as a URL."""
+    return _KEYWORD_FORM.match(text) is not None
+
+
+def is_url(text: str) -> bool:
+    """Whether libpq takes a connection string for a URL."""
+    return text.startswith(tuple(f"{scheme}://" for scheme in _SCHEMES))
 
 
 def _refuse_dialect(text: str) -> None:
-    if text.strip()[0] in "'\"":
+    if "\0" in text:
+        raise Hint("it holds a NUL character")
+    if text.strip()[:1] in ("'", '"'):
         raise Hint("remove the quotation marks around it")
     scheme, separator, _ = text.strip().partition("://")
-    if not separator:
+    driver = scheme.partition("+")[2]
+    if not separator or scheme in _SCHEMES or is_keyword_form(scheme):
         return
-    if "+" in scheme and scheme.split("+")[0].lower() in _SCHEMES:
+    if scheme.partition("+")[0] in _SCHEMES and driver in _DRIVERS:
         raise Hint(f"that is SQLAlchemy's form: write postgresql:// for {scheme}://")
-    if re.fullmatch(r"[\w.+-]+", scheme) and scheme not in _SCHEMES:
+    if scheme in _OTHER_SCHEMES:
         raise Hint(f"{scheme}:// is not PostgreSQL")
+    raise Hint("what stands before :// is not postgresql")
 
 
 def _cure(text: str, words: str) -> str:
-    """What to do about a string that libpq can't parse; libpq's words if they can't hold a
-    password.
+    """What to do about a string that libpq can't parse, by its words, of which none is shown."""
+    unknown = re.search(r"(?:option|query parameter): *\"([^\"]*)\"|option \"([^\"]*)\"", words)
+    if unknown:
+        near = nearest(unknown[1] or unknown[2] or "", _keywords())
+        mean = f"did you mean {near}?" if near else "libpq knows none of that name"
+        return f"invalid connection option: {mean}"
+    if not is_keyword_form(text):
+        return ENCODE if "://" in text else "it is neither a URL nor keywords with their values"
+    return "in keywords, quote a value with spaces or signs, as in password='it\\'s'"
+
+
+def _keywords() -> list[str]:
+    from psycopg.pq import Conninfo
+
+    return [option.keyword.decode() for option in Conninfo.get_defaults()]
+
+
+def _refuse_rest(text: str) -> None:
+    """Refuse a URL with an @ beyond its host: half of a password that holds a / or a ?, which would
+    be taken for a database, and shown.
     """
-    if masked(text) == text:
-        return words.strip().splitlines()[0] if words.strip() else ""
-    if is_keyword_form(text):
-        return "in keywords, quote a value with spaces or signs, as in password='it\\'s'"
-    return "in a URL, write signs such as @ / : ? # % in a password as %40 %2F %3A %3F %23 %25"
+    if not is_url(text):
+        return
+    begin = _BEGIN.match(text)
+    rest = text[begin.end() if begin else 0 :]
+    path, _, query = _HOSTS.sub("", rest, count=1).partition("?")
+    if "@" in path or ("@" in query and begin and not begin["user"]):
+        raise Hint(ENCODE)
 
 
 def _refuse_ports(ports: str) -> None:

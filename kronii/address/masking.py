@@ -1,56 +1,81 @@
-"""Connection strings without their passwords, for messages.
+"""Connection strings, and words that may hold one, without their secrets.
 
-Any string is taken, well formed or not, and in doubt more is hidden than has to be.
+Of a connection string that libpq takes, the values of keywords that are known to be harmless are
+shown, and no others.  Of one that it does not take nothing is shown.
 """
 
 from __future__ import annotations
 
 import re
 import urllib.parse
+from collections.abc import Iterator
+
+from kronii.address.checking import is_url, parts_of
 
 #: What stands in place of a secret.
 MASK = "***"
 
-#: Keywords of a connection string whose values are secrets: libpq's ("Parameter Key Words"), and
-#: what people write instead of them (passwd, pwd, Passwort).
-_HIDDEN = r"(?:(?!passfile\b)\w*(?:pass|pwd|secret|token)\w*|scram_(?:client|server)_key)"
-_KEYWORDS = (
-    "host|hostaddr|port|dbname|user|passfile|connect_timeout|client_encoding|options"
-    "|application_name|sslmode"
-)
-_KEYWORD_FORM = re.compile(r"\s*[A-Za-z_]\w*\s*=")
-#: A quoted value, or all up to the next usual keyword: an unquoted password with a space must not
-#: show its second half.
-_KEYWORD_SECRET = re.compile(
-    rf"\b({_HIDDEN}\s*=\s*)"
-    rf"(?:'(?:\\.|[^'\\])*'(?=\s|$)|.*?(?=\s+(?:{_KEYWORDS}|{_HIDDEN})\s*=|$))",
-    re.I | re.S,
-)
-#: From the first colon after the user to the last @: a password that ought to have been encoded may
-#: hold any sign.
-_URL_SECRET = re.compile(r"^(\s*(?:[A-Za-z][\w+.-]*://)?+[^:@]*:).*@", re.S)
+#: Keywords of a connection string whose values may be shown (PostgreSQL manual, "Parameter Key
+#: Words"); a keyword that is not here may hold a secret, `options` too.
+_SHOWN = {
+    *("application_name", "channel_binding", "client_encoding", "connect_timeout", "dbname"),
+    *("fallback_application_name", "gssencmode", "host", "hostaddr", "keepalives", "krbsrvname"),
+    *("keepalives_count", "keepalives_idle", "keepalives_interval", "load_balance_hosts"),
+    *("max_protocol_version", "min_protocol_version", "passfile", "port", "require_auth"),
+    *("requirepeer", "service", "servicefile", "sslcert", "sslcrl", "sslcrldir", "sslkey"),
+    *("sslmode", "sslnegotiation", "sslrootcert", "sslsni", "ssl_max_protocol_version"),
+    *("ssl_min_protocol_version", "target_session_attrs", "tcp_user_timeout", "user"),
+}
+#: `keyword = value` as libpq reads it.
+_PAIR = re.compile(r"\s*(\w+)\s*=\s*('(?:\\.|[^'\\])*'|(?:\\.|[^\s\\])*)", re.S)
+_USERINFO = re.compile(r"^([a-z]+://[^:@/]*:)[^@/]*@")
 _QUERY_PAIR = re.compile(r"([?&])([^=&]*)=([^&]*)")
-#: In a string of neither form: whatever follows a word for a secret, and a URL wherever it begins.
-_LOOSE_SECRET = re.compile(rf"\b({_HIDDEN}\s*[=:]\s*)(?!\s*{re.escape(MASK)}).*", re.I | re.S)
-_LOOSE_URL = re.compile(r"(://[^:@]*:).*@", re.S)
 
-
-def is_keyword_form(url: str) -> bool:
-    """Whether a connection string begins as one of keywords (`host=…`), not as a URL."""
-    return _KEYWORD_FORM.match(url) is not None
+#: In words of any kind: what stands between `://` and the last @ before a space, and whatever
+#: follows a word for a secret.
+_LOOSE = re.compile(
+    r"(?<=://)\S{1,4096}(?=@)"
+    r"|(?:pass|pwd|secret|token|api_?key|_key)\w{0,64}[\"']?\s{0,64}[=:]\s{0,64}(?P<value>\S.*)",
+    re.I,
+)
 
 
 def masked(url: str) -> str:
-    """Return a connection string (URL or keywords, well formed or not) with `***` for every
-    password in it.
+    """Return a connection string (URL or keywords) with `***` for every secret in it, and `***`
+    alone for one that libpq does not take.
     """
-    if is_keyword_form(url):
-        url = _KEYWORD_SECRET.sub(rf"\g<1>{MASK}", _LOOSE_URL.sub(rf"\g<1>{MASK}@", url))
-    else:
-        url = _QUERY_PAIR.sub(_mask_pair, _URL_SECRET.sub(rf"\g<1>{MASK}@", url))
-    return _LOOSE_SECRET.sub(rf"\g<1>{MASK}", url)
+    if not url.strip():
+        return url
+    try:
+        parts_of(url)
+    except ValueError:
+        return MASK
+    if is_url(url):
+        return _QUERY_PAIR.sub(_mask_pair, _USERINFO.sub(rf"\g<1>{MASK}@", url))
+    return _PAIR.sub(_mask_keyword, url)
 
 
 def _mask_pair(pair: re.Match[str]) -> str:
-    secret = re.fullmatch(_HIDDEN, urllib.parse.unquote(pair[2]).strip(), re.I)
-    return f"{pair[1]}{pair[2]}={MASK}" if secret else pair[0]
+    if urllib.parse.unquote(pair[2]) in _SHOWN:
+        return pair[0]
+    return f"{pair[1]}{pair[2]}={MASK}"
+
+
+def _mask_keyword(pair: re.Match[str]) -> str:
+    return pair[0] if pair[1] in _SHOWN else pair[0][: pair.start(2) - pair.start()] + MASK
+
+
+def secret_spans(text: str) -> Iterator[tuple[int, int]]:
+    """Where in words of any kind (a line of a file, a value in the wrong place) a secret seems to
+    stand.
+    """
+    for found in _LOOSE.finditer(text):
+        yield found.span("value") if found["value"] else found.span()
+
+
+def without_secrets(text: str) -> str:
+    """Words of any kind with `***` where a secret seems to stand."""
+    shown, done = "", 0
+    for start, end in secret_spans(text):
+        shown, done = f"{shown}{text[done:start]}{MASK}", end
+    return shown + text[done:]

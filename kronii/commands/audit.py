@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kronii.clock import rfc3339
 from kronii.commands import session
 from kronii.commands.arguments import Commands, add_command, duration
-from kronii.commands.output import plural, print_json
+from kronii.commands.output import plural, print_json, say
 
 if TYPE_CHECKING:
     from kronii.commands.owed import Audit, Problem
@@ -66,6 +66,6 @@ def _published(problem: Problem) -> dict[str, Any]:
 def _print_problems(result: Audit) -> None:
     for problem in result.problems:
         more = f", {problem.more} ticks" if problem.more else ""
-        print(f"{rfc3339(problem.tick)}  {problem.job}: {problem.what}{more}")
+        say(f"{rfc3339(problem.tick)}  {problem.job}: {problem.what}{more}")
     ticks, jobs = plural(result.ticks, "tick"), plural(result.jobs, "job")
-    print(f"{ticks} of {jobs}, {plural(len(result.problems), 'problem')}")
+    say(f"{ticks} of {jobs}, {plural(len(result.problems), 'problem')}")

@@ -6,7 +6,7 @@ import argparse
 
 from kronii.commands import session
 from kronii.commands.arguments import Commands, add_command
-from kronii.commands.output import print_json
+from kronii.commands.output import print_json, say
 
 
 def register(commands: Commands) -> None:
@@ -15,14 +15,15 @@ def register(commands: Commands) -> None:
         commands,
         "doctor",
         doctor,
-        "checks the set-up: file, port, limits, connection, pooling, schema, server, clock",
+        "checks the set-up: file, port, limits, connection, pooling, schema, rights, server, clock",
         reads=True,
     )
 
 
 def doctor(options: argparse.Namespace) -> int:
     """0 without problems, whatever warnings there are; otherwise the first problem's status."""
-    from kronii.commands.checks import Grade, examine
+    from kronii.commands.checks import examine
+    from kronii.commands.grades import Grade
 
     checks = list(examine(session.settings()))
     if options.json:
@@ -33,5 +34,5 @@ def doctor(options: argparse.Namespace) -> int:
         print_json({"checks": published})
     else:
         for check in checks:
-            print(f"{check.grade.value:<8} {check.name:<12} {check.says}")
+            say(f"{check.grade.value:<8} {check.name:<12} {check.says}")
     return next((check.status for check in checks if check.grade is Grade.PROBLEM), 0)

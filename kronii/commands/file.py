@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kronii.clock import rfc3339
-from kronii.commands import session
+from kronii.commands import session, streams
 from kronii.commands.arguments import Commands, add_command, count, time
-from kronii.commands.output import plural, print_json
+from kronii.commands.output import plural, print_json, say
 from kronii.errors import NotFound, ScheduleError, UsageError
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ def validate(options: argparse.Namespace) -> int:
         print_json({"problems": [problem.published() for problem in checked.problems]})
     else:
         for problem in checked.problems:
-            print(problem, file=sys.stderr)
-        print(_verdict(path, checked))
+            streams.complain(str(problem))
+        say(_verdict(path, checked))
     return 1 if checked.errors else 0
 
 
@@ -118,9 +118,9 @@ def _document(ticks: list[datetime], schedule: Schedule) -> dict[str, object]:
 def _print_ticks(ticks: list[datetime], schedule: Schedule) -> None:
     for tick in ticks:
         parts = (_local(tick, schedule), rfc3339(tick), schedule.clock_change(tick))
-        print("  ".join(filter(None, parts)))
+        say("  ".join(filter(None, parts)))
     if not ticks:
-        print("no further tick", file=sys.stderr)
+        say("no further tick", sys.stderr)
 
 
 def _schedule(options: argparse.Namespace) -> Schedule:

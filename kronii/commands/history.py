@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
 from kronii.commands import session
 from kronii.commands.arguments import Commands, add_command, count, duration
-from kronii.commands.output import print_json, show
+from kronii.commands.output import print_json, show, show_output
 from kronii.errors import NotFound
 
 if TYPE_CHECKING:
@@ -59,6 +58,9 @@ def _add_logs(commands: Commands) -> None:
     parser.add_argument(
         "run", metavar="RUN", type=int, help="the run's id, as `kronii history` shows it"
     )
+    parser.add_argument(
+        "--raw", action="store_true", help="as it was written, on a terminal too: it may obey it"
+    )
 
 
 def list_jobs(options: argparse.Namespace) -> int:
@@ -96,13 +98,13 @@ def _job_id(connection: Connection, name: str) -> str:
 
 
 def logs(options: argparse.Namespace) -> int:
-    """What a run wrote, as it wrote it."""
+    """What a run wrote; on a terminal with what that obeys written out."""
     with session.opened() as connection:
         output = _output(connection, options.run)
     if options.json:
         print_json({"run": options.run, "output": output})
     else:
-        sys.stdout.write(output)
+        show_output(output, options.raw)
     return 0
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Sequence
+from types import TracebackType
 
+from kronii import isolation, secrecy
 from kronii.commands import streams
 from kronii.commands.parser import build_parser
 from kronii.errors import KroniiError, UsageError
@@ -14,12 +17,30 @@ INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status (docs/reference.md: Commands and exit status)."""
+    """Run one command and return its exit status (docs/reference.md: Commands and exit status).
+
+    Without arguments it is the program's own, and this process is the command's.
+    """
     streams.open_all()
+    if arguments is None:
+        _own_the_process()
     try:
         return _answer(arguments)
     finally:
         streams.flush_stderr()
+
+
+def _own_the_process() -> None:
+    """Import nothing from the working directory, let nobody look into this process, and show a bug
+    as everything else is shown.
+    """
+    isolation.leave_directory()
+    secrecy.keep()
+    sys.excepthook = _show_bug
+
+
+def _show_bug(kind: type[BaseException], error: BaseException, _: TracebackType | None) -> None:
+    streams.complain("".join(traceback.format_exception(error)).rstrip())
 
 
 def _answer(arguments: Sequence[str] | None) -> int:

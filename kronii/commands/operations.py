@@ -7,6 +7,7 @@ import sys
 
 from kronii.commands import session
 from kronii.commands.arguments import Commands, add_command
+from kronii.commands.output import say
 
 
 def register(commands: Commands) -> None:
@@ -17,6 +18,9 @@ def register(commands: Commands) -> None:
     parser.add_argument("job", metavar="JOB")
     parser.add_argument(
         "--wait", action="store_true", help="wait for the outcome; exit status 1 if it is a bad one"
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="also a job that is quarantined: instances died of it"
     )
     parser = add_command(commands, "pause", pause, "lets jobs not start any more, on all instances")
     parser.add_argument("jobs", metavar="JOB", nargs="+")
@@ -29,14 +33,14 @@ def trigger(options: argparse.Namespace) -> int:
     from kronii.commands import control
 
     with session.opened() as connection:
-        triggered = control.trigger(connection, options.job)
+        triggered = control.trigger(connection, options.job, options.force)
         if not control.any_alive(connection):
-            print("no instance is live: it runs when one is", file=sys.stderr)
+            say("no instance is live: it runs when one is", sys.stderr)
         if not options.wait:
-            print(f"{options.job}: run asked for")
+            say(f"{options.job}: run asked for")
             return 0
         run, outcome, error = control.wait_for_outcome(connection, triggered)
-    print(f"{options.job}: run {run} {outcome}{f' ({error})' if error else ''}")
+    say(f"{options.job}: run {run} {outcome}{f' ({error})' if error else ''}")
     return int(outcome != "success")
 
 
@@ -46,7 +50,7 @@ def pause(options: argparse.Namespace) -> int:
 
     with session.opened() as connection:
         for name in control.pause(connection, options.jobs):
-            print(f"{name}: paused")
+            say(f"{name}: paused")
     return 0
 
 
@@ -57,5 +61,5 @@ def resume(options: argparse.Namespace) -> int:
     with session.opened() as connection:
         resumed = control.resume(connection, options.jobs)
     for name in dict.fromkeys(options.jobs):
-        print(f"{name}: {'resumed' if name in resumed else 'was not paused'}")
+        say(f"{name}: {'resumed' if name in resumed else 'was not paused'}")
     return 0

@@ -1,4 +1,8 @@
-"""What commands print: a JSON document for programs, a table for people."""
+"""What commands print: a JSON document for programs, a table and sentences for people.
+
+All of it goes this way: nothing that a job, a file or a server has put into it reaches a terminal
+raw.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,9 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
+
+from kronii import visible
 
 #: A time with a part of a second.
 _FRACTIONAL_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]+Z")
@@ -29,8 +35,20 @@ def show(
 def print_json(document: Mapping[str, Any]) -> None:
     """Print one JSON document, escaped where stdout's encoding is not UTF-8."""
     unicode = sys.stdout.encoding.lower().replace("-", "") == "utf8"
-    json.dump(document, sys.stdout, indent=2, ensure_ascii=not unicode)
-    sys.stdout.write("\n")
+    text = json.dumps(document, indent=2, ensure_ascii=not unicode)
+    sys.stdout.write(f"{visible.json(text)}\n")
+
+
+def say(text: str, stream: TextIO | None = None) -> None:
+    """Print one line to stdout, or to `stream`."""
+    print(visible.line(text), file=stream or sys.stdout)
+
+
+def show_output(text: str, raw: bool) -> None:
+    """Print what a job wrote: to a terminal, unless it is asked for `raw`, without what it obeys;
+    to a file or a pipe as it was written.
+    """
+    sys.stdout.write(text if raw or not sys.stdout.isatty() else visible.lines(text))
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
@@ -42,17 +60,16 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> No
     ]
     for line in ([column.upper() for column in columns], *lines):
         cells = [text.ljust(width) for text, width in zip(line, widths, strict=True)]
-        print("  ".join(cells).rstrip())
+        say("  ".join(cells).rstrip())
 
 
 def cell(value: object) -> str:
-    """One cell: times to the second, texts on one line and without what a terminal obeys."""
+    """One cell: times to the second, texts on one line, with what a terminal obeys written out."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    text = " ".join(str(value).split())
-    text = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
+    text = visible.line(" ".join(str(value).split()))
     return f"{text[:19]}Z" if _FRACTIONAL_TIME.fullmatch(text) else text
 
 

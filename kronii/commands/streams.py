@@ -8,6 +8,8 @@ import os
 import sys
 from typing import TextIO
 
+from kronii import visible
+
 #: What a write to stdout may meet.
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
 
@@ -38,9 +40,9 @@ def discard(stream: TextIO) -> None:
 
 
 def complain(text: str) -> None:
-    """Print a line on stderr, if anybody listens."""
+    """Print lines on stderr, if anybody listens; nothing in them is obeyed by a terminal."""
     try:
-        print(text, file=sys.stderr)
+        print(visible.lines(text), file=sys.stderr)
     except OSError:  # nobody listens; the exit status still says it
         discard(sys.stderr)
 

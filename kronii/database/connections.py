@@ -1,8 +1,9 @@
 """Opening a session with PostgreSQL.
 
 Every session is set up alike (docs/protocol.md, "Connections"): UTC, read committed, durable
-commits, bounded statements, and time limits on both ends of the network.  A pooler in transaction
-mode, under which a session lock means nothing, is refused.
+commits, bounded statements, and time limits on both ends of the network.  All but an sql job's
+look names up in our schema alone, behind PostgreSQL's own.  A pooler in transaction mode, under
+which a session lock means nothing, is refused.
 """
 
 from __future__ import annotations
@@ -16,17 +17,22 @@ from typing import Any, Self
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import dict_row
 
 from kronii.address import masked
 from kronii.database import queries
 from kronii.database.answers import answer_within
-from kronii.database.limits import COMMON, client_limits, server_limits
-from kronii.errors import ConfigError, DatabaseUnavailable
+from kronii.database.limits import COMMON, check_version, client_limits, our_settings, server_limits
+from kronii.errors import ConfigError, DatabaseRefusal, DatabaseUnavailable
+from kronii.logs.masking import masking
 
 Connection = psycopg.Connection[Any]
 
 #: Seconds, beside the network's, that a server may take for the first statements of a session.
 HANDSHAKE = 5.0
+
+#: Keywords whose values are secrets (PostgreSQL manual, "Parameter Key Words").
+SECRETS = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
 
 #: Shown when session locks can't work.
 POOLED = (
@@ -34,11 +40,20 @@ POOLED = (
     " nothing: give the address of PostgreSQL itself"
 )
 
+#: Shown when there is nowhere to look for tables.
+NO_SCHEMA = (
+    "role {role} has no schema to work in: its search_path ({path}) names none that is there, that"
+    " it may use (`GRANT USAGE ON SCHEMA … TO {role}`) and that, if it is only named like the role,"
+    " belongs to it"
+)
+
 #: Encodings of a database that can hold any text: SQL_ASCII takes bytes as they are.
 ENCODINGS = {"UTF8", "SQL_ASCII"}
 
 
-def connect(url: str, application: str, settings: Mapping[str, str], network: float) -> Connection:
+def connect(
+    url: str, application: str, settings: Mapping[str, str], network: float, *, ours: bool = True
+) -> Connection:
     """Open a session in autocommit mode with `settings` in force.
 
     Args:
@@ -46,16 +61,18 @@ def connect(url: str, application: str, settings: Mapping[str, str], network: fl
         application: shown in `pg_stat_activity`.
         settings: server settings of the session, name to value.
         network: seconds after which an unanswered network is given up, on both ends.
+        ours: False where the statements are not Kronii's: then the search path is its users'.
 
     Raises:
         DatabaseUnavailable: no session could be had; trying again may help.
         DatabaseError: a setting is refused.
-        ConfigError: `url` is not valid, or a pooler stands between.
+        DatabaseRefusal: the search path leads to no schema.
+        ConfigError: `url` is not valid, the server is too old, or a pooler stands between.
     """
     connection = connect_bare(url, application, network)
     try:
         with answer_within(connection, HANDSHAKE + network):
-            prepare(connection, settings, network)
+            prepare(connection, settings, network, ours=ours)
     except BaseException:
         connection.close()
         raise
@@ -69,10 +86,17 @@ def connect_bare(url: str, application: str, network: float) -> Connection:
     try:
         with given_up():
             return psycopg.connect(url, **parameters(url, application, network))
-    except psycopg.ProgrammingError as error:
-        raise ConfigError(f"DATABASE_URL={masked(url)} is not valid: {error}") from error
+    except psycopg.ProgrammingError:
+        # Not `from error`: what the driver says of an address may quote it.
+        raise ConfigError(f"DATABASE_URL={masked(url)} is not valid") from None
     except (psycopg.Error, OSError) as error:  # the driver waits on a descriptor of its own
-        raise DatabaseUnavailable(_reason(error)) from error
+        raise DatabaseUnavailable(masking(*secrets(url))(_reason(error))) from None
+
+
+def secrets(url: str) -> tuple[str, ...]:
+    """The values of an address that nobody may see."""
+    parts = conninfo_to_dict(url)
+    return tuple(str(parts[name]) for name in SECRETS if parts.get(name))
 
 
 @contextlib.contextmanager
@@ -128,24 +152,40 @@ def _reason(error: psycopg.Error | OSError) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def prepare(connection: Connection, settings: Mapping[str, str], network: float) -> None:
-    """Put the session's settings in force and refuse a server that can't do the work; raises as
-    `connect` does.
+def prepare(
+    connection: Connection, settings: Mapping[str, str], network: float, *, ours: bool = True
+) -> None:
+    """Put the session's settings in force and refuse a server that can't do the work; arguments and
+    errors are those of `connect`.
     """
     _sessions.add(connection)
-    wanted = {**COMMON, **server_limits(network, connection.info.server_version), **settings}
-    values = {"names": list(wanted), "values": list(wanted.values())}
+    check_version(connection.info.server_version)
     # Not prepared: a pooler would say that it knows no such statement, and hide what is wrong.
-    settled = queries.run(connection, "session_settings", values, prepare=False).fetchall()
-    ((backend_pid,),) = queries.run(connection, "backend_pid", prepare=False).fetchall()
-    _, first_backend_pid, read_only = settled[0]
+    first = queries.run(connection, "pin_search_path" if ours else "backend_pid", prepare=False)
+    first.row_factory = dict_row
+    (found,) = first.fetchall()
+    settled = settle(connection, settings, network, ours=ours).fetchall()
+    _, second_backend_pid, read_only = settled[0]
     if read_only:
         raise DatabaseUnavailable(
             "the server is read-only: a standby, or default_transaction_read_only is set"
         )
     _check_encoding(connection)
-    if {first_backend_pid, backend_pid} != {connection.info.backend_pid}:
+    if {found["pid"], second_backend_pid} != {connection.info.backend_pid}:
         raise ConfigError(POOLED)
+    if ours and found["schema"] is None:
+        raise DatabaseRefusal(NO_SCHEMA.format_map(found))
+
+
+def settle(
+    connection: Connection, settings: Mapping[str, str], network: float, *, ours: bool = True
+) -> psycopg.Cursor[Any]:
+    """Send the session's settings, with one row as answer for each; raises as `queries.run`."""
+    version = connection.info.server_version
+    own = our_settings(version) if ours else {}
+    wanted = {**COMMON, **own, **server_limits(network), **settings}
+    values = {"names": list(wanted), "values": list(wanted.values())}
+    return queries.run(connection, "session_settings", values, prepare=False)
 
 
 def _check_encoding(connection: Connection) -> None:

@@ -28,9 +28,9 @@ class Modules:
     """Answers for one file, each module looked up once."""
 
     def __init__(self, directory: str | None = None) -> None:
-        #: Where `python -m` would look; the working directory comes first, as there.
+        #: Where an instance looks: in the working directory last.
         here = directory or _working_directory()
-        self.path = [here, *(entry or here for entry in sys.path)]
+        self.path = [*(entry or here for entry in sys.path), here]
         self._answers: dict[str, str] = {}
 
     def why_missing(self, name: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from kronii.address import without_secrets
 from kronii.definitions.modules import Modules
 from kronii.definitions.nodes import Place
 from kronii.definitions.source import Source
@@ -99,4 +100,5 @@ def _cut(message: str) -> str:
 
 def shown(text: str) -> str:
     """Return a user's text for a message: quoted, escaped, cut where it is long."""
-    return repr(text) if len(text) <= _SHOWN else f"{text[:_SHOWN]!r}…"
+    begin = without_secrets(text[:_SHOWN])
+    return f"{begin!r}…" if len(text) > _SHOWN else repr(begin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import re
 import unicodedata
 from bisect import bisect_left
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from itertools import islice
 
-from kronii.address import MASK
+from kronii.address import MASK, secret_spans
 from kronii.definitions.hiding import ShownKeys, guessed
 from kronii.definitions.nodes import Place
 
@@ -93,7 +94,8 @@ class Source:
         around them shown.
         """
         line, done = self.lines[number], start
-        for first, last in self._hidden_from(number, start):
+        loose = ((start + a, start + b) for a, b in secret_spans(line[start:end]))
+        for first, last in heapq.merge(self._hidden_from(number, start), loose):
             if first >= end:
                 return
             part = line[max(first, done) : end if last < 0 else min(last, end)]

@@ -2,7 +2,8 @@
 
 import sys
 
+from kronii import isolation
 from kronii.embedded.launcher import launch
 
 if __name__ == "__main__":
-    sys.exit(launch([sys.executable, "-m", "kronii", "run", *sys.argv[1:]]))
+    sys.exit(launch(isolation.becoming("kronii", "run", *sys.argv[1:])))

@@ -8,10 +8,11 @@ import signal
 import sys
 from pathlib import Path
 
+from kronii import visible
 from kronii.embedded.server import LINGER, SHARED, Server, shared_directory
 from kronii.errors import KroniiError
 from kronii.forks import die_with_parent
-from kronii.settings import read_dotenv
+from kronii.settings import names_a_database
 
 
 def launch(command: list[str]) -> int:
@@ -28,7 +29,7 @@ def launch(command: list[str]) -> int:
     try:
         environment = _environment()
     except KroniiError as error:
-        print(f"kronii: {error}", file=sys.stderr)
+        print(visible.lines(f"kronii: {error}"), file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
         return 130
@@ -41,7 +42,7 @@ def launch(command: list[str]) -> int:
 def _environment() -> dict[str, str]:
     """Ours, with DATABASE_URL and without what only the launcher needs."""
     environment = {name: value for name, value in os.environ.items() if name != "KRONII_PG_BIN"}
-    if not (os.environ.get("DATABASE_URL") or read_dotenv(Path(".env")).get("DATABASE_URL")):
+    if not names_a_database(os.environ, Path()):
         shared = Server(shared_directory(), SHARED, linger=LINGER)
         environment["DATABASE_URL"] = shared.start()
         os.set_inheritable(shared.users or 0, True)
@@ -51,8 +52,6 @@ def _environment() -> dict[str, str]:
 
 def _announce(directory: Path, url: str) -> None:
     """Name the server, and on a line of its own what another terminal's shell takes."""
-    print(
-        f"kronii: embedded PostgreSQL in {directory}; other terminals reach it with",
-        file=sys.stderr,
-    )
+    place = visible.line(str(directory))
+    print(f"kronii: embedded PostgreSQL in {place}; other terminals reach it with", file=sys.stderr)
     print(f"export DATABASE_URL={shlex.quote(url)}", file=sys.stderr)

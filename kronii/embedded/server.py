@@ -24,7 +24,6 @@ import os
 import signal
 import stat
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -33,6 +32,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
+from kronii import isolation, secrecy
 from kronii.embedded.binaries import Account
 from kronii.embedded.keeper import LOOK, NAME, START_WITHIN, STOP_WITHIN, open_lock, try_lock
 from kronii.errors import ConfigError, DatabaseUnavailable
@@ -164,19 +164,17 @@ class Server:
         with (
             _log(self.directory / "log") as log,
             subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
+                isolation.becoming(
                     "kronii.embedded.keeper",
                     *words,
                     *(f"{name}={value}" for name, value in self.settings.items()),
-                ],
+                ),
+                env=secrecy.public(os.environ),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
                 start_new_session=True,
-                cwd=Path(__file__).resolve().parents[2],
             ) as keeper,
         ):
             complaint = keeper.communicate()[0].strip()

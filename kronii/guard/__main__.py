@@ -1,10 +1,12 @@
-"""`python -m kronii.guard`, as the instance starts it."""
+"""The guard's program; `kronii.guard.instance` starts it."""
 
 import os
-import sys
+from typing import Any
 
-from kronii.guard.process import main
+from kronii.guard import process
 
-if __name__ == "__main__":
-    main(sys.argv[1:])
+
+def main(told: dict[str, Any]) -> None:
+    """Be the guard, and end with it."""
+    process.main(told)
     os._exit(0)  # the instance waits: no orderly end of the interpreter, which takes the longest

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import mmap
 import os
 from uuid import UUID
@@ -14,6 +16,8 @@ GOODBYE, DEADLINE, BACKEND, IDENTITY_HIGH, IDENTITY_LOW, HEAD = range(6)
 FREE, INSIDE = 0, -1
 _WORD = 8
 _LARGEST = (1 << 63) - 1
+#: Nobody maps the file writable from now on (linux/fcntl.h; Python knows it from 3.13 on).
+_F_SEAL_FUTURE_WRITE = 0x10
 
 
 class Board:
@@ -22,8 +26,9 @@ class Board:
     It needs no lock: a word is written whole, and each has one writer.
     """
 
-    def __init__(self, fd: int, slots: int) -> None:
-        self._memory = mmap.mmap(fd, (HEAD + slots) * _WORD)
+    def __init__(self, fd: int, slots: int, prot: int = mmap.PROT_READ | mmap.PROT_WRITE) -> None:
+        """Open the board behind a descriptor; only the instance writes on it."""
+        self._memory = mmap.mmap(fd, (HEAD + slots) * _WORD, prot=prot)
         self._words = memoryview(self._memory).cast("q")
         #: One word for each worker thread, which that thread alone writes.
         self.slots = self._words[HEAD:]
@@ -31,9 +36,14 @@ class Board:
     @classmethod
     def create(cls, slots: int) -> tuple[Board, int]:
         """A new board and the descriptor by which another process opens it."""
-        fd = os.memfd_create("kronii-board")
+        fd = os.memfd_create("kronii-board", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(fd, (HEAD + slots) * _WORD)
         return cls(fd, slots), fd
+
+    @classmethod
+    def read_only(cls, fd: int, slots: int) -> Board:
+        """The board as its guard opens it."""
+        return cls(fd, slots, mmap.PROT_READ)
 
     @property
     def deadline(self) -> float:
@@ -78,6 +88,15 @@ class Board:
     def groups(self) -> list[int]:
         """Process groups that run."""
         return [word for word in self.slots if word > 0]
+
+
+def seal(fd: int) -> None:
+    """Let nobody else write on the board behind a descriptor, nor change its size: a job that runs
+    as root could open it by way of /proc.  Who has it mapped already goes on writing.
+    """
+    with contextlib.suppress(OSError):  # before Linux 5.1 there is no such seal
+        seals = fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | _F_SEAL_FUTURE_WRITE
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
 
 
 def _signed(word: int) -> int:

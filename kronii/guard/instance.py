@@ -6,10 +6,10 @@ import contextlib
 import os
 import select
 import subprocess
-import sys
 import threading
 
-from kronii.guard.board import FREE, INSIDE, Board
+from kronii import isolation, secrecy
+from kronii.guard.board import FREE, INSIDE, Board, seal
 from kronii.guard.cgroup import ControlGroup
 from kronii.guard.mark import mark_limits
 from kronii.lease import LeaseTimings
@@ -27,6 +27,7 @@ class Guard:
 
     def __init__(self, timings: LeaseTimings, url: str, mark: str, slots: int) -> None:
         self.board, self._board_fd = Board.create(slots)
+        seal(self._board_fd)
         self._timings = timings
         self._url = url
         self._mark = mark
@@ -75,34 +76,39 @@ class Guard:
         """
         reader, self._pipe = os.pipe()
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "kronii.guard", *self._arguments(reader)],
-                stdin=subprocess.DEVNULL,
-                pass_fds=(reader, self._board_fd),
-                start_new_session=True,
-                env=self._environment(),
-            )
+            self._process = self._started(reader)
         except BaseException:
             self._close_pipe()
             raise
         finally:
             os.close(reader)
 
-    def _arguments(self, reader: int) -> list[str]:
-        numbers = (reader, self._board_fd, len(self.board.slots), os.getpid(), self._timings.length)
-        return [str(number) for number in numbers]
-
-    def _environment(self) -> dict[str, str]:
-        """Ours.  The guard ends what carries the mark, so it is told the mark in another
-        variable.
+    def _started(self, reader: int) -> subprocess.Popen[bytes]:
+        """What it is told it reads from a file in memory: neither its environment nor its arguments
+        are secret.
         """
-        ours = {name: value for name, value in os.environ.items() if name != MARK_VARIABLE}
-        cgroup = str(self._cgroup.path) if self._cgroup else ""
+        task = isolation.told(self._task(reader))
+        try:
+            return subprocess.Popen(
+                isolation.command("kronii.guard.__main__", "-I"),
+                stdin=task,
+                pass_fds=(reader, self._board_fd),
+                start_new_session=True,
+                env=_environment(),
+            )
+        finally:
+            os.close(task)
+
+    def _task(self, reader: int) -> dict[str, object]:
         return {
-            **ours,
-            "DATABASE_URL": self._url,
-            "KRONII_GUARD_MARK": self._mark,
-            "KRONII_GUARD_CGROUP": cgroup,
+            "pipe": reader,
+            "board": self._board_fd,
+            "slots": len(self.board.slots),
+            "instance": os.getpid(),
+            "lease": self._timings.length,
+            "url": self._url,
+            "mark": self._mark,
+            "cgroup": str(self._cgroup.path) if self._cgroup else "",
         }
 
     def _close_pipe(self) -> None:
@@ -160,6 +166,12 @@ class Guard:
         self._close_pipe()
         if clean and self._process is not None and self._process.poll() is None:
             _wait_for_end(self._process, seconds)
+
+
+def _environment() -> dict[str, str]:
+    """Ours, less what is secret, and less the mark: the guard ends what carries it."""
+    ours = secrecy.public(os.environ)
+    return {name: value for name, value in ours.items() if name != MARK_VARIABLE}
 
 
 def _wait_for_end(process: subprocess.Popen[bytes], seconds: float) -> None:

@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from kronii import isolation, secrecy
 from kronii.backoff import Backoff
 from kronii.guard.board import Board
 from kronii.guard.cgroup import ControlGroup
@@ -30,22 +32,23 @@ SPEAK_AGAIN = (0.02, 1.0)
 GOODBYE_ENDS_IN = 2.0
 
 
-def main(words: list[str]) -> None:
-    """The guard: `python -m kronii.guard PIPE BOARD SLOTS PID LEASE`."""
+def main(told: dict[str, Any]) -> None:
+    """The guard, as `kronii.guard.instance` starts it and tells it what it has to know."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # it ends when its instance has
-    pipe, board_fd, slots, pid = (int(word) for word in words[:4])
-    board, timings = Board(board_fd, slots), LeaseTimings(float(words[4]))
-    instance, cgroup = Instance.parent(pid), _cgroup()
-    url, mark = os.environ.pop("DATABASE_URL", ""), os.environ.pop("KRONII_GUARD_MARK", "")
+    secrecy.keep()
+    isolation.forget_told()
+    board, timings = Board.read_only(told["board"], told["slots"]), LeaseTimings(told["lease"])
+    instance, cgroup = Instance.parent(told["instance"]), _cgroup(told["cgroup"])
+    mark = told["mark"]
     # The driver takes its time: it is loaded once signals are ignored, and before anybody dies.
     from kronii.database.access import Database
     from kronii.database.queries import queries
     from kronii.guard.lastwords import say
 
     queries()
-    database = Database(url, "", timings)
-    watch(pipe, board, timings, instance)
+    database = Database(told["url"], "", timings)
+    watch(told["pipe"], board, timings, instance)
     if board.goodbye:  # a daemon that left its job's group is still there; nothing is to be proven
         _survivors(board, mark, instance).end(time.monotonic() + GOODBYE_ENDS_IN, prove=False)
         return
@@ -53,7 +56,8 @@ def main(words: list[str]) -> None:
     survivors = _survivors(board, mark, instance, cgroup if ended else None)
     give_up = max(board.deadline + timings.margin, time.monotonic() + SPEAK_FOR)
     if not survivors.end(give_up) or (board.busy() and not ended):
-        _report(f"the end of what instance {pid} started can't be proven: its lease decides")
+        what = f"what instance {instance.pid} started"
+        _report(f"the end of {what} can't be proven: its lease decides")
     elif board.deadline:
         proven = partial(survivors.confirm, give_up)
         speak(lambda: say(database, board.identity, board.backend_pid, proven), give_up)
@@ -75,9 +79,8 @@ def end_instance(board: Board, instance: Instance) -> bool:
     return instance.ended(INSTANCE_ENDS_IN)
 
 
-def _cgroup() -> ControlGroup | None:
+def _cgroup(path: str) -> ControlGroup | None:
     """The instance's control group, which we have left; None if there is none."""
-    path = os.environ.pop("KRONII_GUARD_CGROUP", "")
     cgroup = ControlGroup(Path(path)) if path else None
     return cgroup if cgroup and cgroup.leave() else None
 

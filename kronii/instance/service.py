@@ -143,8 +143,8 @@ def run(settings: Settings) -> int:
     Raises:
         ConfigError: the set-up is wrong.
     """
-    password = Database.of(settings).password
-    logs.setup(settings.log_level, settings.log_format, secret=password)
+    secrets = Database.of(settings).secrets
+    logs.setup(settings.log_level, settings.log_format, secrets=secrets)
     share_streams()
     with _short_at_start():
         service = Service(settings)

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TextIO
 
+from kronii import visible
+
 Fields = Mapping[str, object]
 Line = Callable[[logging.LogRecord, Fields], str]
 
@@ -18,11 +20,8 @@ PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERR
 #: ANSI colours of the levels on a terminal.
 COLOURS = {logging.DEBUG: "2", logging.INFO: "32", logging.WARNING: "33", logging.ERROR: "31"}
 
-#: A value that needs no quotes.
-_PLAIN = re.compile(r"[^\s\"=\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-#: What json.dumps leaves as it is and somebody takes for the end of a line, or for a terminal's
-#: command.
-_UNESCAPED = re.compile("[\x7f-\x9f\u2028\u2029]")
+#: A value that needs no quotes, if there is nothing in it that a terminal obeys.
+_PLAIN = re.compile(r"[^\s\"=]+")
 
 
 def line_of(format: str, stream: TextIO) -> Line:
@@ -60,7 +59,7 @@ def _journal(record: logging.LogRecord, fields: Fields) -> str:
 
 
 def _json(record: logging.LogRecord, fields: Fields) -> str:
-    return json.dumps({**_head(record), **fields}, default=str)
+    return visible.json(json.dumps({**_head(record), **fields}, default=str))
 
 
 def _head(record: logging.LogRecord) -> dict[str, object]:
@@ -74,11 +73,10 @@ def _pairs(fields: Fields) -> str:
 
 def _value(value: object) -> str:
     text = str(value)
-    if _PLAIN.fullmatch(text):
+    if _PLAIN.fullmatch(text) and not visible.UNSAFE.search(text):
         return text
-    quoted = json.dumps(text, ensure_ascii=False)
-    return _UNESCAPED.sub(lambda sign: f"\\u{ord(sign[0]):04x}", quoted)
+    return visible.json(json.dumps(text, ensure_ascii=False))
 
 
 def _one_line(text: str) -> str:
-    return text if text.isprintable() else _value(text)
+    return _value(text) if visible.UNSAFE.search(text) else text

@@ -6,7 +6,7 @@ import logging
 import os
 import select
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 from kronii.logs.formats import Fields, Line, line_of
@@ -25,13 +25,13 @@ class Handler(logging.Handler):
     counted.
     """
 
-    def __init__(self, stream: TextIO, line: Line, secret: str | None = None) -> None:
+    def __init__(self, stream: TextIO, line: Line, secrets: Sequence[str] = ()) -> None:
         super().__init__()
         #: Events that could not be written.
         self.dropped = 0
         self._stream = stream
         self._line = line
-        self._mask = masking(secret)
+        self._mask = masking(*secrets)
         self._poll = _poll_of(stream)
         self._stuck = False
 
@@ -76,7 +76,7 @@ def _poll_of(stream: TextIO) -> select.poll | None:
 
 
 def setup(
-    level: str, format: str, stream: TextIO | None = None, secret: str | None = None
+    level: str, format: str, stream: TextIO | None = None, secrets: Sequence[str] = ()
 ) -> Handler:
     """Install the one handler.
 
@@ -84,10 +84,10 @@ def setup(
         level: a name of LEVELS.
         format: `text`, `logfmt`, `json`, `journal`, or empty: by where the stream goes.
         stream: default stderr.
-        secret: a password, that no words of a driver or a library may show.
+        secrets: passwords, which no words of a driver or a library may show.
     """
     stream = stream or sys.stderr
-    handler = Handler(stream, line_of(format or chosen(stream), stream), secret)
+    handler = Handler(stream, line_of(format or chosen(stream), stream), secrets)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

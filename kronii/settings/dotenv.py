@@ -6,6 +6,7 @@ import os
 from io import StringIO
 from pathlib import Path
 
+from kronii import ownership
 from kronii.errors import ConfigError
 
 
@@ -13,8 +14,10 @@ def read_dotenv(path: Path) -> dict[str, str]:
     """Return what a `.env` file sets, without interpolation; nothing where there is no such file.
 
     Raises:
-        ConfigError: the file can't be read, is not UTF-8, or has a line that sets nothing.
+        ConfigError: the file can't be read, is not UTF-8, or has a line that sets nothing; or root
+            would take it from somebody else.
     """
+    ownership.check(path, path.name)
     text = _text(path)
     if not text:
         return {}

@@ -1,30 +1,35 @@
 """The table of settings, and how it is filled from the environment.
 
 The real environment wins over `.env`.  An empty value counts as unset.  Every bad value is reported
-in one pass, one line each; DATABASE_URL is shown without its password.  Nothing here is done at
-import.
+in one pass, one line each; of a DATABASE_URL that is wrong nothing is shown.  Nothing here is done
+at import.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kronii.address import masked
+from kronii import ownership
+from kronii.address import MASK, checked_address, without_secrets
 from kronii.errors import ConfigError, Hint
 from kronii.settings.dotenv import read_dotenv
 from kronii.settings.kinds import (
     ADDRESS,
+    FILE_NAME,
     HOST,
     NODE,
     PATH,
+    TRUTH,
     Kind,
     length_of_time,
     one_of,
     whole_number,
 )
+from kronii.settings.secretfile import handed, read_secret, shown
 from kronii.suggestions import nearest
 
 T = TypeVar("T")
@@ -36,6 +41,14 @@ JOB_VARIABLES = frozenset(
 
 #: The port of the HTTP server where METRICS_PORT is not set.
 DEFAULT_PORT = 3000
+
+#: What is in a wrong value that was meant for another variable: the address of something, which may
+#: hold a secret anywhere.
+_ADDRESS_LIKE = re.compile(r"[@=]|://[^/]*/.")
+
+#: The variable that names the file of the address, and what many images call it.
+_FILE, _ALIAS = "KRONII_DATABASE_URL_FILE", "DATABASE_URL_FILE"
+_ADDRESSES = {"DATABASE_URL", _FILE}
 
 #: Set for Kronii's own tests; never worth a warning.
 _TEST_PREFIX = "KRONII_TEST_"
@@ -68,6 +81,8 @@ class Settings:
     #: libpq URL or keyword string; None where it is not set.  Holds a password: show it only
     #: through `masked`.
     database_url: str | None = _variable("DATABASE_URL", ADDRESS, None, secret=True)
+    #: The file that holds it, where `database_url` is not set itself; empty: none.
+    database_url_file: str = _variable("KRONII_DATABASE_URL_FILE", FILE_NAME, "")
     #: Runs at the same time on this instance.
     worker_count: int = _variable("WORKER_COUNT", whole_number(1, 1000), 5)
     #: TCP port of the HTTP server; 0: any free one; None: not set, so DEFAULT_PORT or the next free
@@ -95,6 +110,8 @@ class Settings:
     )
     #: Instances that may die with the same run before its job is paused; 0: never paused for that.
     quarantine: int = _variable("KRONII_QUARANTINE", whole_number(0, 1000), 3)
+    #: False: an instance takes the schema as it is, or refuses it.
+    migrate: bool = _variable("KRONII_MIGRATE", TRUTH, True)
     #: What is odd about the environment without being wrong, one sentence each.
     warnings: tuple[str, ...] = ()
 
@@ -110,12 +127,20 @@ class Settings:
             ConfigError: one line for each bad value, with the variable, the value and what is
                 allowed.
         """
-        texts = _merged(environ, read_dotenv(directory / ".env"))
+        texts = _texts(environ, directory)
         values, problems = _parsed(texts)
         if problems:
             raise ConfigError("\n".join(problems))
         values["jobs_file"] = directory / values.get("jobs_file", cls.jobs_file)
-        return cls(**values, warnings=tuple(_unknown(texts)))
+        values["database_url"] = _address(values, environ, directory)
+        odd = (ownership.check(directory / ".env", ".env"), *_unknown(texts))
+        return cls(**values, warnings=tuple(filter(None, odd)))
+
+
+def names_a_database(environ: Mapping[str, str], directory: Path) -> bool:
+    """Whether there is an address of a database, of whatever kind, right or wrong."""
+    texts = _texts(environ, directory)
+    return bool(_ADDRESSES & texts.keys()) or handed(environ) is not None
 
 
 @dataclass(frozen=True)
@@ -146,6 +171,34 @@ class _Text:
     source: str = ""
 
 
+def _texts(environ: Mapping[str, str], directory: Path) -> dict[str, _Text]:
+    """Every variable that is set, under the name that Kronii gives it."""
+    texts = _merged(environ, read_dotenv(directory / ".env"))
+    if _ALIAS in texts:
+        texts.setdefault(_FILE, texts.pop(_ALIAS))
+    return texts
+
+
+def _address(values: Mapping[str, Any], environ: Mapping[str, str], directory: Path) -> str | None:
+    """The database's address: a variable's, a file's, or what systemd hands over; None if there is
+    none.
+
+    Raises:
+        ConfigError: it is wrong, or there are two.
+    """
+    address: str | None = values.get("database_url")
+    named: str | None = values.get("database_url_file")
+    if address and named:
+        raise ConfigError(f"DATABASE_URL and {_FILE} are both set: unset one of them")
+    file = directory / named if named else handed(environ)
+    if address or file is None:
+        return address
+    try:
+        return checked_address(read_secret(file))
+    except Hint as hint:
+        raise ConfigError(f"{shown(file)}: must hold {ADDRESS.allowed}; {hint}") from None
+
+
 def _merged(environ: Mapping[str, str], dotenv: Mapping[str, str]) -> dict[str, _Text]:
     beneath = {name: _Text(text, " (in .env)") for name, text in dotenv.items() if text}
     return beneath | {name: _Text(text) for name, text in environ.items() if text}
@@ -165,7 +218,8 @@ def _parsed(texts: Mapping[str, _Text]) -> tuple[dict[str, Any], list[str]]:
 
 
 def _problem(variable: Variable, set_to: _Text, error: ValueError) -> str:
-    shown = repr(masked(set_to.text) if variable.secret else set_to.text)
+    hidden = variable.secret or _ADDRESS_LIKE.search(set_to.text)
+    shown = repr(MASK if hidden else without_secrets(set_to.text))
     shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
     hint = f"; {error}" if isinstance(error, Hint) and str(error) else ""
     return f"{variable.name}={shown}{set_to.source}: must be {variable.kind.allowed}{hint}"

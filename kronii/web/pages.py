@@ -7,6 +7,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
+from kronii import visible
+
 #: Whether all is well, and the reasons where it is not.
 Check = Callable[[], tuple[bool, list[str]]]
 StartResponse = Callable[..., Any]
@@ -37,7 +39,8 @@ class Pages:
     def _checked(self, path: str, method: str, start_response: StartResponse) -> Iterable[bytes]:
         good, reasons = self._checks[path]()
         status = "200 OK" if good else "503 Service Unavailable"
-        return _plain(start_response, method, status, "\n".join(reasons or ["ok"]) + "\n")
+        text = "\n".join(map(visible.line, reasons or ["ok"]))  # one may repeat a server's words
+        return _plain(start_response, method, status, f"{text}\n")
 
     def _scraped(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """A query would choose collectors by names that ours does not tell beforehand: no query."""

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kronii.guard.board import FREE, INSIDE, Board
+from kronii.guard.instance import Guard
 from kronii.guard.process import overdue, seconds_to_wait
 from kronii.lease import LeaseTimings
 
@@ -64,6 +65,27 @@ def test_whoever_has_the_descriptor_sees_the_same() -> None:
     theirs.slots[0] = 7
     assert ours.groups() == [7]
     os.close(fd)
+
+
+def test_a_sealed_board_is_its_instances_alone() -> None:
+    """A job that runs as root could open it by way of /proc."""
+    guard = Guard(LeaseTimings(2.0), "", "mark", 1)
+    theirs = Board.read_only(guard._board_fd, 1)
+    guard.board.deadline = 12.5
+    assert theirs.deadline == 12.5
+    with pytest.raises(TypeError):
+        theirs.slots[0] = 7
+    with open(f"/proc/self/fd/{guard._board_fd}", "r+b", 0) as file:
+        for change in (
+            lambda: file.write(b"x"),
+            lambda: file.truncate(0),
+            lambda: Board(file.fileno(), 1),
+        ):
+            with pytest.raises(OSError, match="not permitted"):
+                change()
+    guard.board.slots[0] = INSIDE
+    assert theirs.busy()
+    os.close(guard._board_fd)
 
 
 def test_a_goodbye_is_seen_and_can_be_taken_back(board: Board) -> None:

@@ -128,6 +128,7 @@ def test_every_variable_and_no_other(names: list[str]) -> None:
 def test_each_default(name: str) -> None:
     value = getattr(Settings(), VARIABLES[name].field)
     shown = format_duration(value) if isinstance(value, float) else str(value)
+    shown = shown.lower() if isinstance(value, bool) else shown
     for page, title in ((README, "Configuration"), (REFERENCE, "Environment")):
         assert {row[0]: row[2] for row in cells(section(page, title))}[name] == shown
     assert f"\n# {name}={shown}\n" in DOTENV
@@ -193,3 +194,21 @@ def test_the_files_that_a_page_names_are_there(page: Path) -> None:
     )
     made = {"bench/results/", "kronii/_sql"}  # by a run, in a wheel
     assert [name for name in named if name not in made and not (ROOT / name).exists()] == []
+
+
+def named_tests() -> list[tuple[Path, str, str]]:
+    return [
+        (page, file, test)
+        for page in PAGES
+        for file, test in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text("utf-8"))
+    ]
+
+
+def test_the_tests_that_a_page_names_are_there() -> None:
+    missing = [
+        f"{page.name}: {file}::{test}"
+        for page, file, test in named_tests()
+        if f"def {test}(" not in (ROOT / file).read_text("utf-8")
+    ]
+    assert named_tests()
+    assert missing == []

@@ -22,8 +22,9 @@ ROOT = Path(__file__).parents[2]
 #: own, and from none beside it.
 LAYERS = (
     # -- foundations
+    ("visible", "isolation", "secrecy"),
     ("kronii", "errors", "suggestions", "backoff", "logs", "clock", "lease", "forks", "processes"),
-    ("durations", "address"),
+    ("durations", "address", "ownership"),
     ("schedule",),
     ("settings", "model"),
     ("catchup",),

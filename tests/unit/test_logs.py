@@ -11,7 +11,7 @@ import pty
 import re
 import urllib.parse
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from kronii import logs
 from kronii.logs import Log, chosen, setup
+from tests.unit.test_visible import obeyed
 
 log = Log("kronii.test")
 FORMATS = ("text", "logfmt", "json", "journal")
@@ -45,9 +46,9 @@ def _logging_as_before() -> Iterator[None]:
     logging.captureWarnings(False)
 
 
-def written(format: str, level: str = "info", secret: str | None = None) -> io.StringIO:
+def written(format: str, level: str = "info", secrets: Sequence[str] = ()) -> io.StringIO:
     stream = io.StringIO()
-    setup(level, format, stream, secret)
+    setup(level, format, stream, secrets)
     return stream
 
 
@@ -205,7 +206,7 @@ def test_an_exception_in_json() -> None:
 )
 @pytest.mark.parametrize("format", FORMATS)
 def test_the_words_of_others_never_show_the_secret(format: str, secret: str) -> None:
-    stream, encoded = written(format, secret=secret), urllib.parse.quote(secret, safe="")
+    stream, encoded = written(format, secrets=(secret,)), urllib.parse.quote(secret, safe="")
     log.info("away", error=f'connection to "{secret}" failed, postgresql://u:{encoded}@h/d')
     logging.getLogger("psycopg").error("with %s", f"u:{encoded}@h {secret}!")
     try:
@@ -228,15 +229,15 @@ def test_the_words_of_others_never_show_the_secret(format: str, secret: str) -> 
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_password_that_is_an_ordinary_word_spoils_no_line(format: str, secret: str) -> None:
     lines = []
-    for hidden in (None, secret):
-        stream = written(format, secret=hidden)
+    for hidden in ((), (secret,)):
+        stream = written(format, secrets=hidden)
         log.info("a run of kronii ended", job="kronii", run=11, node="a")
         lines.append(TIME.sub("", stream.getvalue()))
     assert lines[0] == lines[1]
 
 
 def test_a_short_password_is_hidden_where_it_stands_as_a_word() -> None:
-    stream = written("journal", secret="admin")
+    stream = written("journal", secrets=("admin",))
     log.error("away", error="administrator admin of admin/db")
     assert stream.getvalue() == '<3>away error="administrator *** of ***/db"\n'
 
@@ -331,3 +332,22 @@ def test_a_reader_that_stopped_stops_nobody() -> None:
             pass
         log.info("heard again")
         assert reader.buffer.read1(65536).decode().endswith('msg="heard again"\n')
+
+
+POISON = "\x1b]0;owned\x07\x9b2J\u202e\u2028\x7f\ud800"
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_nothing_that_a_terminal_obeys_is_written_raw(format: str) -> None:
+    """Whatever a job, a library or the server has put into it."""
+    stream = written(format)
+    log.warning(f"said {POISON}", error=POISON, job=f"a{POISON}b c")
+    log.info(POISON.replace("\x1b", ""), job="\u202e")
+    logging.getLogger("other").error("%s", POISON)
+    try:
+        raise ValueError(POISON)
+    except ValueError as error:
+        log.error("bug", exc_info=error)
+    assert "owned" in stream.getvalue()
+    assert len(stream.getvalue().splitlines()) == 4
+    assert obeyed(stream.getvalue().replace("\n", "")) == []

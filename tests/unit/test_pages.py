@@ -152,6 +152,11 @@ def test_a_check_is_asked_each_time_and_gives_its_reasons(target: str, other: st
         assert web.request(other).status == 200
 
 
+def test_a_reason_is_one_line_that_no_terminal_obeys() -> None:
+    with serving(Web(ready=lambda: (False, ["database away: \x1b[2J\nok \ud800"]))) as web:
+        assert web.request("/readyz").body == b"database away: \\x1b[2J\\x0aok \\ud800\n"
+
+
 def test_a_bug_in_an_answer_is_one_event_and_spoils_no_other(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,7 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kronii.errors import ConfigError
-from kronii.settings import VARIABLES, Settings, default_node, read_dotenv
+from kronii.settings import (
+    VARIABLES,
+    Settings,
+    default_node,
+    names_a_database,
+    read_dotenv,
+    secretfile,
+)
 
 NOWHERE = Path("/nonexistent")
 
@@ -72,6 +79,10 @@ GOOD = [
     ("KRONII_LOG_FORMAT", "journal", "log_format", "journal"),
     ("KRONII_LOG_FORMAT", "", "log_format", ""),
     ("KRONII_QUARANTINE", "0", "quarantine", 0),
+    ("KRONII_MIGRATE", "false", "migrate", False),
+    ("KRONII_MIGRATE", " NO ", "migrate", False),
+    ("KRONII_MIGRATE", "1", "migrate", True),
+    ("KRONII_MIGRATE", "", "migrate", True),
     ("DATABASE_URL", "postgresql://u@h/d", "database_url", "postgresql://u@h/d"),
 ]
 
@@ -82,7 +93,7 @@ def test_good(name: str, text: str, field: str, value: object) -> None:
 
 
 NUMBER = "must be a whole number from"
-URL = "must be a PostgreSQL URL"
+ADDRESS = "must be a PostgreSQL URL"
 
 BAD = [
     ("WORKER_COUNT", "0", f"{NUMBER} 1 to 1000"),
@@ -113,8 +124,10 @@ BAD = [
     ("KRONII_LOG_LEVEL", "loud", "one of debug, info, warning, error"),
     ("KRONII_LOG_FORMAT", "jsn", "did you mean json?"),
     ("KRONII_QUARANTINE", "never", NUMBER),
-    ("DATABASE_URL", "localhost", URL),
-    ("DATABASE_URL", "  ", URL),
+    ("KRONII_MIGRATE", "never", "must be true or false"),
+    ("KRONII_MIGRATE", "2", "must be true or false"),
+    ("DATABASE_URL", "localhost", ADDRESS),
+    ("DATABASE_URL", "  ", ADDRESS),
     ("DATABASE_URL", "mysql://u@h/d", "; mysql:// is not PostgreSQL"),
 ]
 
@@ -147,14 +160,30 @@ def test_all_problems_in_one_pass() -> None:
 def test_the_password_is_never_shown() -> None:
     assert "hunter2" not in repr(read(DATABASE_URL="postgresql://u:hunter2@h/d"))
     assert refusal("DATABASE_URL", "mysql://u:hunter2@h/d").startswith(
-        "DATABASE_URL='mysql://u:***@h/d': must be"
+        "DATABASE_URL='***': must be"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "shown"),
+    [
+        ("KRONII_METRICS_HOST", "postgresql://u:hunter2@h/d", "'***'"),
+        ("KRONII_NODE", "password=hunter2 x", "'***'"),
+        ("KRONII_LEASE", "password: hunter2", "'password: ***'"),
+        ("WORKER_COUNT", "https://hunter2@hooks.example", "'***'"),
+        ("WORKER_COUNT", "https://hooks.example/T0/hunter2", "'***'"),
+        ("KRONII_METRICS_HOST", "http://localhost", "'http://localhost'"),
+    ],
+)
+def test_a_secret_in_the_wrong_variable_is_not_shown(name: str, text: str, shown: str) -> None:
+    assert refusal(name, text).startswith(f"{name}={shown}: must be")
 
 
 @given(st.sampled_from(sorted(VARIABLES)), st.text(min_size=1))
 def test_any_value_is_read_or_refused(name: str, text: str) -> None:
     message = refusal(name, text)
-    assert not message or message.startswith(f"{name}=")
+    no_file = name == "KRONII_DATABASE_URL_FILE" and "can't be read" in message
+    assert not message or message.startswith(f"{name}=") or no_file
 
 
 def test_unknown_variables() -> None:
@@ -188,6 +217,93 @@ def test_the_default_node_tells_instances_of_one_host_apart(
     monkeypatch.setattr(socket, "gethostname", lambda: host)
     assert default_node(port) == node
     assert read(KRONII_NODE=node).node == node
+
+
+# the address in a file
+
+URL = "postgresql://u:hunter2@h/d"
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    file = tmp_path / "database_url"
+    file.write_text(f"{URL}\n")
+    file.chmod(0o600)
+    return file
+
+
+@pytest.mark.parametrize("name", ["KRONII_DATABASE_URL_FILE", "DATABASE_URL_FILE"])
+def test_the_address_may_be_in_a_file(secret: Path, tmp_path: Path, name: str) -> None:
+    assert read(NOWHERE, **{name: str(secret)}).database_url == URL
+    assert read(tmp_path, **{name: "database_url"}).database_url == URL
+    assert names_a_database({name: "x"}, NOWHERE)
+
+
+def test_the_address_may_be_a_credential(secret: Path, tmp_path: Path) -> None:
+    assert read(CREDENTIALS_DIRECTORY=str(tmp_path)).database_url == URL
+    assert names_a_database({"CREDENTIALS_DIRECTORY": str(tmp_path)}, NOWHERE)
+    other = read(CREDENTIALS_DIRECTORY=str(tmp_path), DATABASE_URL="postgresql://x/y")
+    assert other.database_url == "postgresql://x/y"
+    secret.unlink()
+    assert read(CREDENTIALS_DIRECTORY=str(tmp_path)).database_url is None
+    assert not names_a_database({"CREDENTIALS_DIRECTORY": str(tmp_path)}, NOWHERE)
+
+
+def test_the_address_may_be_in_a_file_that_systemd_has_opened(
+    secret: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its jobs, which have the same user, can't open it."""
+    with secret.open() as first, secret.open() as second:
+        monkeypatch.setattr(secretfile, "FIRST_FILE", first.fileno())
+        names = ":".join(["web"] * (second.fileno() - first.fileno()) + ["database_url"])
+        environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDNAMES": names}
+        os.set_inheritable(second.fileno(), True)
+        for _ in range(2):
+            assert read(**environ).database_url == URL
+        assert names_a_database(environ, NOWHERE)
+        assert not os.get_inheritable(second.fileno())
+        secret.write_text("password=hunter2 x")
+        with pytest.raises(ConfigError, match=r"^the open file database_url: must hold a Post"):
+            read(**environ)
+        assert read(**{**environ, "LISTEN_PID": "1"}).database_url is None
+
+
+def test_two_addresses_are_one_too_many(secret: Path) -> None:
+    with pytest.raises(ConfigError, match="are both set: unset one of them"):
+        read(DATABASE_URL=URL, KRONII_DATABASE_URL_FILE=str(secret))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "must hold the address of a database and nothing else"),
+        (b" \n", "must hold the address of a database and nothing else"),
+        (b"x" * 70000, "must hold the address of a database and nothing else"),
+        (b"\xff\xfehunter2", "is not UTF-8"),
+        (b"mysql://u:hunter2@h/d", "must hold a PostgreSQL URL .*; mysql:// is not PostgreSQL"),
+        (b"postgresql://u@s:hunter2@h/d", "must hold a PostgreSQL URL .*; the port must be"),
+        (b"password=hunter2\nhost", "in keywords, quote a value"),
+    ],
+)
+def test_a_file_without_an_address_is_refused_and_not_shown(
+    secret: Path, content: bytes, says: str
+) -> None:
+    secret.write_bytes(content)
+    with pytest.raises(ConfigError, match=says) as caught:
+        read(KRONII_DATABASE_URL_FILE=str(secret))
+    assert str(secret) in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name, says in (
+        ("pipe", "is no regular file"),
+        (".", "is no regular file"),
+        ("none", "can't be read: No such file"),
+    ):
+        with pytest.raises(ConfigError, match=says):
+            read(tmp_path, KRONII_DATABASE_URL_FILE=name)
 
 
 # .env

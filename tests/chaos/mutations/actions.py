@@ -193,9 +193,19 @@ MUTATIONS = (
     ),
     Mutation(
         "an isolated function imports what lies in its directory",
-        "kronii/actions/isolated.py",
-        '(sys.executable, "-P", "-c", BEGIN)',
-        '(sys.executable, "-c", BEGIN)',
+        "kronii/isolation.py",
+        "sys.executable, flag, *bytecode,",
+        "sys.executable, *bytecode,",
         (ISOLATED + "it_imports_from_where_the_instance_does_and_not_from_its_directory",),
+    ),
+    Mutation(
+        "a dead instance's statement keeps its successor waiting for ever",
+        "kronii/actions/sql.py",
+        "        connection.execute(END_PREDECESSOR.format(key=key))\n",
+        "",
+        (
+            "tests/database/test_sql_action.py::"
+            "test_a_predecessor_whose_session_is_kept_open_is_ended",
+        ),
     ),
 )

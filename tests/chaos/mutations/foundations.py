@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from tests.chaos.mutations.mutation import Mutation
 
+ADDRESS = "tests/unit/test_address.py::test_"
+ISOLATION = "tests/unit/test_isolation.py::test_"
+OWNERSHIP = "tests/unit/test_ownership.py::test_"
+SECRECY = "tests/unit/test_secrecy.py::test_"
+VISIBLE = "tests/unit/test_visible.py::test_"
+
 MUTATIONS = (
     Mutation(
         "a full disk under the log stops the scheduler",
@@ -21,5 +27,180 @@ MUTATIONS = (
         "if self._poll is not None and not self._poll.poll(",
         "if False and not self._poll.poll(",
         ("tests/unit/test_logs.py::test_a_reader_that_stopped_stops_nobody",),
+    ),
+    Mutation(
+        "a terminal obeys what others have written",
+        "kronii/visible.py",
+        "    return UNSAFE.sub(_written_out, text)\n",
+        "    return text\n",
+        (
+            VISIBLE + "what_is_obeyed_is_written_out",
+            VISIBLE + "nothing_is_obeyed",
+            "tests/unit/commands/test_terminal.py::test_sentences_and_documents_are_never_raw",
+            "tests/unit/test_pages.py::test_a_reason_is_one_line_that_no_terminal_obeys",
+        ),
+    ),
+    Mutation(
+        "a terminal obeys a report of several lines",
+        "kronii/visible.py",
+        "    return _UNSAFE_IN_LINES.sub(_written_out, text)\n",
+        "    return text\n",
+        (
+            VISIBLE + "lines_and_tabs_of_a_text_of_several_lines_stay",
+            "tests/unit/commands/test_terminal.py::test_what_is_refused_is_not_obeyed",
+            "tests/unit/commands/test_terminal.py::test_a_bugs_traceback_is_not_obeyed",
+        ),
+    ),
+    Mutation(
+        "a terminal obeys a JSON document",
+        "kronii/visible.py",
+        "    return _UNSAFE_IN_LINES.sub(_as_json, document)\n",
+        "    return document\n",
+        (
+            VISIBLE + "a_json_document_means_the_same",
+            "tests/unit/test_logs.py::test_nothing_that_a_terminal_obeys_is_written_raw",
+        ),
+    ),
+    Mutation(
+        "a terminal obeys a log's value",
+        "kronii/logs/formats.py",
+        "    if _PLAIN.fullmatch(text) and not visible.UNSAFE.search(text):\n",
+        "    if _PLAIN.fullmatch(text):\n",
+        ("tests/unit/test_logs.py::test_nothing_that_a_terminal_obeys_is_written_raw",),
+    ),
+    Mutation(
+        "a run's output is raw on a terminal",
+        "kronii/commands/output.py",
+        "    sys.stdout.write(text if raw or not sys.stdout.isatty() else visible.lines(text))\n",
+        "    sys.stdout.write(text)\n",
+        (
+            "tests/unit/commands/test_terminal.py::"
+            "test_a_runs_output_is_raw_where_no_terminal_obeys_it_or_it_is_asked_for",
+        ),
+    ),
+    Mutation(
+        "an address that libpq refuses is shown",
+        "kronii/address/masking.py",
+        "        return MASK\n",
+        "        return url\n",
+        (ADDRESS + "no_password_is_shown",),
+    ),
+    Mutation(
+        "half of a password is taken for a database",
+        "kronii/address/checking.py",
+        '    if "@" in path or',
+        "    if",
+        (ADDRESS + "no_password_is_shown",),
+    ),
+    Mutation(
+        "libpq's words repeat a word of what it refuses",
+        "kronii/address/checking.py",
+        '    return f"invalid connection option: {mean}"\n',
+        "    return words\n",
+        (ADDRESS + "no_password_is_shown",),
+    ),
+    Mutation(
+        "a keyword that nobody knows is harmless",
+        "kronii/address/masking.py",
+        "    return pair[0] if pair[1] in _SHOWN else",
+        '    return pair[0] if pair[1] != "password" else',
+        (ADDRESS + "no_password_is_shown",),
+    ),
+    Mutation(
+        "a wrong value is shown whatever it is",
+        "kronii/settings/settings.py",
+        "repr(MASK if hidden else without_secrets(set_to.text))",
+        "repr(set_to.text)",
+        (
+            "tests/unit/test_settings.py::test_the_password_is_never_shown",
+            "tests/unit/test_settings.py::test_a_secret_in_the_wrong_variable_is_not_shown",
+        ),
+    ),
+    Mutation(
+        "a service's password stays behind",
+        "kronii/address/completing.py",
+        '            os.environ["PGSERVICE"] = service\n',
+        "            pass\n",
+        (ADDRESS + "a_services_values_are_in_the_address",),
+    ),
+    Mutation(
+        "everybody looks into the instance",
+        "kronii/secrecy.py",
+        "    _libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)\n",
+        "",
+        (
+            SECRECY + "nobody_looks_into_it_and_its_environment_stays_as_it_is",
+            "tests/e2e/test_secrecy.py::test_a_job_of_the_same_user_finds_nothing_at_all",
+        ),
+    ),
+    Mutation(
+        "the address stays in the environment that was handed over",
+        "kronii/secrecy.py",
+        '        ctypes.memset(handed, ord("*"), len(value))\n',
+        "        pass\n",
+        (
+            SECRECY + "nobody_looks_into_it_and_its_environment_stays_as_it_is",
+            "tests/e2e/test_secrecy.py::test_the_address_is_in_no_environment_and_no_argument",
+        ),
+    ),
+    Mutation(
+        "libpq's variables are handed to jobs",
+        "kronii/secrecy.py",
+        "    return name in PRIVATE or name.startswith(PRIVATE_PREFIX)\n",
+        "    return name in PRIVATE\n",
+        (
+            SECRECY + "what_leads_to_the_database_is_not_for_jobs",
+            "tests/e2e/test_secrecy.py::test_the_address_is_in_no_environment_and_no_argument",
+            "tests/e2e/test_secrecy.py::test_a_forgotten_address_reaches_no_function_either",
+        ),
+    ),
+    Mutation(
+        "the working directory comes first",
+        "kronii/__main__.py",
+        "isolation.leave_directory()\n",
+        "",
+        (
+            ISOLATION + "no_command_runs_what_lies_in_its_directory",
+            "tests/e2e/test_secrecy.py::test_nothing_in_the_directory_runs_in_place_of_ours",
+        ),
+    ),
+    Mutation(
+        "the working directory comes before ours for python jobs",
+        "kronii/isolation.py",
+        "    sys.path.append(_here())\n",
+        "    sys.path.insert(0, _here())\n",
+        (ISOLATION + "the_directory_is_left_and_comes_last",),
+    ),
+    Mutation(
+        "a library looks in the working directory for what it lacks",
+        "kronii/isolation.py",
+        "            sys.modules[name] = None  # type: ignore[assignment]\n",
+        "            pass\n",
+        (ISOLATION + "what_is_looked_for_in_vain_is_not_found_there",),
+    ),
+    Mutation(
+        "root runs what others decide",
+        "kronii/ownership.py",
+        "    if os.geteuid() == 0:\n",
+        "    if False:\n",
+        (
+            OWNERSHIP + "what_others_may_write",
+            OWNERSHIP + "root_takes_no_settings_from_others",
+            "tests/e2e/test_secrecy.py::test_root_runs_nothing_that_others_decide",
+        ),
+    ),
+    Mutation(
+        "a file is as safe as its own mode",
+        "kronii/ownership.py",
+        "        wrong = _wrong_directory(path.resolve().parent)\n",
+        "        pass\n",
+        (OWNERSHIP + "a_file_can_be_replaced_by_whoever_may_write_its_directory",),
+    ),
+    Mutation(
+        "what belongs to somebody else is taken",
+        "kronii/ownership.py",
+        "    if found.st_uid not in (0, os.geteuid()):\n",
+        "    if False:\n",
+        (OWNERSHIP + "what_belongs_to_somebody_else",),
     ),
 )

@@ -10,8 +10,8 @@ MUTATIONS = (
     Mutation(
         "a proven death is waited for like an unproven one",
         "sql/leases.sql",
-        "SET died_at =",
-        "SET version = version WHERE false RETURNING id), more AS (UPDATE nodes SET started_at =",
+        "UPDATE nodes AS n SET died_at = @now_utc FROM mine WHERE",
+        "UPDATE nodes AS n SET version = n.version FROM mine WHERE false AND",
         (CRASH + "kill_9_with_a_live_peer",),
     ),
     Mutation(
@@ -162,6 +162,44 @@ MUTATIONS = (
         (
             "tests/e2e/test_start_state.py::"
             "test_as_number_1_it_reaps_orphans_and_stops_in_good_order",
+        ),
+    ),
+    Mutation(
+        "jobs may write on the board",
+        "kronii/guard/instance.py",
+        "        seal(self._board_fd)\n",
+        "        pass\n",
+        (
+            "tests/unit/test_board.py::test_a_sealed_board_is_its_instances_alone",
+            "tests/e2e/test_secrecy.py::test_the_address_is_in_no_environment_and_no_argument",
+        ),
+    ),
+    Mutation(
+        "the address is in the guard's environment",
+        "kronii/guard/instance.py",
+        "env=_environment(),",
+        'env={**_environment(), "DATABASE_URL": self._url},',
+        (
+            "tests/unit/test_isolation.py::"
+            "test_the_guard_starts_whatever_the_directory_and_the_environment_hold",
+        ),
+    ),
+    Mutation(
+        "everybody looks into the guard",
+        "kronii/guard/process.py",
+        "    secrecy.keep()\n",
+        "    pass\n",
+        ("tests/e2e/test_secrecy.py::test_a_job_of_the_same_user_finds_nothing_at_all",),
+    ),
+    Mutation(
+        "the guard loads what lies in the directory",
+        "kronii/guard/instance.py",
+        'isolation.command("kronii.guard.__main__", "-I")',
+        '[*isolation.command("kronii.guard.__main__", "-I")[:1],'
+        ' *isolation.command("kronii.guard.__main__", "-I")[2:]]',
+        (
+            "tests/unit/test_isolation.py::"
+            "test_the_guard_starts_whatever_the_directory_and_the_environment_hold",
         ),
     ),
     Mutation(
