@@ -7,9 +7,11 @@ TESTERS ?= 4
 #: Seconds that a chaos run or a soak lasts, and the seed of its faults.
 SECONDS ?= 1800
 SEED ?= 1
+#: The release from which `make rolling` upgrades.
+FROM ?= 5efc9e3
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fresh lint format schema validate chaos mutations failover soak steady bench bench-peers clean for-run for-test
+.PHONY: help run test fresh lint format schema validate chaos mutations failover rolling matrix soak steady bench bench-peers clean for-run for-test
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +46,12 @@ mutations: for-test  ## take each remedy out, and see its test fail
 failover: for-test  ## 200 kill -9 in a row on three instances
 	@$(PYTHON) -m tests.chaos.failover
 
+rolling: for-test  ## a fleet of the release FROM is upgraded under load, one by one
+	@$(PYTHON) -m tests.chaos.rolling --from $(FROM) $(ARGS)
+
+matrix: for-test  ## the tests on each PostgreSQL and Python that can be had
+	@$(PYTHON) -m tests.matrix $(ARGS)
+
 soak: for-test  ## steady load for SECONDS (1800): memory, threads, connections, descriptors
 	@$(PYTHON) -m tests.chaos.soak --seconds $(SECONDS)
 
@@ -62,7 +70,7 @@ fresh:  ## both commands in a minimal Debian 12 that it makes with debootstrap; 
 clean:  ## remove what was installed and built, and the embedded server's data
 	@.ci/clean
 	@VENV="$(VENV)" .ci/venv clean
-	@rm -rf build dist *.egg-info .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .kronii-peers
+	@rm -rf build dist .kronii-matrix *.egg-info .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .kronii-peers
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 for-run:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bench.database import Database
 from kronii.database.queries import queries
+from kronii.database.trials import NEVER
 from kronii.embedded.binaries import binaries
 
 #: Ticks in one claim.
@@ -109,6 +110,8 @@ def _claim() -> str:
         deferred=_NONE,
         seats=str(BATCH),
         fresh=str(BATCH),
+        below=str(NEVER),
+        suspect=str(NEVER),
     )
     gathered = {
         "ids": "id",

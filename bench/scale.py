@@ -22,6 +22,7 @@ from kronii.database import migrations
 from kronii.database.connections import connect
 from kronii.database.queries import queries
 from kronii.database.store import Store
+from kronii.database.trials import NEVER
 from kronii.instance.retention import Retention
 
 #: A schedule that fires at no time that a benchmark meets.
@@ -221,6 +222,8 @@ def claim_times(connection: Any, rounds: int = 200) -> dict[str, float]:
         "deferred": [],
         "seats": 128,
         "fresh": 96,
+        "below": NEVER,
+        "suspect": NEVER,
     }
     took: dict[str, list[float]] = {"claim": [], "upcoming": []}
     for _ in range(rounds):

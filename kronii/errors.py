@@ -33,12 +33,36 @@ class DatabaseUnavailable(KroniiError):
     exit_status = 69
 
 
+class Contended(DatabaseUnavailable):
+    """What a statement needs is locked by another session, which may let go of it at any time."""
+
+
 class DatabaseError(KroniiError):
     """PostgreSQL refused a statement, and would refuse it again."""
 
 
+class DatabaseRefusal(DatabaseError):
+    """PostgreSQL refuses until somebody has mended what is set up there: rights, tables, a schema.
+
+    It is no outage, so asking again soon does not help; and no fault of what was written.
+    """
+
+    exit_status = 78
+
+    def __init__(self, said: str, remedy: str = "") -> None:
+        """`said`: what was refused, in the server's words; `remedy`: what would mend it."""
+        super().__init__(f"{said}: {remedy}" if remedy else said)
+        self.said = said
+
+
 class AlreadyRunning(KroniiError):
     """The job is running, and a second run beside it is what Kronii never does."""
+
+    exit_status = 75
+
+
+class Busy(DatabaseUnavailable):
+    """Somebody else is at what is wanted alone; trying again helps once they have gone."""
 
     exit_status = 75
 

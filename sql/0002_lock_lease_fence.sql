@@ -9,9 +9,9 @@ UPDATE jobs SET id = gen_random_uuid()
                                    PARTITION BY id ORDER BY last_run DESC NULLS LAST) AS place
                           FROM jobs) AS same
                  WHERE place > 1);
-UPDATE jobs SET name = 'unnamed-' || id WHERE name IS NULL;
+UPDATE jobs SET name = 'unnamed-' || id::text WHERE name IS NULL;
 -- Of rows with one name the one that ran last keeps it.
-UPDATE jobs SET name = name || '-' || id
+UPDATE jobs SET name = name || '-' || id::text
  WHERE ctid IN (SELECT ctid
                   FROM (SELECT ctid, row_number() OVER (
                                    PARTITION BY name ORDER BY last_run DESC NULLS LAST, id) AS place
@@ -26,7 +26,7 @@ UPDATE jobs
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_constraint
-                    WHERE conrelid = 'jobs'::regclass AND contype = 'p') THEN
+                    WHERE conrelid = 'jobs'::regclass::oid AND contype = 'p') THEN
         ALTER TABLE jobs ADD PRIMARY KEY (id);
     END IF;
 END $$;
@@ -79,7 +79,7 @@ ALTER TABLE jobs
 
 ALTER TABLE jobs
     ADD COLUMN lock_key BIGINT    NOT NULL
-        GENERATED ALWAYS AS (hashtextextended(id::text, 0)) STORED,
+        GENERATED ALWAYS AS (hashtextextended(id::text, 0::bigint)) STORED,
     -- A run that was asked for by hand is done though the job is paused or disabled.
     ADD COLUMN active   BOOLEAN   NOT NULL GENERATED ALWAYS AS
         (retired_at IS NULL AND (manual_at IS NOT NULL OR (enabled AND paused_at IS NULL))) STORED,

@@ -47,7 +47,8 @@ RETURNING j.name
 -- name: standing
 -- What an operator's command has to know of jobs before it does anything.
 SELECT name, cron, timezone, enabled, owner IS NOT NULL AS running,
-       manual_at IS NOT NULL AS triggered, paused_at IS NOT NULL AS paused, @now_utc AS now
+       manual_at IS NOT NULL AS triggered, paused_at IS NOT NULL AS paused, pause_reason,
+       @now_utc AS now
   FROM jobs
  WHERE name = ANY (%(names)s::text[]) AND retired_at IS NULL
 
@@ -72,11 +73,12 @@ SELECT n.name, n.host, n.pid, n.version, n.workers, n.started_at, n.lease_until,
 
 -- name: list_locks
 -- Advisory locks of jobs, and who holds each (pg_locks splits a bigint key into two halves).
-SELECT j.name AS job, l.pid AS backend, a.application_name AS application, n.name AS node
+SELECT j.name AS job, l.pid AS backend, a.application_name AS application,
+       a.usename::text AS role, n.name AS node
   FROM pg_locks AS l
   JOIN jobs AS j ON j.lock_key = (l.classid::bigint << 32) | l.objid::bigint
   LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
-  LEFT JOIN nodes AS n ON n.backend_pid = l.pid
+  LEFT JOIN nodes AS n ON n.backend_pid = l.pid AND a.application_name = @session_name(n)
  WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
  ORDER BY j.name
@@ -96,7 +98,7 @@ SELECT job_id::text, id, scheduled_for AS tick, attempt, outcome, missed
 
 -- name: rights
 SELECT current_user AS role, current_schema() AS schema,
-       has_schema_privilege(current_schema(), 'CREATE') AS may_create
+       has_schema_privilege(current_schema()::text, 'CREATE'::text) AS may_create
 
 -- name: durability
 SELECT current_setting('fsync') AS fsync,

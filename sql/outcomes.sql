@@ -55,6 +55,21 @@ WITH ended AS MATERIALIZED (
 )
 SELECT run_id FROM closed
 
+-- name: locked_rows
+-- The runs of which another session holds a row locked, that of the job or that of the run.  All
+-- others are ours from here to the end of the transaction; nobody is waited for.  It is the lock
+-- that an update takes, so that who only refers to a row (FOR KEY SHARE) is in nobody's way.
+WITH free_jobs AS MATERIALIZED (
+    SELECT id FROM jobs WHERE id = ANY (%(ids)s::uuid[]) FOR NO KEY UPDATE SKIP LOCKED
+), free_runs AS MATERIALIZED (
+    SELECT id FROM runs WHERE id = ANY (%(runs)s::bigint[]) FOR NO KEY UPDATE SKIP LOCKED
+)
+SELECT e.run_id FROM unnest(%(ids)s::uuid[], %(runs)s::bigint[]) AS e (id, run_id)
+ WHERE EXISTS (SELECT FROM jobs AS j WHERE j.id = e.id)
+       AND e.id NOT IN (SELECT id FROM free_jobs)
+    OR EXISTS (SELECT FROM runs AS r WHERE r.id = e.run_id)
+       AND e.run_id NOT IN (SELECT id FROM free_runs)
+
 -- name: recorded
 -- Which of these runs have an outcome already: an answer that was lost on its way looks like a
 -- refused finish.
@@ -62,22 +77,27 @@ SELECT id FROM runs WHERE id = ANY (%(runs)s::bigint[]) AND outcome NOT IN ('run
 
 -- name: announce
 -- A run that goes on though its outcome is known (past its timeout, or at the end of its instance):
--- its claim and its lock stay.
+-- its claim and its lock stay.  A row that is locked is passed over: its outcome follows.
+WITH free AS MATERIALIZED (
+    SELECT id FROM runs WHERE id = ANY (%(runs)s::bigint[]) FOR NO KEY UPDATE SKIP LOCKED
+)
 UPDATE runs AS r
    SET outcome = %(outcome)s, finished_at = @now_utc, error = m.error
   FROM unnest(%(runs)s::bigint[], %(errors)s::text[]) AS m (id, error)
+  JOIN free ON free.id = m.id
  WHERE r.id = m.id AND r.outcome = 'running'
 RETURNING r.id
 
 -- name: forget
 -- One short walk along the oldest runs: ids grow with time, so where none of them is old, nothing
--- behind them is.
+-- behind them is.  What somebody else holds locked is left for the next walk.
 WITH oldest AS MATERIALIZED (
     SELECT id, finished_at, outcome FROM runs WHERE id > %(after)s ORDER BY id LIMIT %(batch)s
+), free AS MATERIALIZED (
+    SELECT runs.id FROM runs JOIN oldest ON oldest.id = runs.id
+     WHERE oldest.outcome <> 'running' AND oldest.finished_at < @now_utc - @seconds(%(keep)s)
+       FOR UPDATE OF runs SKIP LOCKED
 ), gone AS (
-    DELETE FROM runs USING oldest
-     WHERE runs.id = oldest.id AND oldest.outcome <> 'running'
-       AND oldest.finished_at < @now_utc - @seconds(%(keep)s)
-    RETURNING runs.id
+    DELETE FROM runs USING free WHERE runs.id = free.id RETURNING runs.id
 )
 SELECT (SELECT count(*) FROM gone), (SELECT max(id) FROM oldest)

@@ -1,22 +1,61 @@
 -- The schema's version, and making the table agree with the file.
 
 -- name: schema_exists
-SELECT to_regclass('kronii_schema') IS NOT NULL
+-- The second came with version 3: what an earlier Kronii has made lacks it.
+SELECT to_regclass('kronii_schema') IS NOT NULL, to_regclass('kronii_migrations') IS NOT NULL
 
--- name: schema_version
-SELECT COALESCE(max(version), 0) FROM kronii_schema
+-- name: first_schema
+-- The schema as a Kronii before version 3 has left it: its version is that from which it is usable.
+SELECT COALESCE(max(version), 0), COALESCE(max(version), 0) FROM kronii_schema
 
--- name: unlimited
--- For this transaction: a migration of a large table takes as long as it takes.
-SELECT set_config('statement_timeout', '0', true)
+-- name: schema
+-- The schema's version, and the version from which on a Kronii that knows it can work with it.  The
+-- latter is what a Kronii before version 3 takes for the version, and compares with its own.
+SELECT COALESCE((SELECT max(version) FROM kronii_migrations AS m
+                  WHERE m.usable_from <= s.usable_from), s.usable_from), s.usable_from
+  FROM (SELECT COALESCE(max(version), 0) AS usable_from FROM kronii_schema) AS s
+
+-- name: migration_limits
+-- For this transaction: a migration of a large table takes as long as it takes, but waits for no
+-- lock, since whoever comes after it would wait behind it.
+SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', %(lock)s, true)
 
 -- name: create_versions
 CREATE TABLE IF NOT EXISTS kronii_schema (
     version INTEGER PRIMARY KEY, applied_at TIMESTAMPTZ NOT NULL DEFAULT now()
 )
 
+-- name: create_migrations
+CREATE TABLE IF NOT EXISTS kronii_migrations (
+    version     INTEGER PRIMARY KEY,
+    usable_from INTEGER NOT NULL,
+    applied_at  TIMESTAMPTZ NOT NULL DEFAULT now()
+)
+
+-- name: adopt_migrations
+-- Those that a Kronii before version 3 has applied.
+INSERT INTO kronii_migrations (version, usable_from, applied_at)
+SELECT version, version, applied_at FROM kronii_schema
+    ON CONFLICT DO NOTHING
+
 -- name: migrated
-INSERT INTO kronii_schema (version) VALUES (%(version)s)
+WITH applied AS (
+    INSERT INTO kronii_migrations (version, usable_from) VALUES (%(version)s, %(usable_from)s)
+)
+INSERT INTO kronii_schema (version) VALUES (%(usable_from)s) ON CONFLICT DO NOTHING
+
+-- name: lock_holders
+-- Who is at a table of ours: those whom this role may not look at, then those who have been there
+-- for the longest time.  Our own are there for milliseconds.
+SELECT a.pid, NULLIF(a.application_name, '') AS application, a.backend_type AS kind,
+       a.usename AS role, l.relation::regclass::text AS held,
+       date_trunc('second', a.xact_start AT TIME ZONE 'UTC') AS since
+  FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
+ WHERE l.relation IN (to_regclass('jobs'), to_regclass('runs'), to_regclass('nodes'))
+   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+   AND l.granted AND l.pid <> pg_backend_pid()
+ ORDER BY a.xact_start NULLS FIRST, held
+ LIMIT 1
 
 -- name: definitions
 -- Rows as the registrations left them.
@@ -29,11 +68,11 @@ SELECT name, id::text FROM jobs WHERE retired_at IS NULL
 SELECT last_value FROM jobs_version
 
 -- name: next_registration
-SELECT nextval('jobs_version')
+SELECT nextval('jobs_version'::regclass)
 
 -- name: completed_registration
 -- The last one, if nobody is at it.
-SELECT last_value FROM jobs_version WHERE pg_try_advisory_xact_lock_shared(%(key)s)
+SELECT last_value FROM jobs_version WHERE pg_try_advisory_xact_lock_shared(%(key)s::bigint)
 
 -- name: changes
 -- What other instances have registered since; paused rows too, for one that is resumed carries no
@@ -41,6 +80,7 @@ SELECT last_value FROM jobs_version WHERE pg_try_advisory_xact_lock_shared(%(key
 SELECT id::text, name, digest, version FROM jobs WHERE version > %(version)s
 
 -- name: incoming
+-- In the schema that its name says, for that is the last of the path.
 CREATE TEMPORARY TABLE incoming (
     name TEXT PRIMARY KEY, cron TEXT, timezone TEXT, catch_up TEXT, description TEXT,
     splay DOUBLE PRECISION, enabled BOOLEAN, digest TEXT, next_run TIMESTAMP, rescheduled BOOLEAN
@@ -48,7 +88,7 @@ CREATE TEMPORARY TABLE incoming (
 
 -- name: copy_incoming
 -- Sent by `copy` of the driver, not by `run`.
-COPY incoming FROM STDIN
+COPY pg_temp.incoming FROM STDIN
 
 -- name: register_changed
 UPDATE jobs AS j
@@ -66,7 +106,7 @@ UPDATE jobs AS j
                      WHEN j.paused_at IS NOT NULL OR NOT i.enabled THEN 'paused'
                      WHEN j.status IN ('paused', 'retired') THEN 'pending'
                      ELSE j.status END
-  FROM incoming AS i
+  FROM pg_temp.incoming AS i
  WHERE j.name = i.name
 
 -- name: register_new
@@ -74,7 +114,7 @@ INSERT INTO jobs (name, cron, timezone, catch_up, description, splay, enabled, d
                   status, version, scheduled_since)
 SELECT name, cron, timezone, catch_up, description, @seconds(splay), enabled, digest, next_run,
        CASE WHEN enabled THEN 'pending' ELSE 'paused' END, %(version)s, @now_utc
-  FROM incoming AS i
+  FROM pg_temp.incoming AS i
  WHERE NOT EXISTS (SELECT FROM jobs AS j WHERE j.name = i.name)
 
 -- name: retire
@@ -87,4 +127,5 @@ UPDATE jobs
  WHERE id = ANY (%(ids)s::uuid[])
 
 -- name: analyze_jobs
-ANALYZE jobs
+-- It waits for nobody: while a vacuum is at the table, that brings the planner the news.
+ANALYZE (SKIP_LOCKED) jobs

@@ -1,12 +1,22 @@
 -- What every session is set up with, and what it hears and tells.
 
 -- name: session_settings
-SELECT set_config(name, value, false), pg_backend_pid() AS pid,
-       pg_is_in_recovery() OR current_setting('transaction_read_only')::bool AS read_only
-  FROM unnest(%(names)s::text[], %(values)s::text[]) AS wanted (name, value)
+-- A job's session has the search path that its users gave it: so every function says whose it is
+-- (what `unnest` is given two arrays for is always PostgreSQL's).
+SELECT pg_catalog.set_config(name, value, false), pg_catalog.pg_backend_pid() AS pid,
+       pg_catalog.pg_is_in_recovery()
+           OR pg_catalog.current_setting('transaction_read_only')::pg_catalog.bool AS read_only
+  FROM unnest(%(names)s::pg_catalog.text[], %(values)s::pg_catalog.text[]) AS wanted (name, value)
 
 -- name: backend_pid
-SELECT pg_backend_pid()
+SELECT pg_catalog.pg_backend_pid() AS pid
+
+-- name: role
+-- As it is written in SQL; and before the names of our tables, where others look elsewhere.
+SELECT quote_ident(current_user::text) AS role,
+       CASE WHEN current_schema() <> 'public'
+            THEN quote_ident(current_schema()::text) || '.' ELSE '' END AS schema,
+       quote_ident(current_database()::text) AS database
 
 -- name: rename_session
 SELECT set_config('application_name', %(name)s, false)
@@ -14,6 +24,16 @@ SELECT set_config('application_name', %(name)s, false)
 -- name: timeline
 -- The server's timeline, which a promotion changes.
 SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)
+
+-- name: cluster
+-- The number that initdb has drawn, which every copy of the files keeps and no dump has.
+SELECT system_identifier::text FROM pg_control_system()
+
+-- name: copy
+-- Which copy of Kronii's tables this is: in a database that was restored, the oids are others.
+SELECT concat_ws('/', %(cluster)s::text, %(timeline)s::text,
+                 (SELECT oid FROM pg_database WHERE datname = current_database()),
+                 COALESCE(to_regclass('runs_id_seq')::oid, 0))
 
 -- name: listen
 LISTEN kronii
@@ -32,7 +52,7 @@ SELECT @clock_utc
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY
 
 -- name: transaction_lock
-SELECT pg_advisory_xact_lock(%(key)s)
+SELECT pg_advisory_xact_lock(%(key)s::bigint)
 
 -- name: try_transaction_lock
-SELECT pg_try_advisory_xact_lock(%(key)s)
+SELECT pg_try_advisory_xact_lock(%(key)s::bigint)

@@ -31,6 +31,7 @@ SETTINGS = {
     "synchronous_commit": "on",
     "full_page_writes": "off",
     "max_connections": "300",
+    "max_prepared_transactions": "4",
 }
 
 
@@ -104,10 +105,16 @@ def _url(server_url: str, name: str) -> str:
 
 @contextmanager
 def _database(server_url: str, template: str) -> Iterator[str]:
-    """A database made from `template`, dropped at the end whoever is connected to it."""
+    """A database made from `template`, dropped at the end whoever is connected to it; in it only
+    its owner may create, as is the rule from PostgreSQL 15 on.
+    """
     name = f"kronii_test_{uuid4().hex[:12]}"
     with psycopg.connect(server_url, autocommit=True) as session:
         session.execute(_create(name, template, session.info.server_version))
+        public = session.info.server_version < 150000
+    if public:
+        with psycopg.connect(_url(server_url, name), autocommit=True) as session:
+            session.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
     try:
         yield name
     finally:

@@ -9,17 +9,20 @@ reaped, because its zombie still holds the group's number.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import select
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
 from kronii.actions.host import Host, encoded, identity
 from kronii.actions.output import OUTPUT_LIMIT, Tail
+from kronii.actions.preference import prefer
 from kronii.actions.run import Run
 from kronii.actions.shortage import NotBegun, is_shortage
 from kronii.processes import MARK_VARIABLE, group_exists, members, signal_group
@@ -27,6 +30,8 @@ from kronii.processes import MARK_VARIABLE, group_exists, members, signal_group
 #: Seconds that killed processes may take to be gone.  One that waits in the kernel for a dead disk
 #: may take for ever.
 GROUP_ENDS_IN = 5.0
+#: Seconds within which a process that was started must have a descriptor that tells of its end.
+WATCHED_WITHIN = 1.0
 #: Bytes asked of the pipe at once.
 CHUNK = 64 * 1024
 
@@ -54,26 +59,44 @@ def run_group(run: Run, program: Program, host: Host) -> tuple[int, str | None]:
         NotStarted: this program can't be started here.
         NotBegun: nothing can be started here for the moment.
     """
+    with _put_off_if_short(program):
+        process, reader = _begin(run, program, host)
     try:
-        return _run(run, program, host)
-    except OSError as error:
-        if is_shortage(error):
-            raise NotBegun(f"{program.argv[0]}: {error.strerror}") from error
-        raise
-
-
-def _run(run: Run, program: Program, host: Host) -> tuple[int, str | None]:
-    reader, writer = os.pipe()
-    try:
-        process = _start(run, program, host, writer)
         host.groups.started(process.pid)
+        prefer(process.pid)
         try:
-            output = _wait(run, process, reader)
+            with _put_off_if_short(program):
+                output = _wait(run, process, reader)
         finally:
             _reap(process, host)
     finally:
         os.close(reader)
     return process.returncode, output
+
+
+def _begin(run: Run, program: Program, host: Host) -> tuple[subprocess.Popen[bytes], int]:
+    """Start it; returns the process, and the end of the pipe that holds its output."""
+    reader, writer = os.pipe()
+    try:
+        return _start(run, program, host, writer), reader
+    except BaseException:
+        os.close(reader)
+        raise
+
+
+@contextlib.contextmanager
+def _put_off_if_short(program: Program) -> Iterator[None]:
+    """What is short while a program is started has kept it from beginning.
+
+    Raises:
+        NotBegun: in place of what the system said.
+    """
+    try:
+        yield
+    except OSError as error:
+        if is_shortage(error):
+            raise NotBegun(f"{program.argv[0]}: {error.strerror}") from error
+        raise
 
 
 def _start(run: Run, program: Program, host: Host, writer: int) -> subprocess.Popen[bytes]:
@@ -132,7 +155,7 @@ def _wait(run: Run, process: subprocess.Popen[bytes], reader: int) -> str | None
     caused it.
     """
     tail = Tail()
-    pidfd = os.pidfd_open(process.pid)
+    pidfd = _pidfd(process)
     try:
         run.attach(
             lambda: _signal(process.pid, signal.SIGTERM),
@@ -144,6 +167,24 @@ def _wait(run: Run, process: subprocess.Popen[bytes], reader: int) -> str | None
         run.detach()
         os.close(pidfd)
     return tail.text()
+
+
+def _pidfd(process: subprocess.Popen[bytes]) -> int:
+    """The descriptor that tells of its end.
+
+    Its start needed more of them than it did, so there is one; unless another thread was faster.
+
+    Raises:
+        OSError: there is none, and so the process is to be ended at once.
+    """
+    give_up = time.monotonic() + WATCHED_WITHIN
+    while True:
+        try:
+            return os.pidfd_open(process.pid)
+        except OSError as error:
+            if not is_shortage(error) or time.monotonic() > give_up:
+                raise
+        time.sleep(0.002)  # other threads hold theirs as briefly
 
 
 def _lives(pidfd: int) -> bool:
@@ -208,8 +249,15 @@ def _reap(process: subprocess.Popen[bytes], host: Host) -> None:
 def _wait_for_end(group: int) -> None:
     """Wait until the killed rest of a group has gone: the job's next run must not meet it."""
     give_up = time.monotonic() + GROUP_ENDS_IN
-    while group_exists(group) and members([group]) and time.monotonic() < give_up:
+    while group_exists(group) and _has_members(group) and time.monotonic() < give_up:
         time.sleep(0.002)  # the kernel tells a process's end to its parent alone
+
+
+def _has_members(group: int) -> bool:
+    try:
+        return bool(members([group]))
+    except OSError:  # there is no descriptor to look by: it may have
+        return True
 
 
 def how_it_ended(status: int) -> tuple[int, str]:

@@ -92,10 +92,17 @@ def _answer(reader: int) -> dict[str, Any] | None:
 
 
 def _judged(status: int, answer: dict[str, Any] | None, output: str | None) -> Result:
+    if answer is not None and "not_begun" in answer:
+        raise NotBegun(answer["not_begun"])
     if answer is None or status < 0:
         code, how = how_it_ended(status)
         return Result(Outcome.FAILED, code, how if status else "it ended itself", output)
     return Result(Outcome(answer["outcome"]), answer["exit_code"], answer["error"], output)
+
+
+def not_begun(error: NotBegun) -> bytes:
+    """The answer of a process that could not call the function for the moment."""
+    return json.dumps({"not_begun": str(error)}).encode()
 
 
 def answered(result: Result) -> bytes:

@@ -12,21 +12,30 @@ from typing import Any
 
 from kronii import isolation
 from kronii.actions.functions import Context, called, failed, target
-from kronii.actions.isolated import answered
+from kronii.actions.isolated import answered, not_begun
+from kronii.actions.shortage import NotBegun, is_shortage
 from kronii.model import Result
 
 
 def main(told: dict[str, Any]) -> None:
-    """Call the function that `told` names, and say how it ended."""
+    """Call the function that `told` names, and say how it ended, or that it could not begin."""
     isolation.forget_told()
     sys.path[:] = told["modules"]
     os.set_inheritable(told["answer"], False)
-    result = _called(told["target"], _context(told, _stop_at_term()))
+    try:
+        result = _called(told["target"], _context(told, _stop_at_term()))
+    except NotBegun as error:
+        _say(told["answer"], not_begun(error))
+        return
     sys.stdout.flush()
     sys.stderr.write(result.output or "")
     sys.stderr.flush()
-    os.write(told["answer"], answered(result))
-    os.close(told["answer"])
+    _say(told["answer"], answered(result))
+
+
+def _say(answer: int, text: bytes) -> None:
+    os.write(answer, text)
+    os.close(answer)
 
 
 def _stop_at_term() -> threading.Event:
@@ -38,7 +47,10 @@ def _stop_at_term() -> threading.Event:
         stop.set()
 
     signal.signal(signal.SIGTERM, lambda number, _: asked.put(number))
-    threading.Thread(target=set_when_asked, name="stop", daemon=True).start()
+    try:
+        threading.Thread(target=set_when_asked, name="stop", daemon=True).start()
+    except RuntimeError as error:
+        raise NotBegun(str(error)) from error
     return stop
 
 
@@ -57,5 +69,7 @@ def _called(name: str, context: Context) -> Result:
     try:
         function, takes_context = target(name)
     except BaseException as error:
+        if is_shortage(error):
+            raise NotBegun(f"{name}: {error}") from error
         return failed(error)
     return called(function, context) if takes_context else called(function)

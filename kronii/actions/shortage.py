@@ -7,6 +7,8 @@ here or elsewhere, and longer each time, so that a shortage that lasts makes no 
 from __future__ import annotations
 
 import errno
+import os
+import socket
 
 from kronii.actions.run import Run
 from kronii.model import Outcome, Result, Trigger
@@ -25,11 +27,22 @@ def is_shortage(error: BaseException) -> bool:
     """True if `error` says that the system had no more to give, not that what was asked is
     wrong.
     """
+    if isinstance(error, socket.gaierror):
+        return error.errno == socket.EAI_MEMORY
     if isinstance(error, OSError):
         return error.errno in SHORTAGES
+    if isinstance(error, ImportError):  # of a shared object
+        return any(os.strerror(number) in str(error) for number in SHORTAGES)
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and "can't start new thread" in str(error)
     )
+
+
+def is_library_short(text: str) -> bool:
+    """True if what a library says, which has words alone for its errors, is that there was no
+    descriptor to be had.
+    """
+    return any(os.strerror(number) in text for number in (errno.EMFILE, errno.ENFILE))
 
 
 def put_off(run: Run, error: NotBegun) -> Result:

@@ -1,7 +1,7 @@
 """SQL: one statement (or several) in DATABASE_URL's database, in a session of its own.
 
 The session takes an advisory lock of its own first: should a broken instance's statement still run
-on the server, its successor waits for it to end rather than run beside it.
+on the server, its successor ends that session and waits for its end rather than run beside it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kronii.actions.endings import near_deadline, unless_ended
 from kronii.actions.host import Host
 from kronii.actions.output import Tail
 from kronii.actions.run import Run
-from kronii.actions.shortage import NotBegun, is_shortage
+from kronii.actions.shortage import NotBegun, is_library_short, is_shortage
 from kronii.actions.statement import execute
 from kronii.backoff import Backoff
 from kronii.database.answers import cut
@@ -28,6 +28,21 @@ from kronii.model import Outcome, Result, Sql
 
 #: Makes the key of the statement's lock out of that of the job's ("sqlstmt" as bytes).
 SALT = int.from_bytes(b"sqlstmt", "big")
+#: Whoever holds the statement's lock while the job is ours is a run that is lost: what stands
+#: between may keep its session open for ever.  Only sessions of our own role and name are ended.
+END_PREDECESSOR = """
+SET search_path = pg_catalog, pg_temp;
+SELECT pg_catalog.pg_terminate_backend(l.pid)
+  FROM pg_catalog.pg_locks AS l JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
+ WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
+   AND l.classid::pg_catalog.int8 = ('{key}'::pg_catalog.int8 >> 32) & 4294967295
+   AND l.objid::pg_catalog.int8 = '{key}'::pg_catalog.int8 & 4294967295
+   AND a.datname = pg_catalog.current_database() AND a.usename = CURRENT_USER
+   AND a.application_name ~ '^kronii '
+"""
+#: Takes the statement's lock; the session's search path is its users' again.  Both texts must mean
+#: what they say here, whatever that path holds.
+LOCK = "SELECT pg_catalog.pg_advisory_lock('{key}'::pg_catalog.int8); RESET search_path"
 #: Seconds between two tries to connect: the first wait, and the longest.
 CONNECT_AGAIN = (0.1, 2.0)
 #: Seconds that a cancel request may take.
@@ -72,7 +87,9 @@ def _asked(run: Run, host: Host, interrupt: Interrupt) -> psycopg.Connection[Any
     while True:
         try:
             return interrupt.call(lambda: _session(run, host), _close, run.deadline)
-        except DatabaseUnavailable:
+        except DatabaseUnavailable as error:
+            if is_library_short(str(error)):  # it is not the server that has none to give
+                raise NotBegun(str(error)) from error
             now = time.monotonic()
             wait = backoff.failed(now)
             if run.reason is not None or now + wait >= run.deadline:
@@ -94,7 +111,9 @@ def _execute(run: Run, action: Sql, connection: psycopg.Connection[Any], output:
     )
     run.attach(lambda: _cancel(connection), lambda: cut(connection))
     try:
-        connection.execute(f"SELECT pg_advisory_lock({statement_key(run.claim.lock_key)})")
+        key = statement_key(run.claim.lock_key)
+        connection.execute(END_PREDECESSOR.format(key=key))
+        connection.execute(LOCK.format(key=key))
         if run.reason is not None:
             return unless_ended(run, Result(Outcome.SUCCESS))
         execute(connection, action.statement, output)

@@ -1,7 +1,7 @@
 """Is everything set up as an instance needs it?  Each check says what it saw, and what would be
 right.
 
-Reads only; nothing is created and nothing changed.
+What is tried is rolled back: nothing is created and nothing changed.
 """
 
 from __future__ import annotations
@@ -11,32 +11,34 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 
 from kronii import definitions
 from kronii.clock import rfc3339
-from kronii.database import migrations, queries
+from kronii.commands import accesschecks
+from kronii.commands.grades import Grade, Seen
+from kronii.database import migrations, queries, schema
 from kronii.database.access import Database
 from kronii.database.connections import Connection
 from kronii.database.errors import database_errors
+from kronii.database.holders import holders, key_held
+from kronii.database.limits import OLDEST
+from kronii.database.store import HISTORY_LOCK
 from kronii.errors import ConfigError, DatabaseUnavailable, KroniiError
+from kronii.instance import capacity
 from kronii.settings import DEFAULT_PORT, Settings
 
-#: PostgreSQL's oldest version that Kronii works with.
-OLDEST = 13
 #: Seconds by which the host's clock and the server's may differ before it is worth a word.
 SKEW = 1.0
 #: Connections that an instance may need at once, running sql jobs apart: lock session, pool,
 #: registration.
 CONNECTIONS = 4
-
-
-class Grade(StrEnum):
-    """How a check came out."""
-
-    OK = "ok"
-    WARNING = "warning"
-    PROBLEM = "problem"
+#: Seconds for which a transaction may keep rows of ours locked before it is worth a word.
+LINGERING = 10.0
+#: Advisory locks beside those of jobs.
+FIXED_KEYS = {
+    "the lock for registrations": migrations.LOCK,
+    "the lock for old history": HISTORY_LOCK,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ def examine(settings: Settings) -> Iterator[Check]:
     """Every check, in the order in which an instance would meet them."""
     yield _file(settings)
     yield _port(settings)
+    yield _limits(settings.worker_count)
     try:
         database = Database.of(settings)
         connection = _connection(database)
@@ -65,7 +68,10 @@ def examine(settings: Settings) -> Iterator[Check]:
         says = f"{database.shown} answers, and no pooler stands between"
         yield Check("connection", Grade.OK, says)
         for name, look in ON_SERVER.items():
-            yield _server_check(name, look, connection)
+            check = _server_check(name, look, connection)
+            yield check
+            if name == GATE and check.grade is Grade.PROBLEM:
+                return
 
 
 def _file(settings: Settings) -> Check:
@@ -98,6 +104,14 @@ def _port(settings: Settings) -> Check:
     return Check("port", Grade.OK, f"METRICS_PORT={port} is free on {host}")
 
 
+def _limits(workers: int) -> Check:
+    """Of the process that asks: an instance's unit may have others."""
+    rooms = [*capacity.rooms()]
+    short = [room for room in rooms if not room.suffices(workers)]
+    says = "; ".join(room.says(workers) for room in short or rooms)
+    return Check("limits", Grade.WARNING if short else Grade.OK, says)
+
+
 def _bind(host: str, port: int) -> None:
     """Take the port for a moment; raises OSError."""
     family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -115,9 +129,6 @@ def _connection(database: Database) -> Connection:
 
 # -- on the server ---------------------------------------------------------------------------------
 
-#: What a look at the server saw: its grade, and the sentence.
-Seen = tuple[Grade, str]
-
 
 def _server_check(name: str, look: Callable[[Connection], Seen], connection: Connection) -> Check:
     try:
@@ -128,18 +139,19 @@ def _server_check(name: str, look: Callable[[Connection], Seen], connection: Con
 
 
 def _version(connection: Connection) -> Seen:
-    number = connection.info.server_version // 10000
-    if number < OLDEST:
-        return Grade.PROBLEM, f"PostgreSQL {number} is too old: {OLDEST} or later is needed"
-    return Grade.OK, f"PostgreSQL {number}"
+    """An older one was refused by `connect` already."""
+    return Grade.OK, f"PostgreSQL {connection.info.server_version // 10000} ({OLDEST} or later)"
 
 
 def _schema(connection: Connection) -> Seen:
-    version, latest = migrations.version(connection), migrations.latest()
-    migrations.check(version)
-    if version == latest:
-        return Grade.OK, f"version {version}"
-    says = f"version {version}, wanted is {latest}: `kronii migrate` or the first instance"
+    there, latest = schema.read(connection), schema.latest()
+    there.check()
+    if there.version == latest:
+        return Grade.OK, f"version {there.version}"
+    if there.version > latest:
+        says = f"version {there.version} is newer than this Kronii's {latest}, which can work with"
+        return Grade.OK, f"{says} it"
+    says = f"version {there.version}, wanted is {latest}: `kronii migrate` or the first instance"
     return Grade.WARNING, f"{says} upgrades it"
 
 
@@ -183,12 +195,39 @@ def _clock(connection: Connection) -> Seen:
     return Grade.WARNING, f"{says}: the server's decides what is due (it reads {shown})"
 
 
+def _locks(connection: Connection) -> Seen:
+    """Who stands in the way: of jobs, of registrations and the retention, of rows."""
+    if not schema.read(connection).version:
+        return Grade.OK, "nothing is there yet that could be locked"
+    jobs = holders(connection, "all_strangers")
+    held = {f"the lock of job {job!r}": holder for job, holder in jobs.items()}
+    role = queries.rows(connection, "rights")[0]["role"]
+    for what, key in FIXED_KEYS.items():
+        found = key_held(connection, key, what)
+        held |= {what: holder for what, holder in found.items() if not holder.is_ours(role)}
+    rows = holders(connection, "lingering", {"longer": LINGERING})
+    held |= {f"rows of table {table}": holder for table, holder in rows.items()}
+    if not held:
+        return Grade.OK, "no stranger holds a lock that is in our way"
+    says = "; ".join(f"{holder} holds {what}" for what, holder in held.items())
+    return Grade.WARNING, (
+        f"{says}: end it with pg_terminate_backend, and keep others out with REVOKE CONNECT ON"
+        " DATABASE … FROM PUBLIC"
+    )
+
+
+#: Without this one the others would work with tables that somebody else may have put a trap into.
+GATE = "owners"
 #: What is looked at on the server, in this order.
 ON_SERVER: Mapping[str, Callable[[Connection], Seen]] = {
     "version": _version,
+    "transport": accesschecks.transport,
+    GATE: accesschecks.owners,
     "schema": _schema,
     "rights": _rights,
+    "grants": accesschecks.grants,
     "durability": _durability,
     "connections": _connections,
     "clock": _clock,
+    "locks": _locks,
 }

@@ -10,17 +10,21 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from kronii.commands.rows import rows
-from kronii.database import queries
+from kronii.database import home, queries
 from kronii.database.connections import Connection
 from kronii.database.errors import database_errors
-from kronii.errors import AlreadyRunning, NotFound
+from kronii.database.holders import jobs_held, naming, tables_held
+from kronii.errors import AlreadyRunning, NotFound, UsageError
 from kronii.schedule import Schedule, schedule
 
 #: Stands in `jobs.pause_reason` unless something else is said.
 REASON = "paused by an operator"
+#: How the reason begins of a job that was paused because instances died with it (sql/claims.sql).
+QUARANTINED = "quarantined: "
 #: Seconds between two looks for the outcome of a triggered run.
 POLL_INTERVAL = 0.1
 #: Outcomes after which a triggered run goes on: it has not ended, or it is run again.
@@ -44,7 +48,7 @@ def pause(connection: Connection, names: Sequence[str], reason: str = REASON) ->
         NotFound: one of them does not exist; nothing was paused then.
     """
     _existing(connection, names)
-    paused = _change(connection, "pause", {"names": list(names), "reason": reason})
+    paused = _change(connection, "pause", names, {"names": list(names), "reason": reason})
     return [row[0] for row in paused]
 
 
@@ -57,18 +61,27 @@ def resume(connection: Connection, names: Sequence[str]) -> list[str]:
     paused = [job for job in _existing(connection, names) if job["paused"]]
     nexts = [_schedule(job).next(job["now"]) if job["enabled"] else None for job in paused]
     values = {"names": [job["name"] for job in paused], "nexts": nexts}
-    return [row[0] for row in _change(connection, "resume", values)]
+    return [row[0] for row in _change(connection, "resume", names, values)]
 
 
-def trigger(connection: Connection, name: str) -> Triggered:
+def trigger(connection: Connection, name: str, force: bool = False) -> Triggered:
     """Ask for one run now, whatever the job's schedule says, and though it is paused or disabled.
+
+    Args:
+        force: also if it is quarantined, for what it has done to its instances.
 
     Raises:
         NotFound: there is no such job.
+        UsageError: it is quarantined.
         AlreadyRunning: it runs, or has been asked for and has not begun.
     """
-    _existing(connection, [name])
-    triggered = _change(connection, "trigger", {"name": name})
+    (job,) = _existing(connection, [name])
+    if not force and (job["pause_reason"] or "").startswith(QUARANTINED):
+        raise UsageError(
+            f"job {name!r} is {job['pause_reason']}, and one more may die of it: when it is mended,"
+            f" `kronii resume {name}`; for one run all the same, `kronii trigger --force {name}`"
+        )
+    triggered = _change(connection, "trigger", [name], {"name": name})
     if not triggered:
         raise AlreadyRunning(f"job {name!r} is running, or about to: `kronii nodes` shows where")
     return Triggered(*triggered[0])
@@ -88,6 +101,13 @@ def any_alive(connection: Connection) -> bool:
     return any(node["alive"] for node in rows(connection, "list_nodes", {}))
 
 
+def move_in(connection: Connection) -> int:
+    """Let run ids jump above all that were ever given, on whatever copy; returns that id."""
+    copy = home.copy(connection, home.timeline(connection))
+    values = {"identity": copy, "anyway": True}
+    return int(queries.value(connection, "move_in", values))
+
+
 def _existing(connection: Connection, names: Sequence[str]) -> list[dict[str, Any]]:
     """The rows of these jobs, each once, in the order of the names; raises NotFound."""
     jobs = {
@@ -103,9 +123,21 @@ def _schedule(job: dict[str, Any]) -> Schedule:
     return schedule(job["cron"], job["timezone"], job["name"])
 
 
-def _change(connection: Connection, name: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """Run a named statement that changes jobs, and wake the instances."""
-    with database_errors(), connection.transaction():
+def _change(
+    connection: Connection, name: str, names: Sequence[str], values: dict[str, Any]
+) -> list[tuple[Any, ...]]:
+    """Run a named statement that changes jobs, and wake the instances; raises Contended, with the
+    holder, if another session holds one of them locked.
+    """
+    with (
+        naming(
+            "nothing was changed",
+            partial(jobs_held, connection, names),
+            partial(tables_held, connection),
+        ),
+        database_errors(),
+        connection.transaction(),
+    ):
         changed = queries.run(connection, name, values).fetchall()
         if changed:
             queries.run(connection, "notify", {"event": "jobs"})

@@ -15,14 +15,15 @@ def register(commands: Commands) -> None:
         commands,
         "doctor",
         doctor,
-        "checks the set-up: file, port, connection, pooling, schema, server, clock",
+        "checks the set-up: file, port, limits, connection, pooling, schema, rights, server, clock",
         reads=True,
     )
 
 
 def doctor(options: argparse.Namespace) -> int:
     """0 without problems, whatever warnings there are; otherwise the first problem's status."""
-    from kronii.commands.checks import Grade, examine
+    from kronii.commands.checks import examine
+    from kronii.commands.grades import Grade
 
     checks = list(examine(session.settings()))
     if options.json:

@@ -19,6 +19,9 @@ def register(commands: Commands) -> None:
     parser.add_argument(
         "--wait", action="store_true", help="wait for the outcome; exit status 1 if it is a bad one"
     )
+    parser.add_argument(
+        "--force", action="store_true", help="also a job that is quarantined: instances died of it"
+    )
     parser = add_command(commands, "pause", pause, "lets jobs not start any more, on all instances")
     parser.add_argument("jobs", metavar="JOB", nargs="+")
     parser = add_command(commands, "resume", resume, "lets paused jobs go on from now")
@@ -30,7 +33,7 @@ def trigger(options: argparse.Namespace) -> int:
     from kronii.commands import control
 
     with session.opened() as connection:
-        triggered = control.trigger(connection, options.job)
+        triggered = control.trigger(connection, options.job, options.force)
         if not control.any_alive(connection):
             say("no instance is live: it runs when one is", sys.stderr)
         if not options.wait:

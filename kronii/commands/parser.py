@@ -14,7 +14,7 @@ GROUPS = (run, file, history, operations, audit, doctor, nodes, schema)
 EPILOG = """\
 settings come from the environment and from .env in the working directory; the README lists them.
 exit status: 0 done; 1 failed or problems found; 2 usage; 3 no such job or run;
-69 database unreachable; 75 already running; 78 configuration."""
+69 database unreachable; 75 already running, or in use; 78 configuration."""
 
 
 class Parser(argparse.ArgumentParser):

@@ -27,27 +27,35 @@ def register(commands: Commands) -> None:
         action="store_true",
         help="an embedded PostgreSQL where DATABASE_URL is not set (extra kronii[embedded])",
     )
+    parser.add_argument(
+        "--no-migrate",
+        action="store_true",
+        help="leave the schema as it is (exit status 78 if it is too old), as KRONII_MIGRATE=false",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Run an instance until it is told to stop."""
     start_state.begin()
-    return _run_embedded() if options.embedded else _run_instance()
+    if options.embedded:
+        return _run_embedded(["--no-migrate"] if options.no_migrate else [])
+    return _run_instance(may_migrate=not options.no_migrate)
 
 
-def _run_embedded() -> int:
+def _run_embedded(words: list[str]) -> int:
     """Become `kronii run` with DATABASE_URL set; returns only if it comes to nothing."""
     from kronii.embedded.launcher import launch
 
-    return launch(isolation.becoming("kronii", "run"))
+    return launch(isolation.becoming("kronii", "run", *words))
 
 
-def _run_instance() -> int:
+def _run_instance(may_migrate: bool) -> int:
     _handle_early_signals()
     ended = init.divide()
     if ended is not None:
         return ended
     settings = _trusted(session.settings())
+    settings = replace(settings, migrate=settings.migrate and may_migrate)
     from kronii.instance import service
 
     isolation.look_here_last()  # python jobs are imported from the working directory

@@ -7,16 +7,18 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from kronii.address import completed, masked
-from kronii.database import migrations
+from kronii.database import queries, schema, trust
 from kronii.database.connections import (
     Connection,
+    PooledConnection,
     connect,
     connect_bare,
     parameters,
     prepare,
     secrets,
+    settle,
 )
-from kronii.database.limits import PLANS, statement_limit
+from kronii.database.limits import PLANS, UNLIMITED, lock_limit, statement_limit
 from kronii.errors import ConfigError
 from kronii.lease import LeaseTimings
 
@@ -32,14 +34,17 @@ POOL = 2
 #: up: left to itself it would wait longer and longer between its tries, up to minutes after the
 #: server's return.
 POOL_TIMEOUT = 1.0
-#: Seconds that a statement of the pool may take.
-POOL_STATEMENT = 30.0
+#: Seconds that a statement of the pool may take, and that it waits for a lock of somebody else.
+POOL_STATEMENT, POOL_LOCK = 30.0, 0.25
 #: Seconds after which the pool closes a session that nobody uses, beyond the first.
 POOL_IDLE = 60.0
-#: Seconds that a command waits for an unanswering network, and for one statement.
-COMMAND = 10.0
+#: Seconds that a command waits for an unanswering network, and for one statement; and for a lock,
+#: before it says who holds it.
+COMMAND, COMMAND_LOCK = 10.0, 2.0
 #: The same for `kronii doctor`, which says what is wrong rather than wait for it.
 DOCTOR = 5.0
+#: Seconds that one statement of the guard's last words may take.
+LAST_WORDS = 10.0
 #: Seconds that a registration waits for an unanswering network: a large file takes its time.
 REGISTRATION = 30.0
 #: Seconds for which a registration may idle between two statements: one that hangs must not keep
@@ -106,8 +111,7 @@ class Database:
 
     def dedicated(self, application: str) -> Connection:
         """The session of the main thread, for locks, claims and the lease."""
-        limit = statement_limit(self.timings.statement)
-        limit["lock_timeout"] = limit["statement_timeout"]
+        limit = statement_limit(self.timings.statement) | lock_limit(self.timings.statement)
         return connect(self.url, application, limit | PLANS, self.timings.network)
 
     def pool(self) -> ConnectionPool[Connection]:
@@ -115,9 +119,10 @@ class Database:
         from psycopg_pool import ConnectionPool
 
         name, network = session_name(f"{self.node} pool"), self.timings.network
-        settings = statement_limit(POOL_STATEMENT) | PLANS
+        settings = statement_limit(POOL_STATEMENT) | lock_limit(POOL_LOCK) | PLANS
         return ConnectionPool(
             self.url,
+            connection_class=PooledConnection,
             kwargs=parameters(self.url, name, network),
             configure=partial(prepare, settings=settings, network=network),
             open=False,
@@ -130,9 +135,13 @@ class Database:
         )
 
     def for_job(self, timeout: float) -> Connection:
-        """A session for one run of an sql job, whose statement may take `timeout` seconds."""
-        settings = statement_limit(timeout) | {"lock_timeout": "0"}
-        return connect(self.url, session_name(f"{self.node} job"), settings, self.timings.network)
+        """A session for one run of an sql job, whose statement may take `timeout` seconds.
+
+        Its tables are the users', so it finds them by the path that they have given it.
+        """
+        settings = statement_limit(timeout) | UNLIMITED
+        name, network = session_name(f"{self.node} job"), self.timings.network
+        return connect(self.url, name, settings, network, ours=False)
 
     def for_registration(self) -> Connection:
         """A session for making schema and table agree with the file."""
@@ -145,10 +154,15 @@ class Database:
     def for_last_words(self) -> Connection:
         """A session in which the guard says that its instance is dead.
 
-        As the server gives it: every millisecond counts, and all the settings would cost two more
-        answers.
+        As the server gives it, for every millisecond counts: what it is set up with goes along with
+        the first statement (`prepare_last_words`).
         """
         return connect_bare(self.url, session_name("guard"), self.timings.network)
+
+    def prepare_last_words(self, connection: Connection) -> None:
+        """Send what the session is set up with; in a pipeline this waits for no answer."""
+        queries.run(connection, "pin_search_path", prepare=False)
+        settle(connection, statement_limit(LAST_WORDS), self.timings.network)
 
     # -- commands' sessions ------------------------------------------------------------------------
 
@@ -156,11 +170,14 @@ class Database:
         """A session for one command.
 
         Raises:
-            ConfigError: there is no schema yet, or it is another version's.
+            ConfigError: there is no schema yet, or one that this Kronii can't work with, or others
+                may write to it.
         """
-        connection = connect(self.url, session_name("command"), statement_limit(COMMAND), COMMAND)
+        settings = statement_limit(COMMAND) | lock_limit(COMMAND_LOCK)
+        connection = connect(self.url, session_name("command"), settings, COMMAND)
         try:
-            migrations.require_latest(connection)
+            trust.require(connection)
+            schema.require_usable(connection)
         except BaseException:
             connection.close()
             raise
@@ -168,7 +185,7 @@ class Database:
 
     def for_migration(self) -> Connection:
         """A session in which the schema is looked at and upgraded."""
-        return connect(self.url, session_name("migrate"), {}, COMMAND)
+        return connect(self.url, session_name("migrate"), {"statement_timeout": "0"}, COMMAND)
 
     def for_doctor(self) -> Connection:
         """A session that looks at whatever is there."""

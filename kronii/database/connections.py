@@ -1,26 +1,29 @@
 """Opening a session with PostgreSQL.
 
 Every session is set up alike (docs/protocol.md, "Connections"): UTC, read committed, durable
-commits, bounded statements, and time limits on both ends of the network.  A pooler in transaction
-mode, under which a session lock means nothing, is refused.
+commits, bounded statements, and time limits on both ends of the network.  All but an sql job's
+look names up in our schema alone, behind PostgreSQL's own.  A pooler in transaction mode, under
+which a session lock means nothing, is refused.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import traceback
 import weakref
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import dict_row
 
 from kronii.address import masked
 from kronii.database import queries
 from kronii.database.answers import answer_within
-from kronii.database.limits import COMMON, client_limits, server_limits
-from kronii.errors import ConfigError, DatabaseUnavailable
+from kronii.database.limits import COMMON, check_version, client_limits, our_settings, server_limits
+from kronii.errors import ConfigError, DatabaseRefusal, DatabaseUnavailable
 from kronii.logs.masking import masking
 
 Connection = psycopg.Connection[Any]
@@ -37,11 +40,20 @@ POOLED = (
     " nothing: give the address of PostgreSQL itself"
 )
 
+#: Shown when there is nowhere to look for tables.
+NO_SCHEMA = (
+    "role {role} has no schema to work in: its search_path ({path}) names none that is there, that"
+    " it may use (`GRANT USAGE ON SCHEMA … TO {role}`) and that, if it is only named like the role,"
+    " belongs to it"
+)
+
 #: Encodings of a database that can hold any text: SQL_ASCII takes bytes as they are.
 ENCODINGS = {"UTF8", "SQL_ASCII"}
 
 
-def connect(url: str, application: str, settings: Mapping[str, str], network: float) -> Connection:
+def connect(
+    url: str, application: str, settings: Mapping[str, str], network: float, *, ours: bool = True
+) -> Connection:
     """Open a session in autocommit mode with `settings` in force.
 
     Args:
@@ -49,16 +61,18 @@ def connect(url: str, application: str, settings: Mapping[str, str], network: fl
         application: shown in `pg_stat_activity`.
         settings: server settings of the session, name to value.
         network: seconds after which an unanswered network is given up, on both ends.
+        ours: False where the statements are not Kronii's: then the search path is its users'.
 
     Raises:
         DatabaseUnavailable: no session could be had; trying again may help.
         DatabaseError: a setting is refused.
-        ConfigError: `url` is not valid, or a pooler stands between.
+        DatabaseRefusal: the search path leads to no schema.
+        ConfigError: `url` is not valid, the server is too old, or a pooler stands between.
     """
     connection = connect_bare(url, application, network)
     try:
         with answer_within(connection, HANDSHAKE + network):
-            prepare(connection, settings, network)
+            prepare(connection, settings, network, ours=ours)
     except BaseException:
         connection.close()
         raise
@@ -70,11 +84,12 @@ def connect_bare(url: str, application: str, network: float) -> Connection:
     `connect`.
     """
     try:
-        return psycopg.connect(url, **parameters(url, application, network))
+        with given_up():
+            return psycopg.connect(url, **parameters(url, application, network))
     except psycopg.ProgrammingError:
         # Not `from error`: what the driver says of an address may quote it.
         raise ConfigError(f"DATABASE_URL={masked(url)} is not valid") from None
-    except psycopg.Error as error:
+    except (psycopg.Error, OSError) as error:  # the driver waits on a descriptor of its own
         raise DatabaseUnavailable(masking(*secrets(url))(_reason(error))) from None
 
 
@@ -82,6 +97,34 @@ def secrets(url: str) -> tuple[str, ...]:
     """The values of an address that nobody may see."""
     parts = conninfo_to_dict(url)
     return tuple(str(parts[name]) for name in SECRETS if parts.get(name))
+
+
+@contextlib.contextmanager
+def given_up() -> Iterator[None]:
+    """Of a session that can't be had nothing stays.
+
+    The driver's error and its own trace hold each other, and what was made so far: the socket, and
+    with it a session of the server's, would stay until the interpreter happens to look for such
+    circles.
+    """
+    try:
+        yield
+    except (psycopg.Error, OSError) as error:
+        link: BaseException | None = error
+        while link is not None:
+            traceback.clear_frames(link.__traceback__)
+            link = link.__context__
+        raise
+
+
+class PooledConnection(psycopg.Connection[Any]):
+    """A session of the pool, which connects by itself."""
+
+    @classmethod
+    def connect(cls, conninfo: str = "", **keys: Any) -> Self:
+        """As the driver does; raises its errors."""
+        with given_up():
+            return super().connect(conninfo, **keys)
 
 
 def parameters(url: str, application: str, network: float) -> dict[str, Any]:
@@ -101,7 +144,7 @@ def _primary(url: str) -> dict[str, Any]:
     return {}
 
 
-def _reason(error: psycopg.Error) -> str:
+def _reason(error: psycopg.Error | OSError) -> str:
     """One line that says why no session could be had; libpq repeats itself for each address it
     tried.
     """
@@ -109,24 +152,40 @@ def _reason(error: psycopg.Error) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def prepare(connection: Connection, settings: Mapping[str, str], network: float) -> None:
-    """Put the session's settings in force and refuse a server that can't do the work; raises as
-    `connect` does.
+def prepare(
+    connection: Connection, settings: Mapping[str, str], network: float, *, ours: bool = True
+) -> None:
+    """Put the session's settings in force and refuse a server that can't do the work; arguments and
+    errors are those of `connect`.
     """
     _sessions.add(connection)
-    wanted = {**COMMON, **server_limits(network, connection.info.server_version), **settings}
-    values = {"names": list(wanted), "values": list(wanted.values())}
+    check_version(connection.info.server_version)
     # Not prepared: a pooler would say that it knows no such statement, and hide what is wrong.
-    settled = queries.run(connection, "session_settings", values, prepare=False).fetchall()
-    ((backend_pid,),) = queries.run(connection, "backend_pid", prepare=False).fetchall()
-    _, first_backend_pid, read_only = settled[0]
+    first = queries.run(connection, "pin_search_path" if ours else "backend_pid", prepare=False)
+    first.row_factory = dict_row
+    (found,) = first.fetchall()
+    settled = settle(connection, settings, network, ours=ours).fetchall()
+    _, second_backend_pid, read_only = settled[0]
     if read_only:
         raise DatabaseUnavailable(
             "the server is read-only: a standby, or default_transaction_read_only is set"
         )
     _check_encoding(connection)
-    if {first_backend_pid, backend_pid} != {connection.info.backend_pid}:
+    if {found["pid"], second_backend_pid} != {connection.info.backend_pid}:
         raise ConfigError(POOLED)
+    if ours and found["schema"] is None:
+        raise DatabaseRefusal(NO_SCHEMA.format_map(found))
+
+
+def settle(
+    connection: Connection, settings: Mapping[str, str], network: float, *, ours: bool = True
+) -> psycopg.Cursor[Any]:
+    """Send the session's settings, with one row as answer for each; raises as `queries.run`."""
+    version = connection.info.server_version
+    own = our_settings(version) if ours else {}
+    wanted = {**COMMON, **own, **server_limits(network), **settings}
+    values = {"names": list(wanted), "values": list(wanted.values())}
+    return queries.run(connection, "session_settings", values, prepare=False)
 
 
 def _check_encoding(connection: Connection) -> None:

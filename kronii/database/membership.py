@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from kronii import __version__
+from kronii.database.home import Home, arrive
 from kronii.database.session import Session
 from kronii.errors import DatabaseUnavailable
 from kronii.model import Claim
@@ -31,6 +32,10 @@ class Membership:
         #: Monotonic second until which nothing may be claimed: after a failover a claim that the
         #: new server does not know of may still be running, for one lease at the most.
         self.quiet_until = 0.0
+        #: Where the fleet is, as this session has found it.
+        self.home = Home(None)
+        #: True if `release` has left something.
+        self.unreleased = False
 
     def resume(self, claims: Sequence[Claim], working: bool) -> set[int]:
         """Go on under the lease that still stands, or join under a new identity.
@@ -46,6 +51,7 @@ class Membership:
             DatabaseUnavailable, DatabaseError: the session is of no more use.
         """
         self._wait_after_failover()
+        self._arrive()
         if self._lease.granted and not self._resume_lease():
             self._begin_anew(working)
         if not self._lease.granted:
@@ -54,8 +60,17 @@ class Membership:
         identity = self._lease.identity
         own = {claim.run_id: claim.lock_key for claim in claims if claim.owner == identity}
         lost = self._reacquire(own)
-        self._session.run("release", id=identity, runs=[claim.run_id for claim in claims])
+        self.release(claims)
         return lost
+
+    def release(self, claims: Sequence[Claim]) -> None:
+        """Give back what this instance has claimed and does not know of; `unreleased` tells
+        whether something is left that another session holds locked.  Arguments and errors are
+        those of `resume`.
+        """
+        runs = [claim.run_id for claim in claims]
+        ((left,),) = self._session.run("release", id=self._lease.identity, runs=runs)
+        self.unreleased = bool(left)
 
     def leave(self) -> None:
         """Take this instance off the list: nobody has to wait for its lease."""
@@ -65,6 +80,15 @@ class Membership:
         timeline = self._session.timeline
         if timeline and self._session.run("failed_over", timeline=timeline)[0][0]:
             self.quiet_until = self._session.monotonic() + self._lease.timings.length
+
+    def _arrive(self) -> None:
+        """On a copy of the database that the fleet has just come to, too, a claim from before that
+        it does not know of may still be running.
+        """
+        self.home = arrive(self._session.run, self._session.copy)
+        if self.home.since is not None:
+            left = min(self._lease.timings.length, self._lease.timings.length - self.home.since)
+            self.quiet_until = max(self.quiet_until, self._session.monotonic() + left)
 
     def _resume_lease(self) -> bool:
         """Renew a lease that still stands; False if it is over."""
@@ -89,6 +113,7 @@ class Membership:
         self._lease.end(self._session.monotonic())
         if working:
             raise DatabaseUnavailable("the lease is over: waiting for the end of what ran under it")
+        self._session.run("end_life", id=self._lease.identity)
         self._lease.renew_identity()
         self._session.run("rename_session", name=self._session.name)
 

@@ -1,28 +1,42 @@
-"""The schema: numbered files in `sql/`, applied in order under one lock, each exactly once.
+"""Bringing the schema up to date: numbered files in `sql/`, applied in order, each exactly once.
 
-`sql/NNNN_what.sql` is migration NNNN.  All that are missing are applied in one transaction, so that
-ten instances that start at once agree: the first does the work, the others wait for its lock and
-then have nothing to do.
+All that are missing are applied in one transaction under one lock, so that ten instances that start
+at once agree: the first does the work, the others wait for its lock and then have nothing to do.
+
+**It never waits for a table.**  A request for a strong lock that waits makes everybody wait who
+comes after it, though they would get along with its holder: behind a `pg_dump` (ACCESS SHARE, for
+hours) an ALTER TABLE (ACCESS EXCLUSIVE) would stop every claim (PostgreSQL manual, 13.3 "Explicit
+Locking" has which locks conflict).  So each try has each of its locks within LOCK_TIMEOUT or
+is taken back whole, and the next one is made after a pause.
 """
 
 from __future__ import annotations
 
 import contextlib
-import re
-from collections.abc import Iterator
-from pathlib import Path
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
 
 import psycopg
 
-from kronii.database import queries
+from kronii.backoff import Backoff
+from kronii.clock import rfc3339
+from kronii.database import adoption, queries, trust
 from kronii.database.connections import Connection
 from kronii.database.errors import database_errors
-from kronii.database.queries import sql_directory
-from kronii.errors import ConfigError, DatabaseError
+from kronii.database.schema import files, latest, read, usable_from, version
+from kronii.errors import Busy, ConfigError, DatabaseError, DatabaseRefusal, DatabaseUnavailable
 
 #: Key of the transaction lock under which migrations and registrations happen ("kronii" as bytes,
 #: as a bigint).
 LOCK = int.from_bytes(b"kronii", "big")
+#: How long a migration may wait for a lock, and everybody else with it.  That is no delay that
+#: anyone notices, and longer than a claim or an outcome holds its own.
+LOCK_TIMEOUT = "50ms"
+#: Seconds of the pause between two tries, the first and the longest.
+PAUSES = (0.1, 1.0)
+#: Seconds for which tries are made by `kronii migrate`, whom somebody waits for.
+PATIENCE = 60.0
 #: What to do about a refusal, by SQLSTATE: missing rights, and tables or other things that somebody
 #: else named alike.
 REMEDIES = {
@@ -31,65 +45,65 @@ REMEDIES = {
         ("42P07", "42710"), ": give Kronii a database, or by the search_path a schema, of its own"
     ),
 }
-_NAME = re.compile(r"([0-9]{4})_.*\.sql")
 
 
-def files() -> dict[int, Path]:
-    """Migration files by number, in order."""
-    names = ((_NAME.fullmatch(path.name), path) for path in sorted(sql_directory().iterdir()))
-    return {int(name[1]): path for name, path in names if name}
-
-
-def latest() -> int:
-    """The version of the schema that this Kronii works with."""
-    return max(files())
-
-
-def version(connection: Connection) -> int:
-    """The schema's version in the database; 0 if there is none.  It reads only, and takes no lock
-    that anyone waits for.
-
-    Raises:
-        DatabaseUnavailable, DatabaseError: it can't be read.
-    """
-    if not queries.value(connection, "schema_exists"):
-        return 0
-    return int(queries.value(connection, "schema_version"))
-
-
-def check(schema_version: int) -> None:
-    """Refuse a schema that a newer Kronii made; raises ConfigError."""
-    if schema_version > latest():
-        raise ConfigError(
-            f"the database's schema has version {schema_version}, but this Kronii knows versions up"
-            f" to {latest()}: upgrade this instance"
-        )
-
-
-def require_latest(connection: Connection) -> None:
-    """Refuse a schema that is not this Kronii's; raises ConfigError, and as `version` does."""
-    schema_version = version(connection)
-    check(schema_version)
-    if schema_version < latest():
-        raise ConfigError("the database's schema is not up to date: run `kronii migrate`")
-
-
-def migrate(connection: Connection) -> list[int]:
+def migrate(
+    connection: Connection,
+    patience: float = PATIENCE,
+    waiting: Callable[[str], object] = lambda holder: None,
+) -> list[int]:
     """Bring the schema up to date and return the versions that were applied.
 
+    Args:
+        patience: seconds for which tries are made while others hold the tables.
+        waiting: told who holds them, each time that is somebody else.
+
     Raises:
-        ConfigError: the schema is newer than this Kronii, or the server refuses to make it.
+        ConfigError: the schema is too new for this Kronii, or the server refuses to make it, or
+            others may write to it, or there is a `jobs` in it that is not the original's.
+        Busy: the tables were in use all the time; nothing was changed.
         DatabaseUnavailable: the server could not be asked; nothing was changed.
     """
-    schema_version = version(connection)
-    check(schema_version)
-    if schema_version == latest():
+    trust.require(connection)
+    give_up, backoff, said = time.monotonic() + patience, Backoff(*PAUSES), ""
+    while True:
+        try:
+            return _try(connection)
+        except _InUse as error:
+            holder = _holder(connection)
+            if holder != said:
+                waiting(holder)
+                said = holder
+            if (now := time.monotonic()) >= give_up:
+                raise Busy(f"the schema can't be upgraded while {holder}") from error
+            time.sleep(backoff.failed(now))  # to wait for the lock itself is what must not be
+
+
+class _InUse(DatabaseUnavailable):
+    """A table could not be locked in time."""
+
+
+def _try(connection: Connection) -> list[int]:
+    schema = read(connection)
+    schema.check()
+    if schema.version >= latest():
         return []
     with _refusals_are_final(), database_errors(), connection.transaction():
-        queries.run(connection, "unlimited")
         queries.run(connection, "transaction_lock", {"key": LOCK})
-        queries.run(connection, "create_versions")
-        return _apply_missing(connection)
+        with _waits_are_told_apart():
+            queries.run(connection, "migration_limits", {"lock": LOCK_TIMEOUT})
+            return _apply_missing(connection)
+
+
+@contextlib.contextmanager
+def _waits_are_told_apart() -> Iterator[None]:
+    try:
+        with database_errors():
+            yield
+    except DatabaseUnavailable as error:
+        if isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
+            raise _InUse(str(error)) from error
+        raise
 
 
 @contextlib.contextmanager
@@ -99,15 +113,35 @@ def _refusals_are_final() -> Iterator[None]:
         yield
     except DatabaseError as error:
         state = error.__cause__.sqlstate if isinstance(error.__cause__, psycopg.Error) else None
+        said = error.said if isinstance(error, DatabaseRefusal) else str(error)
         raise ConfigError(
-            f"the schema can't be created or upgraded: {error}{REMEDIES.get(state or '', '')}"
+            f"the schema can't be created or upgraded: {said}{REMEDIES.get(state or '', '')}"
         ) from error
 
 
 def _apply_missing(connection: Connection) -> list[int]:
+    for statement in ("create_versions", "create_migrations", "adopt_migrations"):
+        queries.run(connection, statement)
     applied = version(connection)
-    missing = [number for number in files() if number > applied]
-    for number in missing:
-        connection.execute(files()[number].read_bytes())
-        queries.run(connection, "migrated", {"version": number})
-    return missing
+    if not applied:  # asked under the lock: a moment ago another instance may have made its own
+        adoption.require_original(connection)
+    missing = {number: path for number, path in files().items() if number > applied}
+    for number, path in missing.items():
+        connection.execute(path.read_bytes())
+        values = {"version": number, "usable_from": usable_from(number, path)}
+        queries.run(connection, "migrated", values)
+    return list(missing)
+
+
+def _holder(connection: Connection) -> str:
+    """Who is at a table of ours, as a clause: `jobs is in use by pg_dump (process 17, …)`."""
+    for row in queries.rows(connection, "lock_holders"):
+        who = row["application"] or row["kind"] or "another session"
+        known = {"process": row["pid"], "role": row["role"], "since": _shown(row["since"])}
+        details = ", ".join(f"{name} {value}" for name, value in known.items() if value)
+        return f"{row['held']} is in use by {who} ({details})"
+    return "a table is in use, by a prepared transaction or by somebody who has just gone"
+
+
+def _shown(moment: datetime | None) -> str | None:
+    return rfc3339(moment) if moment else None

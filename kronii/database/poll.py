@@ -1,12 +1,13 @@
 """One round trip of the dedicated session, and one commit.
 
-free locks · renew the lease · recover what the dead left · claim what is due · what comes next
+free locks · renew the lease · end sessions of the silent · recover what the dead left · claim what
+is due · who is there · what comes next
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -14,72 +15,32 @@ import psycopg
 
 from kronii.clock import DatabaseClock
 from kronii.database.answers import answer_within
-from kronii.database.bookkeeping import DeferredJobs
+from kronii.database.claimer import Claimer, array
 from kronii.database.errors import database_errors
+from kronii.database.holders import Holder
+from kronii.database.polled import LostRun, PollRequest, PollResult
 from kronii.database.queries import run
 from kronii.database.registration import RunnableJobs
 from kronii.database.session import DEAD, Session
+from kronii.database.silence import Silence
 from kronii.errors import DatabaseUnavailable
-from kronii.model import Claim, Trigger
-
-TRIGGERS = {trigger.value: trigger for trigger in Trigger}
 
 Cursor = psycopg.Cursor[Any]
 Row = tuple[Any, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class PollRequest:
-    """What a poll is to do."""
-
-    #: Runs whose outcome is committed; the locks of those that this session has are freed.
-    freed: Sequence[int] = ()
-    #: How many runs may be claimed.
-    seats: int = 0
-    #: How many of them a backlog must leave to ticks of this second.
-    fresh: int = 0
-    #: True if the lease is to be renewed.
-    renew: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class LostRun:
-    """A run of an instance that died, found by this one."""
-
-    job: str
-    run_id: int
-    node: str
-    quarantined: bool
-
-
-@dataclass(slots=True)
-class PollResult:
-    """What a poll brought back."""
-
-    #: Since when the fleet has been connected without a break (naive UTC).
-    live_since: datetime
-    #: Monotonic second at which the answer came.
-    received: float
-    claims: list[Claim] = field(default_factory=list)
-    lost: list[LostRun] = field(default_factory=list)
-    #: True if more may be due than was asked for.
-    more: bool = False
-    #: When the next job is due and the next lease ends (naive UTC); None where there is none.
-    next_due: datetime | None = None
-    next_lease: datetime | None = None
-    #: The latest registration.
-    version: int = 0
 
 
 @dataclass(slots=True)
 class _Sent:
     """Statements that are under way together; None where one was not sent."""
 
-    upcoming: Cursor
+    upcoming: Cursor | None = None
     unlock: Cursor | None = None
     renew: Cursor | None = None
+    end: Cursor | None = None
     recover: Cursor | None = None
     claim: Cursor | None = None
+    peers: Cursor | None = None
+    strangers: Cursor | None = None
 
 
 class Poller:
@@ -97,7 +58,8 @@ class Poller:
         self._lease = session.lease
         self._clock = clock
         self._quarantine = quarantine
-        self._deferred = DeferredJobs()
+        self._claimer = Claimer(session, quarantine)
+        self._silence = Silence(session.lease.timings.length)
         self._next_lease: datetime | None = None
         self._asked_at = 0.0
 
@@ -109,6 +71,7 @@ class Poller:
         """
         session, self._asked_at = self._session, now
         freed = session.locks.held(request.freed)
+        self._claimer.ended(request.freed)
         sent_at = session.monotonic()
         with (
             database_errors(),
@@ -117,17 +80,22 @@ class Poller:
         ):
             sent = self._send(request, freed, runnable, now)
         received = session.monotonic()
+        renewed = None
         if sent.renew is not None:
-            self._check_renewal(sent.renew.fetchall(), sent_at)
+            renewed = self._check_renewal(sent.renew.fetchall()[0], sent_at)
         if sent.unlock is not None:
             self._check_unlock(freed, sent.unlock.fetchall()[0][0])
-        return self._result(sent, request, runnable, received)
+        result = self._result(sent, request, received)
+        result.renewed = renewed
+        if sent.claim is not None:
+            self._claimer.take(result, sent.claim.fetchall(), request, runnable)
+        return result
 
     def next_deferred(self) -> float | None:
-        """The monotonic second at which a deferred job may be tried again; past if that moment has
-        come since the last poll; None: there is none.
+        """The monotonic second at which a job that was deferred, or kept apart, may be tried again;
+        past if that moment has come since the last poll; None: there is none.
         """
-        return self._deferred.next(self._asked_at)
+        return self._claimer.next(self._asked_at)
 
     # -- what is asked -----------------------------------------------------------------------------
 
@@ -136,17 +104,24 @@ class Poller:
     ) -> _Sent:
         """Send all statements without waiting for one of them; their order is that of effects."""
         connection, me = self._session.live, {"id": self._lease.identity}
-        unlock = renew = recover = claim = None
+        sent = _Sent()
         if freed:
-            keys = _array(map(str, self._session.locks.keys(freed)))
-            unlock = run(connection, "unlock", {"keys": keys})
+            keys = array(map(str, self._session.locks.keys(freed)))
+            sent.unlock = run(connection, "unlock", {"keys": keys})
         if request.renew:
-            renew = run(connection, "renew", me | {"lease": self._lease.timings.length})
-        if self._death_suspected() or request.renew:
-            recover = run(connection, "recover", me | self._recovery(now))
+            sent.renew = run(connection, "renew", me | {"lease": self._lease.timings.length})
+        if suspected := self._death_suspected() or request.renew:
+            if silent := self._silence.over(now):
+                sent.end = run(connection, "end_sessions", {"ids": array(silent)})
+            sent.recover = run(connection, "recover", me | self._recovery(now))
         if request.seats:
-            claim = run(connection, "claim", me | self._claiming(request, runnable, now))
-        return _Sent(run(connection, "upcoming", me), unlock, renew, recover, claim)
+            sent.claim = run(connection, "claim", self._claimer.values(request, runnable, now))
+        if suspected:
+            sent.peers = run(connection, "peers", me)
+        if request.renew and (stuck := self._claimer.deferred.stuck(now)):
+            sent.strangers = run(connection, "strangers", {"jobs": array(stuck)})
+        sent.upcoming = run(connection, "upcoming", me)
+        return sent
 
     def _death_suspected(self) -> bool:
         over = self._next_lease is not None and self._next_lease <= self._clock.now()
@@ -158,26 +133,24 @@ class Poller:
         grace = margin if now - self._session.connected_at < margin else 0.0
         return {"quarantine": self._quarantine, "grace": grace}
 
-    def _claiming(
-        self, request: PollRequest, runnable: RunnableJobs, now: float
-    ) -> dict[str, object]:
-        return {
-            "node": self._session.node,
-            "version": runnable.version,
-            "deferred": _array([*runnable.superseded, *self._deferred.waiting(now)]),
-            "seats": request.seats,
-            "fresh": request.fresh,
-        }
-
     # -- what came back ----------------------------------------------------------------------------
 
-    def _check_renewal(self, rows: Sequence[Row], sent_at: float) -> None:
-        if not rows:
-            self._lease.end(self._session.monotonic())
+    def _check_renewal(self, row: Row, sent_at: float) -> bool:
+        """True if the lease was renewed, false if our row could not be had and there is time."""
+        renewed, alive = row
+        now = self._session.monotonic()
+        if not alive:
+            self._lease.end(now)
             raise DatabaseUnavailable(
                 "the lease was ended by another instance: this one was taken for dead"
             )
-        self._lease.renewed(sent_at)
+        if renewed:
+            self._lease.renewed(sent_at)
+        elif not self._lease.held(now):
+            raise DatabaseUnavailable(
+                "another session holds this instance's row of nodes locked: its lease is over"
+            )
+        return bool(renewed)
 
     def _check_unlock(self, freed: Sequence[int], count: int) -> None:
         if count != len(freed):
@@ -186,9 +159,8 @@ class Poller:
             )
         self._session.locks.remove(freed)
 
-    def _result(
-        self, sent: _Sent, request: PollRequest, runnable: RunnableJobs, received: float
-    ) -> PollResult:
+    def _result(self, sent: _Sent, request: PollRequest, received: float) -> PollResult:
+        assert sent.upcoming is not None
         now, next_due, next_lease, live_since, version = sent.upcoming.fetchall()[0]
         self._clock.observe(now, received)
         self._next_lease = next_lease
@@ -196,54 +168,19 @@ class Poller:
             live_since or now, received, next_due=next_due, next_lease=next_lease, version=version
         )
         if sent.recover is not None:
-            result.lost = [LostRun(*row) for row in sent.recover.fetchall()]
-        if sent.claim is not None:
-            rows = sent.claim.fetchall()
-            result.claims = list(filter(None, (self._claim(row, runnable) for row in rows)))
-            result.more = len(rows) >= min(request.seats, request.fresh)
+            result.lost = self._recovered(sent.recover.fetchall())
+        if sent.end is not None:
+            result.ended = sent.end.fetchall()[0][0]
+        if sent.peers is not None:
+            self._silence.look(sent.peers.fetchall(), received)
+        if request.renew:
+            rows = [] if sent.strangers is None else sent.strangers.fetchall()
+            result.strangers = {job: Holder(*holder) for job, *holder in rows}
         return result
 
-    def _claim(self, row: Row, runnable: RunnableJobs) -> Claim | None:
-        """A claim; None: the job's lock is held elsewhere, so it is deferred."""
-        job_id, lock_key, run_id, scheduled_for, attempt, trigger, failures, missed = row
-        if run_id is None:
-            self._deferred.add(job_id, self._asked_at)
-            return None
-        self._session.locks.add(run_id, lock_key)
-        self._deferred.remove(job_id)
-        definition = runnable.jobs[job_id]
-        return Claim(
-            run_id,
-            job_id,
-            lock_key,
-            self._lease.identity,
-            definition,
-            scheduled_for,
-            attempt,
-            TRIGGERS[trigger],
-            failures,
-            missed,
-        )
-
-
-def _array(elements: Sequence[str] | map[str]) -> str:
-    """An array as PostgreSQL reads it: the driver's own are dumped element by element."""
-    return "{" + ",".join(elements) + "}"
-
-
-def move(session: Session, moved: Sequence[tuple[Claim, Claim]]) -> None:
-    """Commit that claims, each as it was and as it is now, are for a later tick, standing for
-    `missed` earlier ones.
-
-    Raises:
-        DatabaseUnavailable, DatabaseError: the session is of no more use: drop it.
-    """
-    session.run(
-        "move",
-        id=session.lease.identity,
-        ids=[claim.job_id for claim, _ in moved],
-        runs=[claim.run_id for claim, _ in moved],
-        olds=[claim.scheduled_for for claim, _ in moved],
-        ticks=[claim.scheduled_for for _, claim in moved],
-        missed=[claim.missed for _, claim in moved],
-    )
+    def _recovered(self, rows: Sequence[Row]) -> list[LostRun]:
+        """What the dead left; where a lock is still held, somebody may have to be named."""
+        for job_id, name, *_ in rows:
+            if name is None:
+                self._claimer.deferred.add(job_id, self._asked_at)
+        return [LostRun(*lost) for _, *lost in rows if lost[0] is not None]

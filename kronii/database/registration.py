@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 
 from kronii.database import migrations, queries
 from kronii.database.connections import Connection
 from kronii.database.errors import database_errors
+from kronii.database.holders import jobs_held, key_held, naming, tables_held
 from kronii.model import Definition
 
 #: From this many changed rows on, the planner is told at once rather than by the next autovacuum.
@@ -68,10 +69,19 @@ def register(connection: Connection, definitions: Iterable[Definition]) -> Regis
     """Register a whole file in one transaction and return what this instance may run now.
 
     Raises:
-        DatabaseUnavailable: nothing was registered.
+        DatabaseUnavailable: nothing was registered; if a lock was in the way, with its holder.
     """
     wanted = {definition.name: definition for definition in definitions}
-    with database_errors(), connection.transaction():
+    with (
+        naming(
+            "the jobs file is not registered yet",
+            partial(key_held, connection, migrations.LOCK, "the lock for registrations"),
+            partial(jobs_held, connection, list(wanted)),
+            partial(tables_held, connection),
+        ),
+        database_errors(),
+        connection.transaction(),
+    ):
         queries.run(connection, "transaction_lock", {"key": migrations.LOCK})
         rows = {row.name: row for row in _rows(connection)}
         changed = [

@@ -16,13 +16,14 @@ from collections.abc import Callable
 from time import monotonic as _monotonic
 from typing import Any
 
+from kronii.database import home, rights
 from kronii.database.access import Database, session_name
 from kronii.database.answers import answer_within
 from kronii.database.bookkeeping import HeldLocks
 from kronii.database.connections import Connection
 from kronii.database.errors import database_errors
-from kronii.database.queries import run, value
-from kronii.errors import DatabaseError, DatabaseUnavailable
+from kronii.database.queries import run
+from kronii.errors import DatabaseUnavailable
 from kronii.lease import Lease
 
 #: Notifications that mean something: definitions have changed; an instance's death is proven.  Any
@@ -50,6 +51,8 @@ class Session:
         self.backend_pid = 0
         #: The server's timeline, which a promotion changes; empty where the server does not tell.
         self.timeline = ""
+        #: Which copy of the tables this is (kronii/database/home.py).
+        self.copy = ""
         #: Monotonic second of the last `connect`.
         self.connected_at = 0.0
         self._database = database
@@ -94,7 +97,15 @@ class Session:
         connection.add_notify_handler(lambda notice: self._hear(notice.payload))
         with database_errors(), answer_within(connection, self.lease.timings.answer):
             run(connection, "listen")
-            self.timeline = _timeline(connection)
+            self.timeline = home.timeline(connection)
+            self.copy = home.copy(connection, self.timeline)
+
+    def require_rights(self) -> None:
+        """Try whether this role may do all that an instance does; errors are those of
+        `rights.require`.
+        """
+        with answer_within(self.live, self.lease.timings.answer):
+            rights.require(self.live)
 
     def drop(self) -> None:
         """Close the connection, whatever its state; the server frees the locks."""
@@ -135,10 +146,3 @@ class Session:
         came = notice in self._notices
         self._notices.discard(notice)
         return came
-
-
-def _timeline(connection: Connection) -> str:
-    try:
-        return str(value(connection, "timeline") or "")
-    except DatabaseError:  # this role, or this server, may not tell
-        return ""

@@ -17,6 +17,7 @@ from kronii.database import queries
 from kronii.database.answers import answer_within
 from kronii.database.connections import Connection
 from kronii.database.errors import database_errors
+from kronii.database.holders import Holder, holders
 from kronii.model import Claim, Outcome, Result
 
 #: Seconds that a session of the pool is waited for before it is cut: beyond its statements' own
@@ -70,8 +71,34 @@ class Store:
             DatabaseUnavailable: it is not known whether they were recorded: ask again with the same
                 batch.
         """
+        with self._connection() as connection:
+            return self._finish(connection, batch, now)
+
+    def finish_free(self, batch: Sequence[FinishedRun], now: float) -> tuple[set[int], set[int]]:
+        """As `finish`, but wait for nobody who holds one of the rows locked.
+
+        Returns:
+            The runs that were recorded, and those that were left out for such a lock.
+        """
+        with self._connection() as connection, connection.transaction():
+            rows = queries.run(connection, "locked_rows", _rows_of(batch)).fetchall()
+            locked = {run for (run,) in rows}
+            free = [ended for ended in batch if ended.claim.run_id not in locked]
+            return (self._finish(connection, free, now) if free else set()), locked
+
+    def _finish(self, connection: Connection, batch: Sequence[FinishedRun], now: float) -> set[int]:
         values = {"node": self._node} | finished_columns(batch, now) | skipped_columns(batch)
-        return self._ids("finish", values)
+        return {run for (run,) in queries.run(connection, "finish", values).fetchall()}
+
+    def holders(self, batch: Sequence[FinishedRun]) -> dict[int, Holder]:
+        """Who holds a row of these runs locked, by run, as far as it can be found out."""
+        with self._connection() as connection:
+            return holders(connection, "row_holders", _rows_of(batch))
+
+    def table_holders(self) -> dict[str, Holder]:
+        """Who holds one of our tables locked, by table."""
+        with self._connection() as connection:
+            return holders(connection, "table_holders")
 
     def recorded(self, runs: Sequence[int]) -> set[int]:
         """Those of `runs` that have an outcome of their own: their finish was committed, its answer
@@ -127,6 +154,12 @@ class Store:
             answer_within(connection, ANSWER),
         ):
             yield connection
+
+
+def _rows_of(batch: Sequence[FinishedRun]) -> dict[str, object]:
+    """The rows that the outcomes of a batch go to."""
+    claims = [ended.claim for ended in batch]
+    return {"ids": [claim.job_id for claim in claims], "runs": [claim.run_id for claim in claims]}
 
 
 # -- a batch as arrays -----------------------------------------------------------------------------

@@ -49,6 +49,8 @@ START_WITHIN, STOP_WITHIN, FORCED_STOP_WITHIN = 60.0, 20.0, 5.0
 LOOK, WATCH = 0.02, 0.1
 #: The database that is made beside `postgres`; also the name of the role.
 NAME = "kronii"
+#: What PostgreSQL does by itself from version 15 on: only its owner creates in a schema `public`.
+OURS_ALONE = "REVOKE CREATE ON SCHEMA public FROM PUBLIC"
 #: How to stop: INT and QUIT mean the same as to a postmaster, TERM is what a stopping machine
 #: sends.
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
@@ -126,9 +128,9 @@ class Keeper:
             "-D",
             scratch,
             *(["-F"] if hurry else []),
-            "postgres",
+            "template1",
         ]
-        self._call(single, f"CREATE DATABASE {NAME}\n")
+        self._call(single, f"{OURS_ALONE}\nCREATE DATABASE {NAME}\n")
         os.rename(scratch, data)
 
     def _call(self, command: Sequence[str | Path], text: str = "") -> None:

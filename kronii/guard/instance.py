@@ -176,7 +176,12 @@ def _environment() -> dict[str, str]:
 
 def _wait_for_end(process: subprocess.Popen[bytes], seconds: float) -> None:
     """Wait on a pidfd, which tells at once; `Popen.wait` with a timeout looks every 50 ms."""
-    pidfd = os.pidfd_open(process.pid)
+    try:
+        pidfd = os.pidfd_open(process.pid)
+    except OSError:  # there is no descriptor to be had
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        return
     try:
         poll = select.poll()
         poll.register(pidfd, select.POLLIN)

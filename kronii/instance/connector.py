@@ -6,15 +6,17 @@ everything once the lease is over, is ended before a rival may start.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection
 
-from kronii.backoff import Backoff
 from kronii.database.membership import Membership
 from kronii.database.session import Session
 from kronii.durations import format_duration
+from kronii.errors import DatabaseError, DatabaseRefusal, DatabaseUnavailable
 from kronii.guard.instance import Guard
 from kronii.instance.inflight import InFlight
 from kronii.instance.jobs import Jobs
+from kronii.instance.outage import Outage
 from kronii.instance.recorder import Recorder
 from kronii.instance.timekeeper import Timekeeper
 from kronii.logs import Log
@@ -22,9 +24,6 @@ from kronii.model import Claim, Outcome
 from kronii.web.metrics import Metrics
 
 log = Log("kronii.scheduler")
-
-#: Seconds between two tries to connect, the first and the longest.
-RECONNECT = (0.05, 2.0)
 
 
 class Connector:
@@ -50,12 +49,20 @@ class Connector:
         self._timekeeper = timekeeper
         self._guard = guard
         self._metrics = metrics
-        first, longest = RECONNECT
-        # A lease may be at stake.
-        self._backoff = Backoff(first, min(longest, session.lease.timings.beat))
+        self._outage = Outage(session.lease.timings.beat)
         self._connected_before = False
-        #: Why the database can't be used; None while it can.
-        self.outage: str | None = "not connected yet"
+        #: The copy of the database with which the jobs are registered.
+        self._copy = ""
+
+    @property
+    def outage(self) -> str | None:
+        """Why the database can't be used; None while it can."""
+        return self._outage.reason
+
+    @property
+    def refused(self) -> bool:
+        """True if it is there and refuses: that is to be mended."""
+        return self._outage.refused
 
     @property
     def connected(self) -> bool:
@@ -68,23 +75,60 @@ class Connector:
         Raises:
             DatabaseUnavailable, DatabaseError, ConfigError: call `lost` with it.
         """
-        if now < self._backoff.retry_at:
-            return self._backoff.retry_at
+        if now < self._outage.retry_at:
+            return self._outage.retry_at
         if self._jobs.runnable is None:
             self._jobs.register()
         self._session.connect()
-        self._end(self._membership.resume(self._unrecorded(), bool(self._inflight.runs)))
-        self.tell_guard()
+        refusal = self._refusal() if self.refused else None
+        self._register_on_another_copy()
+        self._resume(refusal)
+        if refusal is not None:
+            raise refusal
         self._jobs.refresh(self._session)
         self._say_connected(now)
         return now
+
+    def _refusal(self) -> DatabaseRefusal | None:
+        """What the server still refuses: said in full, and not anew with each statement."""
+        try:
+            self._session.require_rights()
+        except DatabaseRefusal as refusal:
+            return refusal
+        return None
+
+    def _resume(self, refusal: DatabaseRefusal | None) -> None:
+        """Keep lease and locks, as far as that is granted; what is refused, `refusal` says
+        better.
+        """
+        try:
+            self._end(self._membership.resume(self._unrecorded(), bool(self._inflight.runs)))
+        except DatabaseError as error:
+            if refusal is None:
+                raise
+            raise refusal from error
+        self.tell_guard()
+
+    def _register_on_another_copy(self) -> None:
+        """A copy of the database may lack registrations, or have others under the same number; it
+        may even lack the schema, or have an older one.
+        """
+        if self._copy not in ("", self._session.copy):
+            self._jobs.register()
+            self._session.connect()
+        self._copy = self._session.copy
 
     def _say_connected(self, now: float) -> None:
         quiet = self._membership.quiet_until - now
         if quiet > 0:
             log.warning(
-                "the server was failed over: nothing is claimed for one lease",
+                "the server was failed over or restored: nothing is claimed for one lease",
                 wait=format_duration(quiet),
+            )
+        if self._membership.home.jumped_to is not None:
+            log.warning(
+                "run ids go on above all that were given on other copies of this database",
+                above=self._membership.home.jumped_to,
             )
         self._metrics.count("database_reconnects", int(self._connected_before))
         self._connected_before = True
@@ -93,20 +137,28 @@ class Connector:
 
     def lost(self, error: Exception, now: float) -> float:
         """Let go of a session that is of no more use; returns when the next step is due."""
+        if isinstance(error, DatabaseRefusal) and not self.refused:
+            error = self._in_full(error)
         self._session.drop()
         self.tell_guard()  # a renewal may have been granted, or refused, before the error came
         if not self._session.lease.held(now):
             self._end({run.claim.run_id for run in self._inflight.runs})
-        said, self.outage = self.outage, str(error)
-        if said != self.outage:  # said once, and /readyz knows it by then
-            log.warning("database away", error=self.outage)
-        self._backoff.failed(now)
-        return self._backoff.retry_at
+        return self._outage.lasts(error, now, bool(self._inflight.runs))
+
+    def _in_full(self, error: DatabaseRefusal) -> DatabaseRefusal:
+        """A refusal with everything else that is refused, as far as that can be had."""
+        with contextlib.suppress(DatabaseUnavailable):
+            return self._refusal() or error
+        return error
 
     def works(self) -> None:
         """The server has done what it was asked: letting us in says nothing of that."""
-        self.outage = None
-        self._backoff.succeeded()
+        self._outage.ends()
+
+    def release_rest(self) -> None:
+        """Give back what was locked when the session came; raises as `connect` does."""
+        if self._membership.unreleased:
+            self._membership.release(self._unrecorded())
 
     def tell_guard(self) -> None:
         """Say until when work may run, and under which identity."""

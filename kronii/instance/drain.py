@@ -22,6 +22,10 @@ HURRIED_KILL_AFTER = 2.0
 #: Seconds for which a stopping instance tries to write its last outcomes while the database is
 #: away, and to free its last locks: longer than the longest pause between two tries to connect.
 LAST_WRITES, LAST_UNLOCKS = 10.0, 3.0
+#: Seconds that all which follows the drain's own time may take: the ends of runs, the last writes,
+#: and then each thread's end, the guard's and the pool's.  The unit's TimeoutStopSec is the default
+#: of KRONII_DRAIN_TIMEOUT and this.
+AFTERWARDS = 60.0
 
 
 class Drain:
@@ -53,6 +57,7 @@ class Drain:
         """
         self._scheduler.claiming = False
         systemd.stopping()
+        systemd.takes(timeout + AFTERWARDS)
         log.info("draining", running=len(self._inflight.runs), timeout=format_duration(timeout))
         if not self._hurried:
             self._loop.for_seconds(timeout, lambda: self._idle or self._hurried)

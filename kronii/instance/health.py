@@ -59,9 +59,12 @@ class Health:
         """While it can claim; otherwise False with the reasons."""
         reasons = []
         if self._connector.outage:
-            reasons.append(f"database away: {self._connector.outage}")
+            what = "the database refuses" if self._connector.refused else "database away"
+            reasons.append(f"{what}: {self._connector.outage}")
         elif not self._lease.held(time.monotonic()):
             reasons.append("the lease is not held")
+        if self._recorder.refusal:
+            reasons.append(f"outcomes can't be recorded: {self._recorder.refusal}")
         if not self._scheduler.claiming:
             reasons.append("draining")
         return not reasons, reasons
@@ -72,7 +75,7 @@ class Health:
         return {
             "workers": (
                 "Runs that this instance can execute at the same time.",
-                lambda: inflight.count,
+                lambda: inflight.workers,
             ),
             "workers_busy": ("Workers that execute a run.", lambda: len(inflight.runs)),
             "database_up": (
@@ -91,6 +94,14 @@ class Health:
             "outcomes_unrecorded": (
                 "Runs that have ended and wait for the database.",
                 lambda: len(self._recorder.pending),
+            ),
+            "outcomes_waiting": (
+                "Outcomes that wait for rows which other sessions hold locked.",
+                lambda: self._recorder.waiting,
+            ),
+            "locks_foreign": (
+                "Due jobs whose lock is held by a session that is no instance's.",
+                lambda: self._scheduler.findings.strangers.count,
             ),
             "threads_alive": (
                 "Threads of this instance that live, of those that must.",

@@ -15,15 +15,18 @@ class InFlight:
 
     def __init__(self, count: int, wakeup: Wakeup) -> None:
         """`count` seats; `wakeup` is rung when one is free that the main thread waits for."""
+        #: WORKER_COUNT.
         self.count = count
+        #: Workers that are there: fewer than `count` where this host has no more threads to give.
+        self.workers = count
         self._wakeup = wakeup
         self._runs: dict[int, Run] = {}
         self._wanted_since: float | None = None
 
     @property
     def seats(self) -> int:
-        """Seats that are free."""
-        return self.count - len(self._runs)
+        """Seats that are free: each belongs to a worker that is there."""
+        return max(0, self.workers - len(self._runs))
 
     @property
     def runs(self) -> list[Run]:

@@ -9,23 +9,29 @@ import gc
 from pathlib import Path
 
 from kronii import definitions, ownership
-from kronii.database import migrations
+from kronii.database import migrations, rights, schema, trust
 from kronii.database.access import Database
 from kronii.database.answers import answer_within
+from kronii.database.connections import Connection
 from kronii.database.registration import Registered, RunnableJobs, refresh, register
 from kronii.database.session import Session
 from kronii.definitions import Loaded
+from kronii.errors import Busy
 from kronii.logs import Log
 from kronii.web.metrics import Metrics
 
 log = Log("kronii.jobs")
 
+#: Seconds for which an instance tries to upgrade a schema that is in use: then it works with what
+#: is there, or tries again at its loop's next turn.
+PATIENCE = 3.0
+
 
 class Jobs:
     """The file in force, and the jobs that may be claimed here."""
 
-    def __init__(self, file: Path, database: Database, metrics: Metrics) -> None:
-        """Load the file.
+    def __init__(self, file: Path, database: Database, metrics: Metrics, migrate: bool) -> None:
+        """Load the file; `migrate`: whether the schema may be upgraded.
 
         Raises:
             DefinitionsError: it can't be read, or something in it is wrong.
@@ -34,6 +40,7 @@ class Jobs:
         self._path = file.absolute()  # a python job may change the working directory
         self._database = database
         self._metrics = metrics
+        self._migrate = migrate
         #: The file in force.  Written by the thread that registers it, read by any.
         self.loaded = self._load()
         #: What may be claimed; None until the first registration.  The main thread's.
@@ -46,17 +53,31 @@ class Jobs:
         return self.runnable
 
     def register(self) -> None:
-        """Bring schema and table up to date, before the first claim.
+        """Bring schema and table up to date, before the first claim on this copy of the database.
 
         Raises:
             DatabaseUnavailable, DatabaseError, ConfigError: nothing is registered.
         """
         with self._database.for_registration() as connection:
-            applied = migrations.migrate(connection)
-            if applied:
-                log.info("schema upgraded", version=max(applied))
+            trust.require(connection)
+            self._prepare_schema(connection)
+            rights.require(connection)
             self.runnable = _said(register(connection, self.loaded.definitions)).runnable
         keep_out_of_collections()
+
+    def _prepare_schema(self, connection: Connection) -> None:
+        if not self._migrate:
+            schema.require_usable(connection)
+            return
+        try:
+            applied = migrations.migrate(connection, PATIENCE, _say_waiting)
+        except Busy as error:
+            if not schema.read(connection).usable:
+                raise
+            log.warning("the schema is used as it is", error=str(error))
+            return
+        if applied:
+            log.info("schema upgraded", version=max(applied))
 
     def reload(self) -> RunnableJobs:
         """Load the file anew and register it; any thread.  What it returns is to become `runnable`.
@@ -67,6 +88,7 @@ class Jobs:
         """
         loaded = self._load()
         with self._database.for_registration() as connection:
+            trust.require(connection)
             registered = _said(register(connection, loaded.definitions))
         self._metrics.only(job.name for job in loaded.definitions)
         self.loaded = loaded
@@ -96,6 +118,10 @@ def keep_out_of_collections() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+def _say_waiting(holder: str) -> None:
+    log.info("the schema's upgrade waits", reason=holder)
 
 
 def _said(registered: Registered) -> Registered:

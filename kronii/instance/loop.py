@@ -13,6 +13,7 @@ from kronii.instance.reload import Reload
 from kronii.instance.revival import Revival
 from kronii.instance.scheduler import Scheduler
 from kronii.instance.wakeup import Wakeup
+from kronii.instance.workers import Workers
 
 NEVER = float("inf")
 #: Seconds between two looks at whether a stopping instance has what it waits for.
@@ -29,6 +30,7 @@ class Loop:
         session: Session,
         reload: Reload,
         revival: Revival,
+        workers: Workers,
         wakeup: Wakeup,
         watchdog: float,
     ) -> None:
@@ -38,6 +40,7 @@ class Loop:
         self._session = session
         self._reload = reload
         self._revival = revival
+        self._workers = workers
         self._wakeup = wakeup
         self._watchdog = watchdog
         #: Monotonic second of the last turn: the heartbeat that `/healthz` looks at.
@@ -58,7 +61,8 @@ class Loop:
         """One step, and then a sleep of at most `longest` seconds."""
         self.turned_at = now = time.monotonic()
         self._revival.turn(now)
-        self._reload.turn()
+        self._workers.turn(now)
+        self._reload.turn(now)
         due = self._scheduler.step(now)
         if self._watchdog < NEVER:
             systemd.watchdog()

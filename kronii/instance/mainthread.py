@@ -102,6 +102,7 @@ class MainThread:
             self.session,
             self.reload,
             Revival(threads.guard, shared.metrics),
+            threads.workers,
             shared.wakeup,
             watchdog,
         )

@@ -94,9 +94,19 @@ class Recorder:
         self._queue.put(run)
 
     @property
+    def waiting(self) -> int:
+        """Outcomes that wait for rows which other sessions hold locked."""
+        return len(self._writer.aside)
+
+    @property
     def pending(self) -> list[Claim]:
         """Claims whose outcome is not committed yet."""
         return list(self._pending.values())
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the database takes no outcome until somebody has mended it; None: it does."""
+        return self._writer.refusal
 
     def stop(self, seconds: float) -> int:
         """Write what there is, for `seconds` at the most; returns how many outcomes are left."""
@@ -104,17 +114,21 @@ class Recorder:
         self._thread.end(seconds)
         left = len(self._pending)  # before the thread is told, for it forgets what it gives up
         self._writer.give_up()
+        self._queue.put(_WAKE)
         return left
 
     # -- the thread --------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        more = True
-        while more:
+        ending = False
+        while not (ending and (self._writer.gave_up or not self._writer.aside)):
             batch, more = self._batch()
+            ending = ending or not more
             self._announce_timeouts()
             if batch:
                 self._record(batch)
+            if due := self._writer.due(time.monotonic()):
+                self._settle(due, self._writer.write(due, again=True))
 
     def _batch(self) -> tuple[list[FinishedRun], bool]:
         """Wait for one outcome and take all that are there; False: nothing comes after them."""
@@ -132,9 +146,12 @@ class Recorder:
         return batch, False
 
     def _next(self) -> FinishedRun | _Wake | None:
-        """What comes next; announcements that wait for the database are a reason to look again."""
+        """What comes next; what waits (announcements for the database, outcomes for locked rows) is
+        a reason to look again.
+        """
+        waits = [self._writer.wait(time.monotonic()), ANNOUNCE_AGAIN if self._unannounced else None]
         try:
-            return self._queue.get(timeout=ANNOUNCE_AGAIN if self._unannounced else None)
+            return self._queue.get(timeout=min((w for w in waits if w is not None), default=None))
         except queue.Empty:
             return _WAKE
 
@@ -159,11 +176,16 @@ class Recorder:
         for run in batch:
             if run.transition is UNDECIDED:
                 run.transition = _transition(run, now)
-        written = self._writer.write(batch)
-        for run in batch:
+        self._settle(batch, self._writer.write(batch))
+
+    def _settle(self, batch: Sequence[FinishedRun], written: set[int] | None) -> None:
+        """Hand on what is written, or refused; what is set aside is not settled yet."""
+        aside = self._writer.aside if written is not None else ()
+        settled = [run for run in batch if run.claim.run_id not in aside]
+        for run in settled:
             self._pending.pop(run.claim.run_id, None)
-        if written is not None:
-            self._committed.take(_as_committed(batch, written), time.monotonic())
+        if settled and written is not None:
+            self._committed.take(_as_committed(settled, written), time.monotonic())
 
 
 def _transition(run: FinishedRun, now: datetime) -> Transition:

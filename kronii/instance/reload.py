@@ -32,6 +32,8 @@ class Reload:
         self._supervisor = supervisor
         self._status = status
         self._wanted = False
+        #: Monotonic second from which on a reload may be started.
+        self._start_at = 0.0
         self._stopping = threading.Event()
         self._thread: Thread | None = None
         self._brought: RunnableJobs | None = None
@@ -45,14 +47,25 @@ class Reload:
         """Wait for the database no longer."""
         self._stopping.set()
 
-    def turn(self) -> None:
-        """Take over what a reload has brought, and start the next one (main thread)."""
+    def turn(self, now: float) -> None:
+        """Take over what a reload has brought, and start the next one, at monotonic second `now`
+        (main thread).
+        """
         if self._thread is not None and not self._thread.is_alive():
             self._take_over()
-        if self._wanted and self._thread is None and self._jobs.runnable is not None:
-            self._wanted = False
-            self._thread = self._supervisor.thread("reload", self._run, passing=True)
-            self._thread.start()
+        may_start = self._thread is None and self._jobs.runnable is not None
+        if self._wanted and may_start and now >= self._start_at:
+            self._start(now)
+
+    def _start(self, now: float) -> None:
+        thread = self._supervisor.thread("reload", self._run, passing=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # what was asked for is not forgotten
+            self._start_at = now + RELOAD_AGAIN
+            log.warning("the reload waits for a thread", error=str(error))
+            return
+        self._wanted, self._thread = False, thread
 
     def _take_over(self) -> None:
         self._thread, brought, self._brought = None, self._brought, None

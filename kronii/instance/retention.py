@@ -29,6 +29,7 @@ class Retention:
         self._store = store
         self._keep = keep
         self._after = 0
+        self._said: str | None = None
         self._stopping = threading.Event()
         self._thread = supervisor.thread("retention", self._run)
 
@@ -46,13 +47,20 @@ class Retention:
         try:
             count, self._after = self._store.forget(self._keep, self._after)
         except (DatabaseUnavailable, DatabaseError) as error:
-            log.warning("old history could not be deleted", error=str(error))
+            self._say(str(error))
             return LOOK
+        self._said = None
         if count:
             log.debug("old history deleted", runs=count)
             return PAUSE
         self._after = 0
         return LOOK
+
+    def _say(self, error: str) -> None:
+        """Once for each reason: a missing grant stays missing."""
+        if error != self._said:
+            log.warning("old history could not be deleted", error=error)
+        self._said = error
 
     def _run(self) -> None:
         wait = random.uniform(1.0, LOOK)  # instances that start together don't look together

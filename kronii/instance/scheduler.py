@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from kronii.clock import DatabaseClock
 from kronii.database.membership import Membership
-from kronii.database.poll import Poller, PollRequest, PollResult
+from kronii.database.poll import Poller
+from kronii.database.polled import PollRequest, PollResult
 from kronii.database.session import JOBS, Session
 from kronii.errors import ConfigError, DatabaseError, DatabaseUnavailable
 from kronii.instance.committed import Committed
 from kronii.instance.connector import Connector
+from kronii.instance.findings import Findings
 from kronii.instance.inflight import InFlight
 from kronii.instance.jobs import Jobs
 from kronii.instance.starter import Starter
@@ -65,7 +67,7 @@ class Scheduler:
         self._committed = committed
         self._sweeper = sweeper
         self._clock = clock
-        self._metrics = metrics
+        self.findings = Findings(metrics)
         self._polls = 0
         self._renewed_at = 0.0
         #: False once the instance drains: nothing more is claimed, all else goes on.
@@ -102,15 +104,25 @@ class Scheduler:
         request = self._request(now)
         result = self._poller.poll(request, self._jobs.registered, now)
         if request.renew:
-            self._renewed_at = now
-            self._connector.tell_guard()
+            self._renewed(result, now)
         self._report(result)
         if result.claims:
             self._starter.start(result.claims, result.live_since, result.received)
+        if request.renew:  # what was just claimed is known by now
+            self._connector.release_rest()
         self._connector.works()
         if result.version > self._jobs.registered.version:
             self._jobs.refresh(self._session)
         return self._next(request, result, now)
+
+    def _renewed(self, result: PollResult, now: float) -> None:
+        """A lease that could not be renewed is asked for again soon: there is time until its
+        deadline.
+        """
+        beat = self._session.lease.timings.beat
+        soon = now - beat + min(beat, LOOK_AGAIN)
+        self._renewed_at = soon if result.renewed is False else now
+        self._connector.tell_guard()
 
     # -- what is asked for -------------------------------------------------------------------------
 
@@ -136,18 +148,7 @@ class Scheduler:
     # -- what came back ----------------------------------------------------------------------------
 
     def _report(self, result: PollResult) -> None:
-        self._metrics.count("runs_recovered", len(result.lost))
-        for lost in result.lost:
-            log.warning(
-                "run lost: its instance died", job=lost.job, run=lost.run_id, node=lost.node
-            )
-            if lost.quarantined:
-                self._metrics.count("jobs_quarantined")
-                log.error(
-                    "job quarantined: it is paused until an operator resumes it",
-                    job=lost.job,
-                    run=lost.run_id,
-                )
+        self.findings.say(result)
         if result.next_lease is not None and result.next_lease <= self._clock.now():
             self._sweeper.ask()
 

@@ -7,16 +7,19 @@ Parts are built before those that use them, so that each knows only what was the
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from functools import partial
 
 from kronii import __version__, logs
 from kronii.actions.run import Run
+from kronii.actions.shortage import is_shortage
 from kronii.actions.streams import share_streams
 from kronii.database.access import Database
 from kronii.errors import KroniiError
-from kronii.instance import systemd
+from kronii.instance import capacity, systemd
 from kronii.instance.mainthread import MainThread
 from kronii.instance.shared import Shared
 from kronii.instance.threads import Threads
@@ -54,7 +57,8 @@ class Service:
         Raises:
             ConfigError: the set-up is wrong; everything that was started is stopped.
         """
-        self._start()
+        with _short_at_start():
+            self._start()
         supervisor, signals = self._shared.supervisor, self._main.signals
         try:
             self._main.loop.until(lambda: signals.stops or supervisor.failures)
@@ -92,6 +96,9 @@ class Service:
         systemd.ready(f"{jobs} jobs, {workers} workers")
 
     def _warn(self) -> None:
+        for room in capacity.rooms():
+            if not room.suffices(self.settings.worker_count):
+                log.warning(room.says(self.settings.worker_count))
         jobs = self._shared.jobs
         for problem in jobs.loaded.warnings:
             log.warning(problem.message, file=str(jobs.file), line=problem.line)
@@ -139,4 +146,27 @@ def run(settings: Settings) -> int:
     secrets = Database.of(settings).secrets
     logs.setup(settings.log_level, settings.log_format, secrets=secrets)
     share_streams()
-    return Service(settings).run()
+    with _short_at_start():
+        service = Service(settings)
+    return service.run()
+
+
+class Short(KroniiError):
+    """This host has no thread, process or descriptor to give; trying again may help."""
+
+
+@contextlib.contextmanager
+def _short_at_start() -> Iterator[None]:
+    """An instance that can't begin says what there was none of, and ends; it may be started anew.
+
+    Raises:
+        Short: in place of what the system said.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        if is_shortage(error):
+            raise Short(
+                f"this host has no more to give, the instance can't start: {error}"
+            ) from error
+        raise

@@ -53,5 +53,5 @@ class Shared:
             metrics=metrics,
             inflight=InFlight(settings.worker_count, wakeup),
             committed=Committed(metrics, RunReport(), wakeup),
-            jobs=Jobs(settings.jobs_file, database, metrics),
+            jobs=Jobs(settings.jobs_file, database, metrics, settings.migrate),
         )

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from kronii.catchup import Transition, plan
 from kronii.clock import DatabaseClock
-from kronii.database.poll import move
+from kronii.database.move import move
 from kronii.database.session import Session
 from kronii.instance.recorder import Recorder
 from kronii.instance.timekeeper import Timekeeper

@@ -27,6 +27,7 @@ class Sweeper:
         """A sweeper that is not started yet."""
         self._store = store
         self._lease = lease
+        self._said: str | None = None
         self._asked = threading.Event()
         self._stopping = threading.Event()
         self._thread = supervisor.thread("sweeper", self._run)
@@ -50,10 +51,17 @@ class Sweeper:
         try:
             removed = self._store.sweep(self._lease.identity, self._lease.timings.margin)
         except (DatabaseUnavailable, DatabaseError) as error:
-            log.warning("rows of dead instances could not be removed", error=str(error))
+            self._say(str(error))
             return
+        self._said = None
         for node in removed:
             log.info("instance removed: its lease is over and nothing of it is left", node=node)
+
+    def _say(self, error: str) -> None:
+        """Once for each reason: it is asked again and again."""
+        if error != self._said:
+            log.warning("rows of dead instances could not be removed", error=error)
+        self._said = error
 
     def _run(self) -> None:
         while self._asked.wait() and not self._stopping.is_set():

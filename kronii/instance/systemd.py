@@ -37,6 +37,11 @@ def stopping() -> None:
     notify("STOPPING=1\nSTATUS=draining")
 
 
+def takes(seconds: float) -> None:
+    """The stop may take so long from now on, whatever the unit's TimeoutStopSec says."""
+    notify(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}")
+
+
 def watchdog() -> None:
     """The loop turns."""
     notify("WATCHDOG=1")

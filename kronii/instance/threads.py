@@ -6,6 +6,7 @@ guard ─▶ timekeeper ─▶ recorder ─▶ pool ─▶ retention, sweeper �
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 
 from kronii import forks
@@ -52,7 +53,11 @@ class Threads:
         self._retention = Retention(self._store, settings.history, supervisor)
 
     def start(self) -> None:
-        """Start them; workers' threads come with their first runs."""
+        """Start them.
+
+        Raises:
+            OSError, RuntimeError: this host has no thread, process or descriptor to give.
+        """
         self.guard.mark()
         self.guard.start()
         forks.let_go(self.guard.let_go, connections.let_go)
@@ -61,6 +66,7 @@ class Threads:
         self._open_pool()
         self._retention.start()
         self.sweeper.start()
+        self.workers.start(time.monotonic())
 
     def _open_pool(self) -> None:
         """The pool has threads of its own, without which no connection is ever made anew."""

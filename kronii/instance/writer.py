@@ -1,4 +1,8 @@
-"""Writing outcomes: as often as it takes, and one that is refused does not hold up the others."""
+"""Writing outcomes: as often as it takes, and one that can't be written does not hold up others.
+
+An outcome that the server refuses is written without its texts.  One whose row another session
+holds locked is set aside and tried again by itself, with pauses; the others are written at once.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from kronii.backoff import Backoff
+from kronii.database.holders import SOMEBODY, Holder
 from kronii.database.store import FinishedRun, Store
-from kronii.errors import DatabaseError, DatabaseUnavailable
+from kronii.errors import Contended, DatabaseError, DatabaseRefusal, DatabaseUnavailable
 from kronii.logs import Log
 from kronii.model import Result
 
@@ -17,57 +22,170 @@ log = Log("kronii.recorder")
 
 #: Seconds between two tries in an outage, the first and the longest.
 RETRY = (0.05, 1.0)
+#: The same while the server refuses them: that ends when somebody mends it.
+REFUSED = (1.0, 5.0)
+#: The same for outcomes whose rows are locked.
+ASIDE = (0.05, 1.0)
+#: Of so many that are set aside together each has a line in the log; the others are a sum.
+NAMED = 10
 #: Stands in for a text of a run that the database refuses.
 UNSTORABLE = "the text of this run could not be stored"
 
 
 class OutcomeWriter:
-    """Writes batches through any outage, until it is told to give up."""
+    """Writes batches through any outage, until it is told to give up.  The recorder's thread."""
 
     def __init__(self, store: Store) -> None:
         """Nothing is written yet."""
         self._store = store
         self._giving_up = threading.Event()
+        #: Why no outcome can be written until somebody has mended it; None while that is not so.
+        #: Read by any thread.
+        self.refusal: str | None = None
+        self._aside: dict[int, FinishedRun] = {}
+        self._backoff = Backoff(*ASIDE)
 
     def give_up(self) -> None:
         """Try no more: this instance ends.  Any thread."""
         self._giving_up.set()
 
-    def write(self, batch: Sequence[FinishedRun]) -> set[int] | None:
+    @property
+    def gave_up(self) -> bool:
+        """True once it was told to."""
+        return self._giving_up.is_set()
+
+    def write(self, batch: Sequence[FinishedRun], again: bool = False) -> set[int] | None:
         """Write until the database answers.
 
+        Args:
+            batch: runs that have ended; those whose rows are locked are in `aside` afterwards.
+            again: they have been tried before.
+
         Returns:
-            The runs that have their outcome, those of the others being refused by the fence; None
-            if it was told to give up first.
+            The runs that have their outcome, those of the others that are not `aside` being
+            refused by the fence; None if it was told to give up first.
         """
-        backoff, asked_before = Backoff(*RETRY), False
+        backoff, patience = Backoff(*RETRY), Backoff(*REFUSED)
         while True:
             try:
-                return self._try(batch, asked_before)
+                written = self._try(batch, again)
+            except DatabaseRefusal as error:
+                self._say_refused(error, len(batch))
+                wait = patience.failed(time.monotonic())
             except DatabaseUnavailable as error:
-                log.warning("outcomes wait for the database", runs=len(batch), error=str(error))
-            asked_before = True
-            if self._giving_up.wait(backoff.failed(time.monotonic())):
+                self._say_waiting(error, len(batch))
+                wait = backoff.failed(time.monotonic())
+            else:
+                self.refusal = None
+                return written
+            again = True
+            if self._giving_up.wait(wait):
                 return None
 
-    def _try(self, batch: Sequence[FinishedRun], asked_before: bool) -> set[int]:
+    def _say_refused(self, error: DatabaseRefusal, runs: int) -> None:
+        """Once for each reason."""
+        if str(error) != self.refusal:
+            self.refusal = str(error)
+            log.error("the database refuses outcomes: they wait", runs=runs, error=self.refusal)
+
+    def _say_waiting(self, error: DatabaseUnavailable, runs: int) -> None:
+        held_by = self._blocker(error)
+        log.warning("outcomes wait for the database", runs=runs, error=str(error), held_by=held_by)
+
+    def _blocker(self, error: DatabaseUnavailable) -> str | None:
+        """Who holds a whole table, if that is it."""
+        if not isinstance(error, Contended):
+            return None
         try:
-            written = self._store.finish(batch, time.monotonic())
+            held = self._store.table_holders()
+        except (DatabaseUnavailable, DatabaseError):
+            return None
+        return "; ".join(f"{holder} holds {table}" for table, holder in held.items()) or None
+
+    def _try(self, batch: Sequence[FinishedRun], again: bool) -> set[int]:
+        try:
+            written, locked = self._finish(batch, again)
+        except DatabaseRefusal:  # it is not about these outcomes
+            raise
         except DatabaseError as error:
-            return self._one_by_one(batch, asked_before, error)
-        missing = [run.claim.run_id for run in batch if run.claim.run_id not in written]
-        return written | self._store.recorded(missing) if missing and asked_before else written
+            return self._one_by_one(batch, again, error)
+        self._set_aside(batch, locked)
+        missing = {run.claim.run_id for run in batch} - written - locked
+        return written | self._store.recorded(list(missing)) if missing and again else written
+
+    def _finish(self, batch: Sequence[FinishedRun], again: bool) -> tuple[set[int], set[int]]:
+        """Written and locked ones.  One statement, unless it has met a lock, or is likely to."""
+        if not again and not self._aside:
+            try:
+                return self._store.finish(batch, time.monotonic()), set()
+            except Contended as error:
+                log.debug("a lock is in the way of outcomes", runs=len(batch), error=str(error))
+        return self._store.finish_free(batch, time.monotonic())
 
     def _one_by_one(
-        self, batch: Sequence[FinishedRun], asked_before: bool, error: DatabaseError
+        self, batch: Sequence[FinishedRun], again: bool, error: DatabaseError
     ) -> set[int]:
         """One outcome that the server refuses must not hold up the others, nor its own job."""
         if len(batch) > 1:
-            return set().union(*(self._try([run], asked_before) for run in batch))
+            return set().union(*(self._try([run], again) for run in batch))
         (run,) = batch
         job, run_id = run.claim.definition.name, run.claim.run_id
-        log.error("outcome refused by the database", job=job, run=run_id, error=str(error))
         if run.result.error == UNSTORABLE:
-            raise DatabaseUnavailable(str(error)) from error
+            raise DatabaseRefusal(str(error)) from error
+        if self.refusal is None:
+            log.error("outcome refused by the database", job=job, run=run_id, error=str(error))
         plain = Result(run.result.outcome, error=UNSTORABLE)
-        return self._try([replace(run, result=plain)], asked_before)
+        return self._try([replace(run, result=plain)], again)
+
+    # -- locked rows -------------------------------------------------------------------------------
+
+    @property
+    def aside(self) -> frozenset[int]:
+        """Runs whose outcomes wait for locked rows; any thread."""
+        return frozenset(self._aside.copy())
+
+    def wait(self, now: float) -> float | None:
+        """Seconds from monotonic second `now` until some of them are `due`; None: there are
+        none.
+        """
+        return self._backoff.left(now) if self._aside else None
+
+    def due(self, now: float) -> list[FinishedRun]:
+        """Those that are to be written again at monotonic second `now`."""
+        return [] if self._backoff.left(now) else list(self._aside.values())
+
+    def _set_aside(self, batch: Sequence[FinishedRun], locked: set[int]) -> None:
+        """Keep those of the batch that are locked, and no others of it."""
+        runs = {run.claim.run_id: run for run in batch}
+        new = [run for run_id, run in runs.items() if run_id in locked - self._aside.keys()]
+        for run_id, run in runs.items():
+            if run_id in locked:
+                self._aside[run_id] = run
+            else:
+                self._aside.pop(run_id, None)
+        if locked:
+            self._backoff.failed(time.monotonic())
+        elif not self._aside:
+            self._backoff.succeeded()
+        self._name(new)
+
+    def _name(self, new: Sequence[FinishedRun]) -> None:
+        """Say once of each that it waits, and for whom."""
+        if not new:
+            return
+        holders = self._holders(new[:NAMED])
+        for run in new[:NAMED]:
+            log.warning(
+                "outcome waits: its row is locked by another session",
+                job=run.claim.definition.name,
+                run=run.claim.run_id,
+                held_by=str(holders.get(run.claim.run_id, SOMEBODY)),
+            )
+        if new[NAMED:]:
+            log.warning("more outcomes wait for locked rows", runs=len(new) - NAMED)
+
+    def _holders(self, runs: Sequence[FinishedRun]) -> dict[int, Holder]:
+        try:
+            return self._store.holders(runs)
+        except (DatabaseUnavailable, DatabaseError):  # who it is decides nothing
+            return {}

@@ -15,6 +15,12 @@ from kronii.durations import format_duration, parse_duration
 from kronii.errors import Hint
 from kronii.suggestions import nearest
 
+#: What is read as true and as false: the words that systemd takes, in upper or lower case.
+TRUTH_WORDS = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
+
 T_co = TypeVar("T_co", covariant=True)
 
 #: The longest node name, in characters: it stands in every table, log line and metric.
@@ -71,6 +77,13 @@ def one_of(*words: str) -> Kind[str]:
     return Kind(f"one of {', '.join(words)}", parse)
 
 
+def _truth(text: str) -> bool:
+    word = text.strip().lower()
+    if word not in TRUTH_WORDS:
+        raise ValueError
+    return TRUTH_WORDS[word]
+
+
 def _node(text: str) -> str:
     if len(text) > NODE_LENGTH or not text.isprintable() or any(c.isspace() for c in text):
         raise ValueError
@@ -118,3 +131,4 @@ HOST = Kind("a host name or IP address alone", _host)
 NODE = Kind(f"1 to {NODE_LENGTH} printable characters without spaces", _node)
 FILE_NAME = Kind("the path of a file", _file_name)
 PATH = Kind("the path of a file", _path)
+TRUTH = Kind("true or false", _truth)

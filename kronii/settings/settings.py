@@ -23,6 +23,7 @@ from kronii.settings.kinds import (
     HOST,
     NODE,
     PATH,
+    TRUTH,
     Kind,
     length_of_time,
     one_of,
@@ -109,6 +110,8 @@ class Settings:
     )
     #: Instances that may die with the same run before its job is paused; 0: never paused for that.
     quarantine: int = _variable("KRONII_QUARANTINE", whole_number(0, 1000), 3)
+    #: False: an instance takes the schema as it is, or refuses it.
+    migrate: bool = _variable("KRONII_MIGRATE", TRUTH, True)
     #: What is odd about the environment without being wrong, one sentence each.
     warnings: tuple[str, ...] = ()
 

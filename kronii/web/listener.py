@@ -1,38 +1,30 @@
 """The HTTP listener: prometheus-client's server parts with bounds.
 
-The stock server holds a thread for every idle client and looks its own name up; so: a time limit
-for each socket, a bound on threads, and no name.
+The stock server holds a thread for every idle client and looks its own name up; so: one deadline
+for each request, a bound on threads, and no name.  Where this host has no thread or descriptor to
+give, it waits, or answers without.
 """
 
 from __future__ import annotations
 
 import errno
-import io
 import os
 import select
 import socket
-import socketserver
-import threading
-from collections.abc import Callable, Iterable
-from typing import Any, TextIO
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from kronii.errors import ConfigError
-from kronii.logs import Log
 from kronii.settings import DEFAULT_PORT
+from kronii.web.handler import CLIENT_TIMEOUT
+from kronii.web.handler import Handler as _Handler
+from kronii.web.server import THREADS, Application
+from kronii.web.server import Server as _Server
 
-log = Log("kronii.web")
+__all__ = ["CLIENT_TIMEOUT", "THREADS", "Listener", "_Handler"]
 
 #: Ports that are tried from DEFAULT_PORT on, where METRICS_PORT is not set.
 PORTS_TRIED = 1000
-#: Seconds that a client may take for its request, or to take its answer.
-CLIENT_TIMEOUT = 5.0
-#: Seconds that a request waits for its turn before it is turned away.
-QUEUE_TIMEOUT = 0.5
-#: Requests served at the same time; more of them wait in the backlog.
-THREADS = 16
-
-Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+#: Seconds after which a connection is accepted again that there was no descriptor for.
+ACCEPT_AGAIN = 0.2
 
 
 class Listener:
@@ -65,12 +57,23 @@ class Listener:
 
     def serve(self, application: Application) -> None:
         """Answer with a WSGI application until `stop`, each request in a thread of its own."""
-        self._server.set_app(application)
+        self._server.set_app(self._server.noting(application))
         poll = select.poll()
         poll.register(self._stop, select.POLLIN)
         poll.register(self._server, select.POLLIN)
-        while self._stop not in dict(poll.poll()):
-            self._server.handle_request()
+        while not self._stops(ready := dict(poll.poll(self._server.look_after()))):
+            if self._server.fileno() in ready:
+                self._server.handle_request()
+
+    def _stops(self, ready: dict[int, int]) -> bool:
+        """True once it is told to stop; a listener that is short of descriptors pauses here, for
+        what waits to be accepted would let it turn as fast as it can.
+        """
+        poll = select.poll()
+        poll.register(self._stop, select.POLLIN)
+        return self._stop in ready or bool(
+            self._server.is_short() and poll.poll(ACCEPT_AGAIN * 1000)
+        )
 
     def stop(self) -> None:
         """Let `serve` return; answers under way are not waited for."""
@@ -79,64 +82,6 @@ class Listener:
     def close(self) -> None:
         """Listen no more; `serve` has returned, or was never called."""
         self._server.server_close()
-
-
-class _Handler(WSGIRequestHandler):
-    timeout = CLIENT_TIMEOUT
-    server_version, sys_version = "kronii", ""
-
-    def log_message(self, format: str, *args: object) -> None:
-        log.debug("request", client=self.client_address[0], line=format % args)
-
-    def address_string(self) -> str:
-        return str(self.client_address[0])
-
-    def get_stderr(self) -> TextIO:
-        return _Complaints()
-
-
-class _Complaints(io.StringIO):
-    """Where wsgiref writes the trace of a bug: one event of the log, as every other."""
-
-    def flush(self) -> None:
-        if trace := self.getvalue():
-            log.error("request failed", trace=trace)
-        self.seek(self.truncate(0))
-
-
-class _Server(socketserver.ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 64
-
-    def __init__(self, address: tuple[str, int], family: int) -> None:
-        self.address_family = family
-        self._places = threading.BoundedSemaphore(THREADS)
-        super().__init__(address, _Handler)
-
-    def server_bind(self) -> None:
-        """As TCPServer's: the stock one asks the resolver for its own name."""
-        socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = (
-            str(self.server_address[0]),
-            int(self.server_address[1]),
-        )
-        self.setup_environ()
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        if self._places.acquire(timeout=QUEUE_TIMEOUT):
-            super().process_request(request, client_address)
-        else:  # so many slow clients must keep neither the next nor the end waiting
-            self.shutdown_request(request)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._places.release()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        log.debug("request broken off", client=client_address[0])
 
 
 def _listening(host: str, port: int | None) -> _Server:

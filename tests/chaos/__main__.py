@@ -23,7 +23,7 @@ def main() -> int:
                 f" {'on ' + str(fault.target) if fault.target >= 0 else '':6} {fault.length:6.3f} s"
             )
         return 0
-    with Fleet(arguments.instances, arguments.lease) as fleet:
+    with Fleet(arguments.instances, arguments.lease, shim=True) as fleet:
         print(
             f"seed {arguments.seed}, {arguments.seconds:g} s, {len(faults)} faults,"
             f" {arguments.instances} instances, evidence in {fleet.directory}",

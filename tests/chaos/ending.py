@@ -41,6 +41,7 @@ def recover(stage: Stage, last: datetime) -> None:
         for place in places
         if not place.ready()
     ]
+    complaints["health"] += [f"{place.node} has no guard" for place in places if not place.guard]
     if behind:
         complaints["health"].append(
             f"{RECOVERS_IN:g} s after the last fault these still had ticks to work off: {behind}"

@@ -36,24 +36,30 @@ def history(stage: Stage, first: datetime, last: datetime) -> History:
     )
     fleet, findings = stage.fleet, stage.findings
     return History(
-        fleet.jobs,
-        first,
-        last,
-        fleet.lines(),
-        [Run(**row) for row in rows],
-        findings.faults,
-        findings.exits,
-        findings.scrapes,
-        [*findings.excused, ("only_in_b", first, last)],
-        fleet.lease,
-        findings.counted,
-        findings.complaints,
+        jobs=fleet.jobs,
+        first=first,
+        last=last,
+        lines=fleet.lines(),
+        runs=[Run(**row) for row in rows],
+        faults=findings.faults,
+        exits=findings.exits,
+        scrapes=findings.scrapes,
+        held=findings.held,
+        excused=[*findings.excused, ("only_in_b", first, last)],
+        lease=fleet.lease,
+        counted=findings.counted,
+        complaints=findings.complaints,
     )
 
 
 def keep(directory: Path, history: History) -> None:
     """Write what no other file has, beside the record and the logs."""
-    parts = {"faults": history.faults, "exits": history.exits, "runs": history.runs}
+    parts = {
+        "faults": history.faults,
+        "exits": history.exits,
+        "held": history.held,
+        "runs": history.runs,
+    }
     for name, items in parts.items():
         text = json.dumps([asdict(item) for item in items], default=str, indent=1)
         (directory / f"{name}.json").write_text(text)

@@ -11,7 +11,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from psycopg.rows import dict_row
 from kronii import embedded
 from tests.chaos import jobs as chaos_jobs
 from tests.chaos.history import Exit
+from tests.chaos.shim import Shim
+from tests.support.deaf import deaf_port
 from tests.support.instances import KRONII, Instance, environment, put
 from tests.support.processes import carrying
 from tests.support.record import Line, lines, now
@@ -61,13 +63,20 @@ class Place:
         self.start_at = 0.0
         #: How long after its end that is.
         self.pause = 0.3
+        #: Its guard may be missing, or its host short: no other fault hits it meanwhile.
+        self.fragile = False
 
     # -- its lives ---------------------------------------------------------------------------------
 
     @property
     def node(self) -> str:
         """The name of the present life."""
-        return f"{NAMES[self.index]}.{self.life}"
+        return f"{self.name}.{self.life}"
+
+    @property
+    def name(self) -> str:
+        """The place's own name, through all its lives."""
+        return NAMES[self.index]
 
     @property
     def alive(self) -> bool:
@@ -87,9 +96,13 @@ class Place:
     def start(self) -> None:
         """Begin a new life."""
         self.life += 1
-        self.asked, self.pause = "", 0.3
+        self.asked, self.pause, self.fragile = "", 0.3, False
+        shim = self.fleet.shim
         environ = self.fleet.environment(
-            KRONII_NODE=self.node, KRONII_JOBS_FILE=str(self.file), **self.environ
+            KRONII_NODE=self.node,
+            KRONII_JOBS_FILE=str(self.file),
+            **(shim.environ(self.name) if shim else {}),
+            **self.environ,
         )
         log = self.fleet.directory / f"log-{self.node}"
         command = (*self.prefix, *KRONII, "run")
@@ -153,13 +166,19 @@ class Fleet:
         lease: float = 3.0,
         workers: int = 8,
         settings: Mapping[str, str] | None = None,
+        shim: bool = False,
         **environ: str,
     ) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="kronii-chaos-"))
         self.directory.chmod(0o755)  # the server's account writes to the record
         self.token = uuid.uuid4().hex
         self.lease, self.workers, self.environ = lease, workers, environ
-        self.jobs = {job.name: job for job in chaos_jobs.jobs(self.directory)}
+        #: Instances have it between them and their C library; None: they have not.
+        self.shim = Shim.made(self.directory) if shim else None
+        #: Held until the end: a port where every connection hangs.
+        self._held = ExitStack()
+        deaf = self._held.enter_context(deaf_port())
+        self.jobs = {job.name: job for job in chaos_jobs.jobs(self.directory, deaf)}
         self.server = embedded.private_server(
             self.directory / "server", SETTINGS | dict(settings or {})
         )
@@ -192,6 +211,7 @@ class Fleet:
                 os.kill(pid, signal.SIGKILL)
         self.server.stop("immediate")
         self.server.leave()
+        self._held.close()
 
     def remove(self) -> None:
         """Remove the directory: nobody wants the evidence."""

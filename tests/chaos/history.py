@@ -63,6 +63,20 @@ class Scrape:
 
 
 @dataclass(frozen=True)
+class Held:
+    """What an instance had written while another session held the row of one job."""
+
+    node: str
+    #: On the record's clock.
+    begin: float
+    end: float
+    #: Runs of other, short jobs that it had started long before the end.
+    started: int
+    #: Of these, those whose outcome was there at the end.
+    written: int
+
+
+@dataclass(frozen=True)
 class Counted:
     """An instance's metrics at the very end, when nothing runs: of the published four, and of
     `kronii_runs_total`.
@@ -88,6 +102,7 @@ class History:
     faults: Sequence[Fault] = ()
     exits: Sequence[Exit] = ()
     scrapes: Sequence[Scrape] = ()
+    held: Sequence[Held] = ()
     #: Stretches of ticks that need no outcome: job, from, to.
     excused: Sequence[tuple[str, datetime, datetime]] = ()
     lease: float = 3.0

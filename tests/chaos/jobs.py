@@ -114,8 +114,14 @@ def sql(directory: Path, name: str, period: int, seconds: float, status: int = 0
     )
 
 
-def jobs(directory: Path) -> list[Job]:
-    """All jobs; what they write goes to `directory`."""
+def http(name: str, period: int, port: int) -> Job:
+    """A request to a port where every connection hangs, as behind a firewall that drops packets."""
+    keys = {"http": {"url": f"http://127.0.0.1:{port}/"}, "timeout": "1s"}
+    return Job(name, period, "timeout", None, records=False, keys=keys)
+
+
+def jobs(directory: Path, deaf: int) -> list[Job]:
+    """All jobs; what they write goes to `directory`, and nobody answers on the port `deaf`."""
     here = partial(shell, directory)
     return [
         *(here(f"quick_{n}", 1, f"sleep 0.{n + 1}") for n in range(4)),
@@ -151,6 +157,7 @@ def jobs(directory: Path) -> list[Job]:
         python("py_raises", 5, outcome="failed"),
         sql(directory, "sql", 2, 0.3),
         sql(directory, "sql_fails", 5, 0.1, 1),
+        http("http_dropped", 10, deaf),
         here(
             "changes",
             2,

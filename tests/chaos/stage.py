@@ -15,8 +15,9 @@ from typing import Any
 import psycopg
 
 from tests.chaos.fleet import Fleet, Place
-from tests.chaos.history import Counted, Exit, Fault, Scrape
+from tests.chaos.history import Counted, Exit, Fault, Held, Scrape
 from tests.support.record import now
+from tests.support.tasks import TaskLimit
 
 #: Seconds between two turns of the harness, and the delay of one that says that the machine itself
 #: stood still.
@@ -30,6 +31,7 @@ class Findings:
     faults: list[Fault] = field(default_factory=list)
     exits: list[Exit] = field(default_factory=list)
     scrapes: list[Scrape] = field(default_factory=list)
+    held: list[Held] = field(default_factory=list)
     #: Stretches of ticks that need no outcome: job, from, to.
     excused: list[tuple[str, datetime, datetime]] = field(default_factory=list)
     #: Sentences about what was left over or unwell, by the invariant's name.
@@ -47,6 +49,8 @@ class Stage:
         self.plug: Callable[[Place, bool], None] = lambda place, whole: None
         #: Sessions that hold what Kronii needs, until a fault is over.
         self.holders: list[psycopg.Connection[Any]] = []
+        #: Limits that faults have set on the host.
+        self.limits: list[TaskLimit] = []
         #: False: what has ended stays away.
         self.restarting = True
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []

@@ -87,6 +87,8 @@ def test_a_standby_is_waited_for_until_it_is_promoted(directory: Path) -> None:
             wait_until(lambda: [line for line in fleet.work("tick")[before:] if line.what == "end"])
             assert waiting.stop() == 0
         executed_once(fleet, "tick")
+        ids = [line.run for line in fleet.work("tick")]
+        assert max(ids[:before]) < 10**13 < min(ids[before:]), "it may lack some that were given"
 
 
 TRIGGER = """

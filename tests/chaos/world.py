@@ -52,6 +52,8 @@ class World(Stage):
         ending.count(self)
         self._over.set()
         ending.stop(self)
+        for limit in self.limits:
+            limit.remove()
         history = evidence.history(self, self._first, last)
         evidence.keep(self.fleet.directory, history)
         return history

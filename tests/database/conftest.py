@@ -15,7 +15,8 @@ from kronii.clock import DatabaseClock
 from kronii.database.access import Database
 from kronii.database.connections import connect
 from kronii.database.membership import Membership
-from kronii.database.poll import Poller, PollRequest, PollResult
+from kronii.database.poll import Poller
+from kronii.database.polled import PollRequest, PollResult
 from kronii.database.registration import Registered, RunnableJobs, refresh, register
 from kronii.database.session import Session
 from kronii.database.store import Store

@@ -162,8 +162,9 @@ def test_an_interrupted_migration_leaves_nothing(
         with pytest.raises(FileNotFoundError):
             migrations.migrate(connection)
         assert connection.execute(
-            "SELECT to_regclass('jobs'), to_regclass('kronii_schema')"
-        ).fetchone() == (None, None)
+            "SELECT to_regclass('jobs'), to_regclass('kronii_schema'),"
+            " to_regclass('kronii_migrations')"
+        ).fetchone() == (None, None, None)
 
 
 def test_a_newer_schema_is_refused(connection: psycopg.Connection[Any], database_url: str) -> None:
@@ -207,6 +208,92 @@ def test_names_that_are_taken_are_told(empty_database_url: str, theirs: str) -> 
         assert connection.execute(
             "SELECT to_regclass('kronii_schema'), to_regclass('jobs')"
         ).fetchone() == (None, None)
+
+
+#: An application's tables of that name, beside which the original's statement does nothing.
+STRANGE = {
+    "more columns": ORIGINAL.replace("status TEXT NOT NULL", "status TEXT NOT NULL, payload JSONB"),
+    "fewer": ORIGINAL.replace("    last_run TIMESTAMP,\n", ""),
+    "other names": ORIGINAL.replace("cron", "expression"),
+    "other order": ORIGINAL.replace("    cron TEXT NOT NULL,\n", "").replace(
+        "status TEXT NOT NULL", "status TEXT NOT NULL, cron TEXT NOT NULL"
+    ),
+    "other times": ORIGINAL.replace("TIMESTAMP", "TIMESTAMPTZ"),
+    "other texts": ORIGINAL.replace("name TEXT", "name VARCHAR(50)"),
+    "other ids": ORIGINAL.replace("UUID", "BIGINT"),
+    "numbered": ORIGINAL.replace("id UUID", "id BIGINT GENERATED ALWAYS AS IDENTITY"),
+    "a default": ORIGINAL.replace("status TEXT NOT NULL", "status TEXT NOT NULL DEFAULT 'new'"),
+    "computed": ORIGINAL.replace(
+        "status TEXT NOT NULL", "status TEXT GENERATED ALWAYS AS (lower(name)) STORED"
+    ),
+    "a check": ORIGINAL.replace("cron TEXT NOT NULL", "cron TEXT CHECK (cron <> '')"),
+    "a view": f"{LOOSE.replace('jobs', 'work')}; CREATE VIEW jobs AS SELECT * FROM work",
+    "materialized": f"{LOOSE.replace('jobs', 'work')}; CREATE MATERIALIZED VIEW jobs AS TABLE work",
+    "partitioned": f"{LOOSE} PARTITION BY RANGE (next_run)",
+    "partition": f"{LOOSE.replace('jobs', 'work')} PARTITION BY RANGE (next_run);"
+    " CREATE TABLE jobs PARTITION OF work DEFAULT",
+    "inherits": f"{LOOSE.replace('jobs', 'work')}; CREATE TABLE jobs () INHERITS (work)",
+    "inherited": f"{ORIGINAL} CREATE TABLE work (x int) INHERITS (jobs)",
+    "unlogged": ORIGINAL.replace("CREATE TABLE", "CREATE UNLOGGED TABLE"),
+    "secured": f"{ORIGINAL} ALTER TABLE jobs ENABLE ROW LEVEL SECURITY",
+    "a rule": f"{ORIGINAL} CREATE RULE r AS ON DELETE TO jobs DO INSTEAD NOTHING",
+    "a trigger": f"{ORIGINAL} CREATE TRIGGER t BEFORE UPDATE ON jobs FOR EACH ROW"
+    " EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+    "a sequence": "CREATE SEQUENCE jobs",
+}
+
+
+@pytest.mark.parametrize("theirs", STRANGE)
+def test_an_applications_jobs_are_left_alone(
+    empty: psycopg.Connection[dict[str, Any]], empty_database_url: str, theirs: str
+) -> None:
+    empty.execute(STRANGE[theirs])
+    rewritten = theirs in ("more columns", "other texts", "a default")
+    if rewritten:
+        empty.execute(
+            "INSERT INTO jobs (id, name, cron, next_run, status)"
+            " VALUES (%s, 'a', '', now(), 'Odd')",
+            [ONE],
+        )
+    before = empty.execute("SELECT oid, relnatts FROM pg_class WHERE relname = 'jobs'").fetchall()
+    with (
+        plain(empty_database_url) as connection,
+        pytest.raises(ConfigError, match=r'relation "jobs" already exists .*of its own|has a rule'),
+    ):
+        migrations.migrate(connection)
+    after = empty.execute("SELECT oid, relnatts FROM pg_class WHERE relname = 'jobs'").fetchall()
+    assert after == before
+    assert empty.execute("SELECT to_regclass('kronii_schema') AS it").fetchone() == {"it": None}
+    if rewritten:
+        assert empty.execute("SELECT status FROM jobs").fetchall() == [{"status": "Odd"}]
+
+
+def test_a_foreign_table_is_not_the_originals(empty_database_url: str) -> None:
+    with plain(empty_database_url) as connection:
+        connection.execute(
+            "CREATE FOREIGN DATA WRAPPER none; CREATE SERVER far FOREIGN DATA WRAPPER none"
+        )
+        columns = LOOSE.removeprefix("CREATE TABLE jobs ")
+        connection.execute(f"CREATE FOREIGN TABLE jobs {columns} SERVER far".encode())
+        with pytest.raises(ConfigError, match=r"\(it is a foreign table\)"):
+            migrations.migrate(connection)
+
+
+def test_the_refusal_names_what_is_different(
+    empty: psycopg.Connection[dict[str, Any]], empty_database_url: str
+) -> None:
+    empty.execute(STRANGE["more columns"])
+    with plain(empty_database_url) as connection, pytest.raises(ConfigError) as refused:
+        migrations.migrate(connection)
+    assert "(columns of its own: payload jsonb): give Kronii a database" in str(refused.value)
+
+
+def test_an_index_of_the_users_own_does_not_matter(
+    empty: psycopg.Connection[dict[str, Any]], empty_database_url: str
+) -> None:
+    empty.execute(f"{ORIGINAL} CREATE INDEX theirs ON jobs (next_run)")
+    with plain(empty_database_url) as connection:
+        assert migrations.migrate(connection)
 
 
 def test_a_schema_of_its_own(empty_database_url: str) -> None:

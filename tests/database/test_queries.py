@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -82,11 +83,30 @@ def test_a_refusal_and_a_lost_session_are_told_apart(
 
 def test_the_server_can_prepare_every_statement(connection: psycopg.Connection[Any]) -> None:
     """Its tables, columns and functions are there, and its parameters' types are plain."""
+    for name, statement, types in numbered(connection):
+        result = connection.pgconn.prepare(b"", statement, types)
+        assert result.error_message == b"", (name, result.error_message)
+
+
+def test_a_statement_of_a_live_session_takes_no_notice_of_new_columns(
+    connection: psycopg.Connection[Any],
+) -> None:
+    """As a newer release adds them: a prepared `SELECT *` would fail from then on."""
+    statements = list(numbered(connection))
+    for name, statement, types in statements:
+        connection.pgconn.prepare(name.encode(), statement, types)
+    for table in ("jobs", "runs", "nodes", "kronii_schema", "kronii_migrations", "kronii_server"):
+        connection.execute(f"ALTER TABLE {table} ADD COLUMN later INTEGER".encode())
+    for name, _, _ in statements:
+        result = connection.pgconn.describe_prepared(name.encode())
+        assert result.error_message == b"", (name, result.error_message)
+
+
+def numbered(connection: psycopg.Connection[Any]) -> Iterator[tuple[str, bytes, list[int]]]:
+    """Each statement with its parameters as the protocol has them, and their types."""
     connection.execute(queries.queries()["incoming"].replace(b"ON COMMIT DROP", b""))
     for name, statement in queries.queries().items():
         names = list(dict.fromkeys(re.findall(rb"%\((\w+)\)s", statement)))
         for number, parameter in enumerate(names, 1):
             statement = statement.replace(b"%%(%s)s" % parameter, b"$%d" % number)
-        types = [INTEGER if parameter in NUMBERS else 0 for parameter in names]
-        result = connection.pgconn.prepare(b"", statement, types)
-        assert result.error_message == b"", (name, result.error_message)
+        yield name, statement, [INTEGER if parameter in NUMBERS else 0 for parameter in names]

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from kronii.catchup import Transition
-from kronii.database.poll import move
+from kronii.database.move import move
 from kronii.database.session import DEAD
 from kronii.database.store import FinishedRun, Store
 from kronii.errors import DatabaseUnavailable

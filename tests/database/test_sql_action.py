@@ -11,13 +11,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from kronii.actions import Host, execute, sql
 from kronii.actions.output import OUTPUT_LIMIT
 from kronii.actions.run import Run
 from kronii.actions.sql import statement_key
+from kronii.database.access import Database
 from kronii.database.connections import connect
+from kronii.lease import LeaseTimings
 from kronii.model import Claim, Outcome, Result, Sql, Trigger
 
 Make = Callable[..., Any]
@@ -77,6 +81,27 @@ def test_success_with_notices_and_the_commands_tag(run_of: Make, perform: Make, 
     )
     assert result == Result(Outcome.SUCCESS, output="NOTICE: halfway: 50\nWARNING: done\nDO\n")
     assert len(table.query("SELECT x FROM t")) == 3
+
+
+def test_a_jobs_tables_are_found_by_its_users_path(
+    run_of: Make, database_url: str, table: Any
+) -> None:
+    """What is planted there does not take the place of our own lock."""
+    table.query("CREATE SCHEMA app; CREATE TABLE app.t (x int); CREATE TABLE public.t (y int)")
+    table.query(
+        "CREATE FUNCTION app.pg_advisory_lock(bigint) RETURNS void LANGUAGE plpgsql AS $$ BEGIN"
+        " RAISE 'planted'; END $$"
+    )
+    table.query(
+        "CREATE FUNCTION app.trap(text, text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN"
+        " RAISE 'planted'; END $$;"
+        " CREATE OPERATOR app.= (LEFTARG = text, RIGHTARG = text, FUNCTION = app.trap)"
+    )
+    url = make_conninfo(database_url, options="-csearch_path=app,public,pg_catalog")
+    database = Database(url, "n1", LeaseTimings(15.0))
+    host = Host("a", "mark", {}, None, database.for_job)  # type: ignore[arg-type]
+    assert execute(run_of("INSERT INTO t (x) VALUES (1)"), host).outcome is Outcome.SUCCESS
+    assert table.query("SELECT x FROM app.t") == [{"x": 1}]
 
 
 def test_a_percent_sign_is_no_placeholder(run_of: Make, perform: Make) -> None:
@@ -300,6 +325,17 @@ def test_a_statement_waits_for_its_predecessors_end(
     thread.join(20)
     assert [result.outcome for result in results] == [Outcome.SUCCESS]
     assert len(table.query("SELECT x FROM t")) == 1
+
+
+def test_a_predecessor_whose_session_is_kept_open_is_ended(
+    run_of: Make, perform: Make, database_url: str
+) -> None:
+    """What stands between may keep it open for ever, and whoever holds this lock is lost."""
+    with connect(database_url, "kronii a job", {}, 5.0) as lost:
+        lost.execute(f"SELECT pg_advisory_lock({statement_key(KEY)})")
+        assert perform(run_of("SELECT 1")).outcome is Outcome.SUCCESS
+        with pytest.raises(psycopg.OperationalError):
+            lost.execute("SELECT 1")
 
 
 def test_an_end_while_waiting_for_the_predecessor(

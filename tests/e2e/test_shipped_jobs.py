@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 
 import yaml
 
-from tests.support import ROOT, Fleet, wait_until
+from tests.support import KRONII, ROOT, Fleet, wait_until
 
 #: What a small container has: no ps, no curl, no mail.
 FEW = ("sh", "find", "rm", "id", "df", "echo")
 
 
 def test_each_shipped_job_succeeds(new_fleet: Fleet) -> None:
+    shipped_jobs_succeed(new_fleet)
+
+
+def shipped_jobs_succeed(new_fleet: Fleet, command: Sequence[str] = (*KRONII, "run")) -> None:
+    """Each of them, run by an instance that is started by `command`."""
     programs = new_fleet.directory / "bin"
     programs.mkdir()
     for name in FEW:
         (programs / name).symlink_to(str(shutil.which(name)))
     shutil.copy(ROOT / "jobs.yaml", new_fleet.file)
-    instance = new_fleet.start("a", PATH=str(programs)).ready()
+    instance = new_fleet.start("a", command, PATH=str(programs)).ready()
     new_fleet.query("UPDATE jobs SET manual_at = now() AT TIME ZONE 'UTC'")  # as `trigger` does
     new_fleet.query("NOTIFY kronii, 'jobs'")
     names = [job["name"] for job in yaml.safe_load(new_fleet.file.read_text("utf-8"))["jobs"]]

@@ -82,8 +82,10 @@ class Fleet(Instances):
     def connection(self) -> psycopg.Connection[dict[str, Any]]:
         """A session of the test's own."""
         assert self.url is not None
-        if self._connection is None or self._connection.broken:
-            self._connection = psycopg.connect(self.url, autocommit=True, row_factory=dict_row)
+        if self._connection is None or self._connection.closed:
+            self._connection = psycopg.connect(
+                self.url, autocommit=True, row_factory=dict_row, prepare_threshold=None
+            )
         return self._connection
 
     def query(self, statement: str, *values: object) -> list[dict[str, Any]]:

@@ -83,13 +83,18 @@ def variable(pid: int, name: str) -> str:
     return rest.partition(b"\0")[0].decode("utf-8", "replace")
 
 
+def status(pid: int) -> dict[str, str]:
+    """The fields of /proc/PID/status; raises OSError if the process has gone."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    return dict(line.split(":", 1) for line in text.splitlines())
+
+
 def usage(pid: int) -> dict[str, int]:
     """Resident memory in KiB, threads and descriptors; raises OSError if the process has gone."""
-    text = Path(f"/proc/{pid}/status").read_text()
-    status = dict(line.split(":", 1) for line in text.splitlines())
+    fields = status(pid)
     return {
-        "rss": int(status["VmRSS"].split()[0]),
-        "threads": int(status["Threads"]),
+        "rss": int(fields["VmRSS"].split()[0]),
+        "threads": int(fields["Threads"]),
         "fds": len(os.listdir(f"/proc/{pid}/fd")),
     }
 

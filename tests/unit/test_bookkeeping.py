@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kronii.database.bookkeeping import DEFERRED_FOR, DeferredJobs, HeldLocks
+from kronii.database.bookkeeping import DEFERRED_FOR, STUCK_AFTER, DeferredJobs, HeldLocks
 
 FIRST, LONGEST = DEFERRED_FOR
 
@@ -51,3 +51,14 @@ def test_a_job_whose_lock_was_had_begins_anew() -> None:
     jobs.remove("unknown")
     jobs.add("j", 20.0)
     assert jobs.next(20.0) == 20.0 + FIRST
+
+
+def test_a_job_is_stuck_when_its_lock_has_been_refused_for_a_while() -> None:
+    jobs = DeferredJobs()
+    jobs.add("j", 0.0)
+    assert jobs.stuck(STUCK_AFTER - 0.1) == []
+    jobs.add("j", STUCK_AFTER)
+    assert jobs.stuck(STUCK_AFTER) == ["j"]
+    assert jobs.stuck(3 * STUCK_AFTER) == [], "nobody has asked for it since"
+    jobs.add("j", 100.0)
+    assert jobs.stuck(100.5) == [], "and then it began anew"

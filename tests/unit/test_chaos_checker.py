@@ -14,7 +14,7 @@ import pytest
 from tests.chaos.checker import INVARIANTS, check
 from tests.chaos.faults.kind import Target
 from tests.chaos.faults.table import DECK, KINDS
-from tests.chaos.history import Counted, Exit, Fault, History, Run, Scrape
+from tests.chaos.history import Counted, Exit, Fault, Held, History, Run, Scrape
 from tests.chaos.invariants.common import explained
 from tests.chaos.invariants.metrics import NOT_BEGUN
 from tests.chaos.invariants.ticks import ticks
@@ -109,6 +109,12 @@ LATE = Line("begin", 108.0, "one", at(5), 99, 2, "a", 1)
 #: Of each: the invariant, how the clean history is spoilt, and a part of the sentence that must be
 #: found.
 BROKEN: list[tuple[str, str, Callable[[History], History], str]] = [
+    (
+        "outcomes that wait for a stranger's transaction",
+        "a held row stops no other outcome",
+        lambda h: replace(h, held=[Held("a", 110.0, 114.0, 5, 0)]),
+        "a: of 5 short runs of other jobs none had its outcome written",
+    ),
     (
         "a tick lost",
         "every tick has one outcome",
@@ -515,3 +521,12 @@ def test_a_kill_may_meet_an_instance_that_has_ended() -> None:
     assert check(replace(clean(), exits=exits))["instances exit as they should"] == [
         "b: exit status 0 after kill"
     ]
+
+
+def test_a_held_row_is_no_excuse_and_another_fault_is() -> None:
+    held = Held("b", 102.0, 106.0, 5, 0)
+    name = "a held row stops no other outcome"
+    assert check(replace(clean(), held=[held]))[name] == [], "it was killed meanwhile"
+    assert check(replace(clean(), held=[replace(held, node="a", written=1)]))[name] == []
+    row = [Fault("hold_row", 102.0, 106.0)]
+    assert check(replace(clean(), held=[held], faults=row))[name] != []

@@ -128,6 +128,7 @@ def test_every_variable_and_no_other(names: list[str]) -> None:
 def test_each_default(name: str) -> None:
     value = getattr(Settings(), VARIABLES[name].field)
     shown = format_duration(value) if isinstance(value, float) else str(value)
+    shown = shown.lower() if isinstance(value, bool) else shown
     for page, title in ((README, "Configuration"), (REFERENCE, "Environment")):
         assert {row[0]: row[2] for row in cells(section(page, title))}[name] == shown
     assert f"\n# {name}={shown}\n" in DOTENV

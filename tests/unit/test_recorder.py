@@ -8,14 +8,15 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from kronii.catchup import Skipped, Transition
 from kronii.clock import DatabaseClock
+from kronii.database.holders import Holder
 from kronii.database.store import CommittedRun, FinishedRun, Store
-from kronii.errors import DatabaseError, DatabaseUnavailable
+from kronii.errors import Contended, DatabaseError, DatabaseRefusal, DatabaseUnavailable
 from kronii.instance import recorder as module
 from kronii.instance import writer
 from kronii.instance.committed import Committed
@@ -41,6 +42,9 @@ class Table:
             e.claim.run_id for e in batch
         }
         self.committed: set[int] = set()
+        #: Runs with a row that somebody holds locked, and what a whole table's lock says.
+        self.locked: set[int] = set()
+        self.table_lock: Contended | None = None
         self.announced: list[tuple[int, str]] = []
         self.announce_error: Exception | None = None
 
@@ -48,9 +52,27 @@ class Table:
         self.came.put(list(batch))
         if self.gated:
             assert self.go.acquire(timeout=WAIT)
+        if self.locked & {e.claim.run_id for e in batch}:
+            raise Contended("canceling statement due to lock timeout")
         written = self.answer(batch)
         self.committed |= written
         return written
+
+    def finish_free(self, batch: Sequence[FinishedRun], now: float) -> tuple[set[int], set[int]]:
+        if self.table_lock:
+            raise self.table_lock
+        locked = self.locked & {e.claim.run_id for e in batch}
+        free = [e for e in batch if e.claim.run_id not in locked]
+        self.came.put(free)
+        written = self.answer(free)
+        self.committed |= written
+        return written, locked
+
+    def holders(self, batch: Sequence[FinishedRun]) -> dict[int, Holder]:
+        return {e.claim.run_id: Holder(42, "dba", "psql") for e in batch}
+
+    def table_holders(self) -> dict[str, Holder]:
+        return {"jobs": Holder(42, "dba", "psql")}
 
     def recorded(self, runs: Sequence[int]) -> set[int]:
         return self.committed & set(runs)
@@ -103,6 +125,7 @@ class World:
 @pytest.fixture
 def world(make_claim: MakeClaim, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(writer, "RETRY", (0.001, 0.01))
+    monkeypatch.setattr(writer, "ASIDE", (0.001, 0.01))
     monkeypatch.setattr(module, "ANNOUNCE_AGAIN", 0.01)
     world = World(make_claim)
     yield world
@@ -233,6 +256,89 @@ def test_a_stop_writes_what_there_is(world: World) -> None:
     assert len(world.hear()) == 10
 
 
+# -- a row is locked -------------------------------------------------------------------------------
+
+
+def test_a_locked_row_holds_only_its_own_outcome(
+    world: World, caplog: pytest.LogCaptureFixture, wait_for: Any
+) -> None:
+    world.table.locked = {2}
+    for run in (1, 2, 3):
+        world.put(run)
+    world.recorder.start()
+    assert world.hear() == {1: Outcome.SUCCESS, 3: Outcome.SUCCESS}
+    assert [claim.run_id for claim in world.recorder.pending] == [2]
+    assert world.recorder.waiting == 1
+    world.put(4, Outcome.FAILED)
+    assert world.hear() == {4: Outcome.FAILED}, "nobody waits behind the one that waits"
+    world.table.locked = set()
+    assert world.hear() == {2: Outcome.SUCCESS}
+    wait_for(lambda: world.recorder.pending == [] and world.recorder.waiting == 0)
+    (said,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert said.message == "outcome waits: its row is locked by another session"
+    fields = vars(said)["fields"]
+    assert (fields["run"], fields["held_by"]) == (2, str(Holder(42, "dba", "psql")))
+
+
+def test_many_locked_rows_are_a_few_lines(
+    world: World, caplog: pytest.LogCaptureFixture, wait_for: Any
+) -> None:
+    world.table.locked = set(range(100))
+    for run in range(100):
+        world.put(run)
+    world.recorder.start()
+    wait_for(lambda: world.recorder.waiting == 100)
+    world.table.locked = set()
+    wait_for(lambda: not world.recorder.pending)
+    assert len([r for r in caplog.records if r.levelname == "WARNING"]) == writer.NAMED + 1
+
+
+def test_a_locked_outcome_that_the_fence_refuses_is_lost(world: World, wait_for: Any) -> None:
+    world.table.locked = {2}
+    world.put(2)
+    world.recorder.start()
+    wait_for(lambda: world.recorder.waiting == 1)
+    world.table.answer = lambda batch: set()
+    world.table.locked = set()
+    assert world.hear() == {2: Outcome.LOST}
+
+
+def test_a_stop_tries_a_locked_row_as_long_as_it_is_given(world: World, wait_for: Any) -> None:
+    world.table.locked = {2}
+    world.put(2)
+    world.recorder.start()
+    wait_for(lambda: world.recorder.waiting == 1)
+    freed = threading.Timer(0.2, world.table.locked.clear)
+    freed.start()
+    assert world.recorder.stop(WAIT) == 0
+    assert world.hear() == {2: Outcome.SUCCESS}
+
+
+def test_a_stop_does_not_wait_for_a_locked_row_for_ever(world: World, wait_for: Any) -> None:
+    world.table.locked = {2}
+    world.put(1)
+    world.put(2)
+    world.recorder.start()
+    assert world.hear() == {1: Outcome.SUCCESS}
+    assert world.recorder.stop(0.05) == 1
+    world.recorder._thread.join(WAIT)
+    assert not world.recorder._thread.is_alive()
+
+
+def test_a_locked_table_is_an_outage_with_a_name(
+    world: World, caplog: pytest.LogCaptureFixture, wait_for: Any
+) -> None:
+    world.table.locked = {1}
+    world.table.table_lock = Contended("canceling statement due to lock timeout")
+    world.put(1)
+    world.recorder.start()
+    wait_for(lambda: "outcomes wait for the database" in caplog.messages)
+    world.table.locked, world.table.table_lock = set(), None
+    assert world.hear() == {1: Outcome.SUCCESS}
+    said = vars(caplog.records[0])["fields"]
+    assert said["held_by"] == f"{Holder(42, 'dba', 'psql')} holds jobs"
+
+
 # -- the database refuses --------------------------------------------------------------------------
 
 
@@ -266,6 +372,31 @@ def test_what_is_refused_even_so_is_tried_again(world: World) -> None:
     world.put(1)
     world.recorder.start()
     assert world.hear() == {1: Outcome.SUCCESS}
+
+
+def test_a_refusal_of_the_statement_costs_no_text_and_is_said_once(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A right that is missing says nothing of the outcomes: they wait as they are."""
+    monkeypatch.setattr(writer, "REFUSED", (0.001, 0.001))
+    seen: list[str | None] = []
+
+    def answer(batch: Sequence[FinishedRun]) -> set[int]:
+        seen.append(world.recorder.refusal)
+        assert all(e.result.error == "e" for e in batch)
+        if len(seen) < 5:
+            raise DatabaseRefusal("permission denied", "GRANT it")
+        return {e.claim.run_id for e in batch}
+
+    world.table.answer = answer
+    for run in (1, 2):
+        world.put(run, Outcome.FAILED, error="e")
+    world.recorder.start()
+    assert world.hear() == dict.fromkeys((1, 2), Outcome.FAILED)
+    assert seen == [None, *["permission denied: GRANT it"] * 4]
+    assert world.recorder.stop(WAIT) == 0
+    assert world.recorder.refusal is None
+    assert caplog.messages.count("the database refuses outcomes: they wait") == 1
 
 
 def test_an_outage_in_the_midst_of_one_by_one_loses_nothing(world: World) -> None:

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from kronii.database.store import Store
-from kronii.errors import DatabaseError, DatabaseUnavailable
+from kronii.errors import DatabaseError, DatabaseRefusal, DatabaseUnavailable
 from kronii.instance import retention
 from kronii.instance.retention import LOOK, PAUSE, Retention
 from kronii.instance.supervisor import Supervisor
@@ -52,6 +52,14 @@ def test_an_error_is_waited_out(error: Exception) -> None:
     turns = started(history)
     assert [turns.turn() for _ in range(3)] == [PAUSE, LOOK, LOOK]
     assert history.asked[2] == (10.0, 1000)
+
+
+def test_an_error_that_stays_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    denied, away = DatabaseRefusal("denied"), DatabaseUnavailable("away")
+    turns = started(History([denied, denied, away, denied, (0, 0), denied]))
+    for _ in range(6):
+        turns.turn()
+    assert caplog.messages == ["old history could not be deleted"] * 4
 
 
 def test_the_thread_goes_on_until_it_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from kronii.actions.run import Run
 from kronii.clock import DatabaseClock
-from kronii.database.poll import LostRun, PollRequest, PollResult
+from kronii.database.holders import Holder
+from kronii.database.polled import LostRun, PollRequest, PollResult
 from kronii.database.registration import RunnableJobs
 from kronii.errors import ConfigError, DatabaseError, DatabaseUnavailable
 from kronii.instance.inflight import InFlight
@@ -36,6 +37,7 @@ class World:
         self.refreshed = 0
         self.lost_with: list[str] = []
         self.swept = 0
+        self.released: list[int] = []
         self.notices: set[str] = set()
         self.answer: PollResult | Exception = self.result()
         self.connect_error: Exception | None = None
@@ -59,6 +61,7 @@ class World:
             lost=self._lost,
             works=lambda: None,
             tell_guard=lambda: None,
+            release_rest=self._release_rest,
         )
         self.scheduler = self._scheduler()
         self.scheduler.step(NOW)  # renews, so that nothing is due for a beat
@@ -90,6 +93,9 @@ class World:
 
     def _refresh(self, session: object) -> None:
         self.refreshed += 1
+
+    def _release_rest(self) -> None:
+        self.released.append(len(self.started))
 
     def _connect(self, now: float) -> float:
         if self.connect_error:
@@ -256,6 +262,45 @@ def test_runs_of_the_dead_are_counted_and_named(
     value = world.metrics.registry.get_sample_value
     assert value("kronii_runs_recovered_total") == 2
     assert value("kronii_jobs_quarantined_total") == 1
+
+
+def test_a_lease_that_could_not_be_renewed_is_asked_for_again_soon(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    world.answer = world.result(renewed=False)
+    assert world.scheduler.step(NOW + BEAT) == NOW + BEAT + LOOK_AGAIN
+    assert world.scheduler.step(NOW + BEAT + LOOK_AGAIN) == NOW + BEAT + 2 * LOOK_AGAIN
+    world.answer = world.result(renewed=True)
+    world.scheduler.step(NOW + BEAT + 2 * LOOK_AGAIN)
+    assert [request.renew for request in world.asked] == [True] * 3
+    assert caplog.messages == [
+        "lease not renewed: another session holds its row of nodes locked",
+        "lease renewed again",
+    ]
+
+
+def test_what_was_just_claimed_is_known_when_the_rest_is_released(
+    world: World, make_claim: Any
+) -> None:
+    world.released.clear()
+    world.answer = world.result(claims=[make_claim(run_id=1)])
+    world.scheduler.step(NOW + 1.0)
+    assert world.released == [], "only as often as the lease is renewed"
+    world.scheduler.step(NOW + BEAT)
+    assert world.released == [2]
+
+
+def test_strangers_and_silent_instances_are_said(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.answer = world.result(ended=1, strangers={"j": Holder(1, "tenant", "psql")})
+    world.scheduler.step(NOW + 1.0)
+    assert caplog.messages == [
+        "sessions ended: their instances have been silent for a whole lease",
+        "job not run: its lock is held by a session that is no instance's",
+    ]
+    assert world.scheduler.findings.strangers.count == 1
 
 
 # -- the database comes and goes -------------------------------------------------------------------

@@ -79,6 +79,10 @@ GOOD = [
     ("KRONII_LOG_FORMAT", "journal", "log_format", "journal"),
     ("KRONII_LOG_FORMAT", "", "log_format", ""),
     ("KRONII_QUARANTINE", "0", "quarantine", 0),
+    ("KRONII_MIGRATE", "false", "migrate", False),
+    ("KRONII_MIGRATE", " NO ", "migrate", False),
+    ("KRONII_MIGRATE", "1", "migrate", True),
+    ("KRONII_MIGRATE", "", "migrate", True),
     ("DATABASE_URL", "postgresql://u@h/d", "database_url", "postgresql://u@h/d"),
 ]
 
@@ -120,6 +124,8 @@ BAD = [
     ("KRONII_LOG_LEVEL", "loud", "one of debug, info, warning, error"),
     ("KRONII_LOG_FORMAT", "jsn", "did you mean json?"),
     ("KRONII_QUARANTINE", "never", NUMBER),
+    ("KRONII_MIGRATE", "never", "must be true or false"),
+    ("KRONII_MIGRATE", "2", "must be true or false"),
     ("DATABASE_URL", "localhost", ADDRESS),
     ("DATABASE_URL", "  ", ADDRESS),
     ("DATABASE_URL", "mysql://u@h/d", "; mysql:// is not PostgreSQL"),

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from kronii.database.store import Store
-from kronii.errors import DatabaseError, DatabaseUnavailable
+from kronii.errors import DatabaseError, DatabaseRefusal, DatabaseUnavailable
 from kronii.instance import sweeper as module
 from kronii.instance.supervisor import Supervisor
 from kronii.instance.sweeper import Sweeper
@@ -102,6 +102,14 @@ def test_an_error_is_said_and_the_next_sweep_is_made(
     wait_until(lambda: "could not be removed" in caplog.text)
     one.ask()
     wait_until(lambda: "instance removed" in caplog.text)
+
+
+def test_an_error_that_stays_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    denied = DatabaseRefusal("denied")
+    one = sweeper(Rows(denied, denied, [], denied))
+    for _ in range(4):
+        one.sweep()
+    assert caplog.messages == ["rows of dead instances could not be removed"] * 2
 
 
 def test_one_that_waits_is_stopped_at_once() -> None:

@@ -50,6 +50,11 @@ def test_stopping_and_watchdog(manager: socket.socket) -> None:
     assert manager.recv(1000) == b"WATCHDOG=1"
 
 
+def test_a_stop_asks_for_the_time_that_it_takes(manager: socket.socket) -> None:
+    systemd.takes(3660.5)
+    assert manager.recv(1000) == b"EXTEND_TIMEOUT_USEC=3660500000"
+
+
 def test_a_manager_that_does_not_listen_holds_nobody_up(manager: socket.socket) -> None:
     """Its queue is full after some messages; the loop must not wait for it."""
     for _ in range(10_000):

@@ -5,17 +5,27 @@ What it answers is tested in `test_pages`.
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from kronii.errors import ConfigError
 from kronii.web import listener as web
+from kronii.web import places
+from kronii.web import server as serving
+from kronii.web.handler import LONGEST_HEAD
 from kronii.web.listener import THREADS
+from tests.support.waiting import wait_until
 from tests.support.web import WAIT, Web
+
+Connect = Callable[[bytes], socket.socket]
 
 
 def listening(host: str = "127.0.0.1", port: int | None = 0) -> Web:
@@ -195,6 +205,154 @@ def test_garbage_and_broken_connections_end_nothing(
     connect(b"X" * 70_000)
     connect(b"GET /metrics HTTP/1.0\r\n\r\n").close()
     assert server.request("/healthz").status == 200
+
+
+@contextlib.contextmanager
+def dripping(clients: list[socket.socket]) -> Iterator[None]:
+    """A byte from each client every few milliseconds, until the server lets go of it."""
+    over = threading.Event()
+
+    def drip() -> None:
+        while not over.wait(0.01):
+            for client in clients:
+                with contextlib.suppress(OSError):
+                    client.send(b"x")
+
+    thread = threading.Thread(target=drip, daemon=True)
+    thread.start()
+    yield
+    over.set()
+    thread.join(WAIT)
+
+
+def test_a_request_has_one_deadline_however_slowly_it_comes(
+    server: Web, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web._Handler, "timeout", 0.3)
+    client = connect(b"GET /metrics HTTP/1.1\r\nHost: ")
+    with dripping([client]):
+        begin = time.monotonic()
+        assert client.recv(1) == b""
+    assert time.monotonic() - begin < web.CLIENT_TIMEOUT / 2
+
+
+def test_a_full_house_of_dripping_clients_keeps_no_scrape_away(
+    server: Web, connect: Connect
+) -> None:
+    """Each of them sends a byte now and then, within every limit for a single wait."""
+    clients = [connect(b"GET /metrics HTTP/1.1\r\nHost: ") for _ in range(THREADS)]
+    with dripping(clients):
+        for _ in range(5):
+            begin = time.monotonic()
+            assert server.request("/metrics").status == 200
+            assert time.monotonic() - begin < web.CLIENT_TIMEOUT / 2
+
+
+def test_a_full_house_of_clients_that_take_no_answer_keeps_no_scrape_away(
+    server: Web, connect: Connect
+) -> None:
+    large = b"x" * 50_000_000
+
+    def endless(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [large if environ["PATH_INFO"] == "/large" else b"small"]
+
+    server.listener._server.set_app(server.listener._server.noting(endless))
+    for _ in range(THREADS):
+        connect(b"GET /large HTTP/1.0\r\n\r\n").recv(1)
+    begin = time.monotonic()
+    assert server.request("/small").body == b"small"
+    assert time.monotonic() - begin < web.CLIENT_TIMEOUT / 2
+
+
+def test_who_finds_no_place_is_told_so(
+    server: Web, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "QUEUE_TIMEOUT", 0.05)
+    monkeypatch.setattr(places, "GRACE", WAIT)
+    for _ in range(THREADS):
+        connect(b"")
+    assert server.request("/metrics").status == 503
+
+
+def test_a_request_without_an_end_is_refused(server: Web, connect: Connect) -> None:
+    line = b"X-Filler: " + b"x" * 10_000 + b"\r\n"
+    client = connect(b"GET /metrics HTTP/1.1\r\n" + line * (LONGEST_HEAD // len(line) + 2))
+    assert client.makefile("rb").readline().split()[1] == b"431"
+
+
+def test_a_client_that_wants_tls_is_let_go_of_at_once(server: Web, connect: Connect) -> None:
+    begin = time.monotonic()
+    client = connect(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500))
+    assert client.recv(1) == b""
+    assert time.monotonic() - begin < web.CLIENT_TIMEOUT / 2
+
+
+def test_what_follows_a_request_costs_nobody_its_answer(server: Web, connect: Connect) -> None:
+    """A connection that is closed over unread data is reset, and the answer is lost on its way."""
+    for _ in range(20):
+        client = connect(b"GET /metrics HTTP/1.1\r\n\r\n" * 2000)
+        answer = client.makefile("rb").read()
+        assert answer.startswith(b"HTTP/1.0 200 OK")
+        assert answer.endswith(b"\n")
+        assert answer.count(b"HTTP/1.0") == 1
+        assert client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0, "it was not reset"
+
+
+# -- a host that has no more to give ---------------------------------------------------------------
+
+
+def refuse_thread(self: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+@pytest.fixture
+def no_threads(monkeypatch: pytest.MonkeyPatch, server: Web) -> None:
+    """From now on no thread can be started."""
+    monkeypatch.setattr(threading.Thread, "start", refuse_thread)
+
+
+def test_without_threads_scrapes_are_answered(server: Web, no_threads: None) -> None:
+    for _ in range(2 * THREADS):
+        assert server.request("/metrics").status == 200
+
+
+def test_without_threads_nobody_keeps_the_listener_waiting(
+    server: Web, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients: list[socket.socket] = []
+    with dripping(clients):
+        monkeypatch.setattr(threading.Thread, "start", refuse_thread)
+        clients += [connect(said) for said in (b"", b"GET /metrics HTTP/1.0\r\nHost:")]
+        assert server.request("/metrics").status == 200
+
+
+def test_places_are_given_back_where_no_thread_was_to_be_had(
+    server: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as short:
+        short.setattr(threading.Thread, "start", refuse_thread)
+        for _ in range(2 * THREADS):
+            server.request("/metrics")
+    wait_until(lambda: not server.listener._server._places._held)
+    assert server.request("/metrics").status == 200
+
+
+def test_without_descriptors_it_waits_and_turns_no_hot_loop(
+    server: Web, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[float] = []
+
+    def refused(self: object) -> tuple[Any, Any]:
+        tries.append(time.monotonic())
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as short:
+        short.setattr(serving.socketserver.TCPServer, "get_request", refused)
+        client = connect(b"GET /healthz HTTP/1.0\r\n\r\n")
+        wait_until(lambda: len(tries) >= 3)
+        assert tries[2] - tries[0] >= 1.5 * web.ACCEPT_AGAIN
+    assert client.makefile("rb").readline().split()[1] == b"200"
 
 
 def test_a_stop_does_not_wait_for_clients(

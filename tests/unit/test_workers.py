@@ -218,6 +218,81 @@ def test_a_worker_that_is_gone_is_a_failure(world: World) -> None:
     assert list(world.supervisor.failures) == [worker.name]
 
 
+# -- threads ---------------------------------------------------------------------------------------
+
+
+class Threads:
+    """A host that gives so many threads, and counts how often it is asked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, left: int) -> None:
+        self.left, self.asked = left, 0
+        real = threading.Thread.start
+
+        def start(thread: threading.Thread) -> None:
+            self.asked += 1
+            if self.left <= 0:
+                raise RuntimeError("can't start new thread")
+            self.left -= 1
+            real(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", start)
+
+
+def test_all_workers_are_there_before_the_first_run(world: World) -> None:
+    world.workers.start(0.0)
+    assert (world.inflight.workers, world.inflight.seats) == (2, 2)
+    wait_until(lambda: world.supervisor.alive == 2)
+    world.submit(1)
+    assert world.hear() == (1, DONE)
+
+
+def test_a_worker_that_can_not_be_started_is_no_seat(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = Threads(monkeypatch, left=1)
+    world.workers.start(0.0)
+    assert (world.inflight.workers, world.inflight.seats) == (1, 1)
+    for run in range(5):
+        world.submit(run)
+        assert world.hear() == (run, DONE)
+    threads.left = 9
+    world.workers.turn(0.5)
+    assert world.inflight.workers == 1, "it is too early"
+    world.workers.turn(1.0)
+    assert (world.inflight.workers, world.inflight.seats) == (2, 2)
+
+
+def test_without_any_thread_nothing_is_claimed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = Threads(monkeypatch, left=0)
+    world.workers.start(0.0)
+    for now in range(1000):
+        world.workers.turn(float(now))
+    assert world.inflight.seats == 0
+    assert threads.asked < 100, "it asks with pauses"
+    threads.left = 9
+    world.workers.turn(2000.0)
+    assert world.inflight.seats == 2
+    together = threading.Barrier(2)
+    world.action = lambda run: (together.wait(WAIT), DONE)[1]
+    world.submit(1)
+    world.submit(2)
+    assert {world.hear()[0], world.hear()[0]} == {1, 2}
+
+
+def test_a_further_thread_that_the_executor_wants_costs_no_run(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker hands on its result before the executor knows that it is idle."""
+    Threads(monkeypatch, left=1)
+    world.workers.start(0.0)
+    while world.workers._executor._idle_semaphore.acquire(timeout=0.1):
+        pass
+    world.submit(1)
+    assert world.hear() == (1, DONE)
+
+
 def test_the_threads_end_after_a_stop(world: World, wait_for: Callable[..., Any]) -> None:
     world.submit(1)
     world.hear()

@@ -10,10 +10,24 @@ import psycopg
 
 from tests.chaos.faults.kind import Kind, Planned, Target
 from tests.chaos.faults.server import end_all_sessions, end_one_session
+from tests.chaos.history import Held
 from tests.chaos.stage import Stage
 from tests.support.record import now
 
 HOLDER = "chaos holder"
+#: The job whose row a stranger holds, and the seconds within which the others' short runs have
+#: their outcome nevertheless: the run itself, and a batch that waits for the lock in vain.
+VICTIM, WRITTEN_WITHIN = "quick_1", 2.0
+#: By instance: short runs of other jobs that were started so many seconds ago at the most, and at
+#: the least, and those of them that have their outcome.
+WRITTEN = """
+SELECT r.node, count(*) AS started, count(*) FILTER (WHERE r.outcome <> 'running') AS written
+  FROM runs AS r JOIN jobs AS j ON j.id = r.job_id,
+       LATERAL (SELECT clock_timestamp() AT TIME ZONE 'UTC' AS now) AS clock
+ WHERE j.name LIKE 'quick_%%' AND j.name <> %s
+   AND r.started_at BETWEEN clock.now - %s * INTERVAL '1 s' AND clock.now - %s * INTERVAL '1 s'
+ GROUP BY r.node
+"""
 
 
 def full(stage: Stage, fault: Planned) -> None:
@@ -44,6 +58,24 @@ def hold_jobs(stage: Stage, fault: Planned) -> None:
     """Somebody else's transaction has locked rows of `jobs`."""
     part = "" if fault.chance < 0.5 else " WHERE name LIKE '%y%'"
     _hold(stage, fault, f"SELECT FROM jobs{part} FOR UPDATE")
+
+
+def hold_row(stage: Stage, fault: Planned) -> None:
+    """A stranger has changed one job's row and does not end his transaction: the others' outcomes
+    go on.
+    """
+    begin = now()
+    _hold(stage, fault, f"UPDATE jobs SET status = status WHERE name = '{VICTIM}'")
+    stage.at(begin + fault.length - 0.1, lambda: _count_outcomes(stage, begin))
+
+
+def _count_outcomes(stage: Stage, begin: float) -> None:
+    """Short runs of other jobs, each of which had time enough for its outcome to be written."""
+    end = now()
+    rows = stage.fleet.query(WRITTEN, VICTIM, end - begin, WRITTEN_WITHIN)
+    stage.findings.held += [
+        Held(row["node"], begin, end, row["started"], row["written"]) for row in rows
+    ]
 
 
 def hold_nodes(stage: Stage, fault: Planned) -> None:
@@ -86,5 +118,6 @@ FAULTS = (
     Kind("full", 1, full, SERVER, lambda lease: (1.0, 4.0)),
     Kind("read_only", 1, read_only, SERVER, lambda lease: (1.0, 4.0)),
     Kind("hold_jobs", 2, hold_jobs, SERVER, lambda lease: (0.5, 2.0)),
+    Kind("hold_row", 2, hold_row, SERVER, lambda lease: (3.0, 4.5), False),
     Kind("hold_nodes", 1, hold_nodes, SERVER, lambda lease: (0.2, 2.0)),
 )

@@ -32,7 +32,7 @@ def kill_host(stage: Stage, fault: Planned) -> None:
     so.
     """
     begin, place = now(), stage.place(fault.target)
-    _kill_guard(place)
+    kill_guard_of(place)
     place.signal(signal.SIGKILL, "kill")
     place.pause = fault.length
     while pids := _of(stage, place):
@@ -50,12 +50,12 @@ def _of(stage: Stage, place: Place) -> list[int]:
 def kill_guard(stage: Stage, fault: Planned) -> None:
     """The guard dies and is replaced."""
     begin, place = now(), stage.place(fault.target)
-    if _kill_guard(place):
+    if kill_guard_of(place):
         stage.note(fault.kind, begin, place.node)
 
 
-def _kill_guard(place: Place) -> bool:
-    """False if there was none."""
+def kill_guard_of(place: Place) -> bool:
+    """Kill a place's guard; False if there was none."""
     guard = place.guard
     with suppress(ProcessLookupError):
         if guard:

@@ -91,6 +91,18 @@ def down(stage: Stage, fault: Planned) -> None:
     stage.undo(fault.kind, begin, begin + fault.length, up)
 
 
+def deaf(stage: Stage, fault: Planned) -> None:
+    """Who connects gets no answer at all, as behind a firewall that drops packets; sessions that
+    are there go on, but for one that ends.
+    """
+    begin = now()
+    stage.fleet.query("SELECT 1")  # the harness's own session: it would get none, either
+    _, postmaster = stage.fleet.server.pids()
+    os.kill(postmaster, signal.SIGSTOP)
+    end_one_session(stage, fault.chance)
+    stage.undo(fault.kind, begin, begin + fault.length, lambda: os.kill(postmaster, signal.SIGCONT))
+
+
 SERVER = Target.SERVER
 FAULTS = (
     Kind("terminate_one", 3, terminate_one, SERVER),
@@ -99,5 +111,6 @@ FAULTS = (
     Kind("restart_immediate", 1, restart_immediate, SERVER),
     Kind("kill_backend", 1, kill_backend, SERVER),
     Kind("kill_postmaster", 1, kill_postmaster, SERVER),
+    Kind("deaf", 1, deaf, SERVER, lambda lease: (0.5, lease * 1.5)),
     Kind("down", 1, down, SERVER, lambda lease: (0.5, lease * 2)),
 )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.chaos.faults import database, files, instance, network, server
+from tests.chaos.faults import database, files, host, instance, network, server
 from tests.chaos.faults.kind import Kind, Planned, Target
+from tests.chaos.fleet import Place
 from tests.chaos.stage import Stage
 
-_MIXED = (*instance.FAULTS, *server.FAULTS, *files.FAULTS, *database.FAULTS)
+_MIXED = (*instance.FAULTS, *host.FAULTS, *server.FAULTS, *files.FAULTS, *database.FAULTS)
 
 KINDS: Mapping[str, Kind] = {kind.name: kind for kind in (*_MIXED, *network.FAULTS)}
 #: Kinds and how often each deck has them: that of `tests.chaos`, and that of a fleet on a network
@@ -20,7 +21,13 @@ DISTURBING = {kind.name for kind in KINDS.values() if kind.disturbing} | {"machi
 
 
 def make(stage: Stage, fault: Planned) -> None:
-    """Make a planned fault now, unless the instance that it concerns is not there."""
+    """Make a planned fault now, unless the instance that it concerns is not there, or can't bear
+    two at once.
+    """
     kind = KINDS[fault.kind]
-    if kind.target is not Target.INSTANCE or stage.place(fault.target).alive:
+    if kind.target is not Target.INSTANCE or _is_hale(stage.place(fault.target)):
         kind.make(stage, fault)
+
+
+def _is_hale(place: Place) -> bool:
+    return place.alive and not place.fragile

@@ -93,9 +93,24 @@ def run_ids_grow(history: History) -> Broken:
     return broken
 
 
+def a_held_row_stops_no_other_outcome(history: History) -> Broken:
+    """While another session holds one job's row, each instance writes the outcomes of the others,
+    unless something else is at work.
+    """
+    return [
+        f"{held.node}: of {held.started} short runs of other jobs none had its outcome written"
+        f" while a stranger held a row for {held.end - held.begin:.1f} s"
+        for held in history.held
+        if held.started
+        and not held.written
+        and not explained(history, held.node, held.begin, held.end)
+    ]
+
+
 INVARIANTS: Mapping[str, Invariant] = {
     "no two runs of a job overlap": no_two_runs_overlap,
     "no tick is executed twice without a fault": no_tick_twice_without_a_fault,
     "runs and record agree": runs_and_record_agree,
     "run ids grow": run_ids_grow,
+    "a held row stops no other outcome": a_held_row_stops_no_other_outcome,
 }

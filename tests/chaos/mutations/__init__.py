@@ -1,6 +1,15 @@
 """The remedies that `python -m tests.chaos.mutations` takes out, a module for each layer."""
 
-from tests.chaos.mutations import actions, database, definitions, foundations, guard, instance
+from tests.chaos.mutations import (
+    actions,
+    database,
+    definitions,
+    foundations,
+    guard,
+    host,
+    instance,
+    web,
+)
 from tests.chaos.mutations.mutation import Mutation
 
 MUTATIONS: tuple[Mutation, ...] = (
@@ -9,7 +18,9 @@ MUTATIONS: tuple[Mutation, ...] = (
     *database.MUTATIONS,
     *guard.MUTATIONS,
     *actions.MUTATIONS,
+    *web.MUTATIONS,
     *instance.MUTATIONS,
+    *host.MUTATIONS,
 )
 
 __all__ = ["MUTATIONS", "Mutation"]

@@ -198,4 +198,14 @@ MUTATIONS = (
         "sys.executable, *bytecode,",
         (ISOLATED + "it_imports_from_where_the_instance_does_and_not_from_its_directory",),
     ),
+    Mutation(
+        "a dead instance's statement keeps its successor waiting for ever",
+        "kronii/actions/sql.py",
+        "        connection.execute(END_PREDECESSOR.format(key=key))\n",
+        "",
+        (
+            "tests/database/test_sql_action.py::"
+            "test_a_predecessor_whose_session_is_kept_open_is_ended",
+        ),
+    ),
 )

@@ -10,8 +10,8 @@ MUTATIONS = (
     Mutation(
         "a proven death is waited for like an unproven one",
         "sql/leases.sql",
-        "SET died_at =",
-        "SET version = version WHERE false RETURNING id), more AS (UPDATE nodes SET started_at =",
+        "UPDATE nodes AS n SET died_at = @now_utc FROM mine WHERE",
+        "UPDATE nodes AS n SET version = n.version FROM mine WHERE false AND",
         (CRASH + "kill_9_with_a_live_peer",),
     ),
     Mutation(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.chaos.mutations.mutation import Mutation
 
+CONNECTOR = "tests/unit/test_connector.py::test_"
 RECORDER = "tests/unit/test_recorder.py::test_"
 SCHEDULER = "tests/unit/test_scheduler.py::test_"
 STOP = "tests/e2e/test_stop.py::test_"
@@ -54,13 +55,65 @@ MUTATIONS = (
         "            if False and run.end(Outcome.INTERRUPTED):\n",
         ("tests/unit/test_connector.py::test_a_run_whose_lock_is_not_to_be_had_again_is_ended",),
     ),
+    Mutation(
+        "registrations that a copy of the database lacks are taken for granted",
+        "kronii/instance/connector.py",
+        "            self._jobs.register()\n            self._session.connect()\n",
+        "            pass\n",
+        ("tests/unit/test_connector.py::test_on_another_copy_of_the_database_it_registers_anew",),
+    ),
+    Mutation(
+        "somebody at a table keeps an instance from its work",
+        "kronii/instance/jobs.py",
+        "            if not schema.read(connection).usable:\n                raise\n",
+        "            raise\n",
+        (
+            "tests/e2e/test_upgrade.py::"
+            "test_behind_a_dump_ticks_are_on_time_and_who_is_there_is_said",
+        ),
+    ),
+    Mutation(
+        "an instance that was told not to upgrades the schema",
+        "kronii/instance/jobs.py",
+        "        if not self._migrate:\n",
+        "        if False:\n",
+        ("tests/e2e/test_upgrade.py::test_it_can_be_told_to_leave_the_schema_alone",),
+    ),
     # -- outcomes ----------------------------------------------------------------------------------
     Mutation(
         "an outcome whose answer was lost counts as fenced",
         "kronii/instance/writer.py",
-        "return written | self._store.recorded(missing) if missing and asked_before else written",
+        "return written | self._store.recorded(list(missing)) if missing and again else written",
         "return written",
         (RECORDER + "a_commit_whose_answer_was_lost_is_no_loss",),
+    ),
+    Mutation(
+        "outcomes wait behind the one whose row is locked",
+        "kronii/instance/writer.py",
+        "            except Contended as error:\n",
+        "            except MemoryError as error:\n",
+        (RECORDER + "a_locked_row_holds_only_its_own_outcome",),
+    ),
+    Mutation(
+        "an outcome that waits for its row is forgotten at a stop",
+        "kronii/instance/recorder.py",
+        "while not (ending and (self._writer.gave_up or not self._writer.aside)):",
+        "while not ending:",
+        (RECORDER + "a_stop_tries_a_locked_row_as_long_as_it_is_given",),
+    ),
+    Mutation(
+        "what was just claimed is given back with the rest",
+        "kronii/instance/scheduler.py",
+        "        if result.claims:\n",
+        "        self._connector.release_rest()\n        if result.claims:\n",
+        (SCHEDULER + "what_was_just_claimed_is_known_when_the_rest_is_released",),
+    ),
+    Mutation(
+        "a lease that could not be renewed waits for a whole beat",
+        "kronii/instance/scheduler.py",
+        "soon if result.renewed is False else now",
+        "now",
+        (SCHEDULER + "a_lease_that_could_not_be_renewed_is_asked_for_again_soon",),
     ),
     Mutation(
         "one job's bug keeps all other outcomes from the table",
@@ -157,5 +210,27 @@ MUTATIONS = (
         "        if self._inflight.runs:\n            self._end_runs()\n",
         "",
         (STOP + "the_drain_has_an_end",),
+    ),
+    # -- a server that refuses ---------------------------------------------------------------------
+    Mutation(
+        "what the server refuses is said again with each statement",
+        "kronii/instance/connector.py",
+        "refusal = self._refusal() if self.refused else None",
+        "refusal = None",
+        (CONNECTOR + "a_refusal_is_said_once_and_tried_in_full_before_the_work_goes_on",),
+    ),
+    Mutation(
+        "a refusal is asked about as often as an outage",
+        "kronii/instance/outage.py",
+        "patient = self.refused and not working",
+        "patient = False",
+        (CONNECTOR + "a_refusal_is_not_asked_again_soon_unless_there_is_work_to_keep",),
+    ),
+    Mutation(
+        "texts of runs are thrown away for a right that is missing",
+        "kronii/instance/writer.py",
+        "        except DatabaseRefusal:  # it is not about these outcomes\n            raise\n",
+        "",
+        (RECORDER + "a_refusal_of_the_statement_costs_no_text_and_is_said_once",),
     ),
 )

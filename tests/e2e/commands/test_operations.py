@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import psycopg
+
 from tests.support import RARELY, Fleet, wait_until
 
 Kronii = Callable[..., Any]
@@ -90,3 +92,39 @@ def test_pause_holds_on_all_instances_through_restarts_and_resume_goes_on_from_n
     run = wait_until(lambda: fleet.runs("tick")[count:])[0]
     assert (run["trigger"], run["missed"], run["attempt"]) == ("schedule", 0, 1)
     assert abs((run["scheduled_for"] - resumed_at).total_seconds()) < 5
+
+
+def test_a_quarantined_job_is_not_triggered_without_force(fleet: Fleet, kronii: Kronii) -> None:
+    fleet.jobs(fleet.job("cured", cron=RARELY))
+    fleet.start("a").ready()
+    reason = "quarantined: 3 instances died while they ran this tick"
+    fleet.query(
+        "UPDATE jobs SET paused_at = now() AT TIME ZONE 'UTC', pause_reason = %s, status ="
+        " 'paused', deaths = 3",
+        reason,
+    )
+    refused = kronii("trigger", "cured")
+    assert (refused.status, refused.out) == (2, "")
+    assert f"job 'cured' is {reason}" in refused.err
+    assert "`kronii resume cured`" in refused.err
+    assert "`kronii trigger --force cured`" in refused.err
+    assert fleet.row("cured")["manual_at"] is None
+    assert kronii("trigger", "cured", "--force", "--wait").status == 0
+    assert fleet.row("cured")["status"] == "paused"
+    assert kronii("pause", "cured").status == 0
+    assert kronii("trigger", "cured").status == 2, "a pause takes no quarantine away"
+    assert kronii("resume", "cured").status == 0
+    assert kronii("trigger", "cured", "--wait").status == 0
+
+
+def test_a_command_says_who_holds_the_row_that_it_needs(fleet: Fleet, kronii: Kronii) -> None:
+    fleet.jobs(fleet.job("victim", cron=RARELY), fleet.job("other", cron=RARELY))
+    fleet.start("a").ready()
+    with psycopg.connect(fleet.url, application_name="psql") as stranger:
+        stranger.execute("UPDATE jobs SET description = 'mine' WHERE name = 'victim'")
+        for words in (("pause", "victim", "other"), ("trigger", "victim")):
+            done = kronii(*words)
+            assert (done.status, done.out) == (69, "")
+            assert f"nothing was changed: session {stranger.info.backend_pid} (role " in done.err
+            assert "application 'psql') holds the row of job 'victim'" in done.err
+        assert kronii("pause", "other").status == 0

@@ -19,6 +19,7 @@ COMMANDS = [
     ["resume", "x"],
     ["audit"],
     ["nodes"],
+    ["restored"],
 ]
 
 

@@ -49,5 +49,9 @@ def test_embedded_becomes_kronii_run_on_a_server_of_its_own(
     launcher.launch = lambda command: launched.append(command) or 69
     monkeypatch.setitem(sys.modules, launcher.__name__, launcher)
     assert kronii("run", "--embedded").status == 69
-    assert launched == [isolation.becoming("kronii", "run")]
+    assert kronii("run", "--embedded", "--no-migrate").status == 69
+    assert launched == [
+        isolation.becoming("kronii", "run"),
+        isolation.becoming("kronii", "run", "--no-migrate"),
+    ]
     assert launched[0][-2:] == ["kronii", "run"]
