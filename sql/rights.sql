@@ -189,7 +189,8 @@ INSERT INTO kronii_server (identity) SELECT 'none' WHERE false
 UPDATE kronii_server SET came_at = @now_utc WHERE false
 
 -- name: try_read_jobs
-SELECT * FROM jobs LIMIT 1
+-- The whole row: every column, and a result that new columns don't change.
+SELECT jobs IS NULL FROM jobs LIMIT 1
 
 -- name: try_insert_jobs
 INSERT INTO jobs (id, name, cron, status, enabled) VALUES (%(id)s, %(name)s, '', 'paused', false)
@@ -198,7 +199,7 @@ INSERT INTO jobs (id, name, cron, status, enabled) VALUES (%(id)s, %(name)s, '',
 UPDATE jobs SET last_run = next_run, run_id = %(run)s, owner = NULL WHERE id = %(id)s
 
 -- name: try_read_runs
-SELECT * FROM runs LIMIT 1
+SELECT runs IS NULL FROM runs LIMIT 1
 
 -- name: try_insert_runs
 INSERT INTO runs (id, job_id, scheduled_for, attempt, trigger, outcome)
@@ -211,7 +212,7 @@ UPDATE runs SET finished_at = @now_utc WHERE id = %(run)s
 DELETE FROM runs WHERE id = %(run)s
 
 -- name: try_read_nodes
-SELECT * FROM nodes LIMIT 1
+SELECT nodes IS NULL FROM nodes LIMIT 1
 
 -- name: try_insert_nodes
 INSERT INTO nodes (id, name, pid, host, version, workers, backend_pid, started_at, ready_at,
