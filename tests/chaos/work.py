@@ -39,6 +39,8 @@ def _recorded(job: str, context: Context | None = None, status: int = 0) -> Iter
         with suppress(_Stopped):
             yield
             _append(f"end {now():.2f} {who} {status}")
+        # Told, not closed: a program that is between its fork and its exec has the file, too.
+        fcntl.flock(lock, fcntl.LOCK_UN)
 
 
 class _Stopped(Exception):

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.support import KRONII, RARELY, Fleet, Instance, wait_until
 from tests.support.processes import alive
 from tests.support.site import Site
 from tests.support.tasks import TaskLimit, made_group
+from tests.support.waiting import look_until
 
 #: Takes every descriptor that the instance has left, until it is told to let go; what it uses to
 #: say so, and to be told, needs none.
@@ -67,7 +69,8 @@ def put_off(fleet: Fleet, jobs: list[dict[str, Any]]) -> None:
 def then_done(fleet: Fleet, jobs: list[dict[str, Any]]) -> None:
     """Each of them is done at last, and none has failed."""
     for job in jobs:
-        fleet.ended(job["name"], "success", timeout=40.0)
+        look_until(partial(fleet.runs, job["name"], "success"), timeout=60.0)
+        assert fleet.runs(job["name"], "success"), fleet.instances[0].text
         assert {run["outcome"] for run in fleet.runs(job["name"])} == {"interrupted", "success"}
         assert len({run["scheduled_for"] for run in fleet.runs(job["name"])}) == 1
 
