@@ -34,7 +34,7 @@ SELECT DISTINCT l.relation::regclass::text, l.pid, a.usename::text, a.applicatio
 -- name: key_holders
 -- Who holds these advisory locks (pg_locks splits a key into two halves).
 SELECT wanted.key, l.pid, a.usename::text, a.application_name
-  FROM unnest(%(keys)s::bigint[]) AS wanted (key)
+  FROM pg_catalog.unnest(%(keys)s::bigint[]) AS wanted (key)
   JOIN pg_locks AS l ON l.classid::bigint = (wanted.key >> 32) & 4294967295
                     AND l.objid::bigint = wanted.key & 4294967295
   LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid

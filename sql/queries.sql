@@ -67,7 +67,7 @@ left('kronii ' || @node.id::text, 63)
 -- shorthand: @trial(job)
 -- For how long a run of a job that was aboard when an instance died is on trial: until it has
 -- outlived the run that died by far.  An interval; NULL if there is no such run.
-(SELECT 2 * (l.finished_at - l.started_at) + INTERVAL '5 s' FROM runs AS l
+(SELECT 2::float8 * (l.finished_at - l.started_at) + INTERVAL '5 s' FROM runs AS l
   WHERE l.job_id = @job.id AND l.id < @job.run_id AND l.outcome = 'lost'
   ORDER BY l.id DESC LIMIT 1)
 

@@ -5,6 +5,14 @@ completing    checking ◀─ masking
 
 from kronii.address.checking import checked_address
 from kronii.address.completing import completed
-from kronii.address.masking import MASK, masked, secret_spans, without_secrets
+from kronii.address.masking import MASK, masked, secret_spans, without_secrets, without_userinfo
 
-__all__ = ["MASK", "checked_address", "completed", "masked", "secret_spans", "without_secrets"]
+__all__ = [
+    "MASK",
+    "checked_address",
+    "completed",
+    "masked",
+    "secret_spans",
+    "without_secrets",
+    "without_userinfo",
+]

@@ -25,11 +25,11 @@ _DRIVERS = {"asyncpg", "pg8000", "psycopg", "psycopg2", "psycopg2cffi", "pygresq
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 #: What can't be part of a host, but of a password that was not encoded.
 _NO_HOST = re.compile(r"[\s@;=/?#'\"]")
-#: A URL up to its hosts, as libpq divides it; and these.
-_BEGIN = re.compile(r"[a-z]+://(?P<user>[^@/]*@)?")
-_HOSTS = re.compile(r"^[^/?]*")
+#: A URL as libpq divides it: user and password, hosts, database, parameters.
+_URL_PARTS = re.compile(r"[a-z]+://([^@/]*@)?([^/?]*)([^?]*)(.*)", re.S)
 _KEYWORD_FORM = re.compile(r"\s*[A-Za-z_]\w*\s*=")
 
+NO_HOST = "what it gives as host is none; in a URL, write @ and / in a password as %40 and %2F"
 ENCODE = "in a URL, write signs such as @ / : ? # % in a password as %40 %2F %3A %3F %23 %25"
 
 
@@ -119,10 +119,12 @@ def _refuse_rest(text: str) -> None:
     """
     if not is_url(text):
         return
-    begin = _BEGIN.match(text)
-    rest = text[begin.end() if begin else 0 :]
-    path, _, query = _HOSTS.sub("", rest, count=1).partition("?")
-    if "@" in path or ("@" in query and begin and not begin["user"]):
+    parts = _URL_PARTS.fullmatch(text)
+    assert parts is not None  # it begins as a URL, and the rest is anything
+    user, hosts, path, query = parts.groups("")
+    if "@" in hosts:  # a socket's name, too, would have to be encoded
+        raise Hint(NO_HOST)
+    if "@" in path or ("@" in query and not user):
         raise Hint(ENCODE)
 
 
@@ -139,10 +141,7 @@ def _refuse_hosts(hosts: str) -> None:
     """Refuse half of a password that holds an @: libpq's next message would repeat it."""
     for host in hosts.split(","):
         if not host.startswith(("/", "@")) and _NO_HOST.search(host):
-            raise Hint(
-                "what it gives as host is none; in a URL, write @ and / in a password as %40"
-                " and %2F"
-            )
+            raise Hint(NO_HOST)
 
 
 def _refuse_words(parts: Mapping[str, Any]) -> None:

@@ -33,8 +33,9 @@ _QUERY_PAIR = re.compile(r"([?&])([^=&]*)=([^&]*)")
 
 #: In words of any kind: what stands between `://` and the last @ before a space, and whatever
 #: follows a word for a secret.
+_LOOSE_USERINFO = r"(?<=://)\S{1,4096}(?=@)"
 _LOOSE = re.compile(
-    r"(?<=://)\S{1,4096}(?=@)"
+    rf"{_LOOSE_USERINFO}"
     r"|(?:pass|pwd|secret|token|api_?key|_key)\w{0,64}[\"']?\s{0,64}[=:]\s{0,64}(?P<value>\S.*)",
     re.I,
 )
@@ -71,6 +72,11 @@ def secret_spans(text: str) -> Iterator[tuple[int, int]]:
     """
     for found in _LOOSE.finditer(text):
         yield found.span("value") if found["value"] else found.span()
+
+
+def without_userinfo(text: str) -> str:
+    """A sentence, which may speak of passwords, with `***` for who is named in its addresses."""
+    return re.sub(_LOOSE_USERINFO, MASK, text)
 
 
 def without_secrets(text: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from kronii.address import without_secrets
+from kronii.address import without_secrets, without_userinfo
 from kronii.definitions.modules import Modules
 from kronii.definitions.nodes import Place
 from kronii.definitions.source import Source
@@ -95,6 +95,7 @@ class Report:
 
 
 def _cut(message: str) -> str:
+    message = without_userinfo(message[: 10 * _LONGEST])
     return message if len(message) <= _LONGEST else f"{message[:_LONGEST]}…"
 
 

@@ -138,18 +138,13 @@ class Connector:
     def lost(self, error: Exception, now: float) -> float:
         """Let go of a session that is of no more use; returns when the next step is due."""
         if isinstance(error, DatabaseRefusal) and not self.refused:
-            error = self._in_full(error)
+            with contextlib.suppress(DatabaseUnavailable):
+                error = self._refusal() or error
         self._session.drop()
         self.tell_guard()  # a renewal may have been granted, or refused, before the error came
         if not self._session.lease.held(now):
             self._end({run.claim.run_id for run in self._inflight.runs})
         return self._outage.lasts(error, now, bool(self._inflight.runs))
-
-    def _in_full(self, error: DatabaseRefusal) -> DatabaseRefusal:
-        """A refusal with everything else that is refused, as far as that can be had."""
-        with contextlib.suppress(DatabaseUnavailable):
-            return self._refusal() or error
-        return error
 
     def works(self) -> None:
         """The server has done what it was asked: letting us in says nothing of that."""

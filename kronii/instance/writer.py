@@ -73,7 +73,7 @@ class OutcomeWriter:
                 self._say_refused(error, len(batch))
                 wait = patience.failed(time.monotonic())
             except DatabaseUnavailable as error:
-                self._say_waiting(error, len(batch))
+                _say_waiting(self._store, error, len(batch))
                 wait = backoff.failed(time.monotonic())
             else:
                 self.refusal = None
@@ -87,20 +87,6 @@ class OutcomeWriter:
         if str(error) != self.refusal:
             self.refusal = str(error)
             log.error("the database refuses outcomes: they wait", runs=runs, error=self.refusal)
-
-    def _say_waiting(self, error: DatabaseUnavailable, runs: int) -> None:
-        held_by = self._blocker(error)
-        log.warning("outcomes wait for the database", runs=runs, error=str(error), held_by=held_by)
-
-    def _blocker(self, error: DatabaseUnavailable) -> str | None:
-        """Who holds a whole table, if that is it."""
-        if not isinstance(error, Contended):
-            return None
-        try:
-            held = self._store.table_holders()
-        except (DatabaseUnavailable, DatabaseError):
-            return None
-        return "; ".join(f"{holder} holds {table}" for table, holder in held.items()) or None
 
     def _try(self, batch: Sequence[FinishedRun], again: bool) -> set[int]:
         try:
@@ -189,3 +175,17 @@ class OutcomeWriter:
             return self._store.holders(runs)
         except (DatabaseUnavailable, DatabaseError):  # who it is decides nothing
             return {}
+
+
+def _say_waiting(store: Store, error: DatabaseUnavailable, runs: int) -> None:
+    held_by = _blocker(store) if isinstance(error, Contended) else None
+    log.warning("outcomes wait for the database", runs=runs, error=str(error), held_by=held_by)
+
+
+def _blocker(store: Store) -> str | None:
+    """Who holds a whole table, if that is it."""
+    try:
+        held = store.table_holders()
+    except (DatabaseUnavailable, DatabaseError):
+        return None
+    return "; ".join(f"{holder} holds {table}" for table, holder in held.items()) or None

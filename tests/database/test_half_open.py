@@ -31,11 +31,11 @@ def test_the_session_of_an_instance_that_is_silent_for_a_lease_is_ended(
 ) -> None:
     a, b = pair
     first = time.monotonic()
-    lost = wait_for(lambda: b.poll(renew=True, seats=5).lost, 20.0, 0.1)
+    lost = wait_for(lambda: b.poll(renew=True).lost, 20.0, 0.1)
     assert [run.job for run in lost] == ["j"]
     assert time.monotonic() - first >= b.lease.timings.length, "not before a whole lease is over"
     assert not table.locks(a.session.backend_pid)
-    wait_for(lambda: b.claim() or b.poll(seats=5).claims)
+    wait_for(b.claim)
 
 
 @pytest.mark.parametrize("sign", ["renews", "uses its session"])

@@ -64,6 +64,7 @@ SECRETS = [
     "postgresql://user@server:hunter2@host/db",
     "postgresql://user@server:1/hunter2@host/db",
     "postgresql://u:1234/hunter2@h/d",
+    "postgresql://u:@hunter2@h/d",
     "postgresql://u:1234/hunter2@h1,h2:5433/d",
     "postgresql://u:hunter2@h1:1,h2:2/d",
     "postgresql://u@h1,hunter2@h2/d",

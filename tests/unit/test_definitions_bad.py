@@ -27,6 +27,27 @@ def test_bad(text: str, place: str, fragment: str) -> None:
     assert "Traceback" not in report
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        'command: ["curl", "https://u:hunter2@h/", 1]',
+        "command: ['psql', 'postgresql://u@s:hunter2@h/d', 1]",
+        "command: [sh, -c, 'PGPASSWORD=hunter2 psql', 1]",
+        "{command: [mysql, --password=hunter2], nope: 1}",
+        "sql: [SELECT 'postgresql://u:hun/hunter2@h/d']",
+        "description: [password: hunter2]",
+        "timezone: https://u:hunter2@h/",
+        "cron: 'https://u:hunter2@h/ * * *'",
+        "name: password=hunter2",
+    ],
+)
+def test_a_secret_in_a_line_whose_values_are_shown_is_not(line: str) -> None:
+    text = line if line.startswith("{") else f"- name: a\n  cron: '@daily'\n  {line}"
+    report = "\n".join(map(str, check_text(f"jobs:\n{text}\n", "f").errors))
+    assert report
+    assert SECRET not in report
+
+
 def test_all_problems_in_one_pass_in_the_order_of_the_file() -> None:
     text = "".join(
         f"  - name: b {n}\n    cron: x\n    timeout: 5\n    nope: 1\n" for n in range(50)

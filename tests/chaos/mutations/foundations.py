@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.chaos.mutations.mutation import Mutation
 
+BAD = "tests/unit/test_definitions_bad.py::test_"
 FIELDS = "tests/unit/test_schedule_fields.py::test_"
 FILES = "tests/unit/test_files.py::test_"
 ZONES = "tests/unit/test_zone_rules.py::test_"
@@ -187,8 +188,8 @@ MUTATIONS = (
     Mutation(
         "half of a password is taken for a database",
         "kronii/address/checking.py",
-        '    if "@" in path or',
-        "    if",
+        '    if "@" in path or ("@" in query and not user):\n',
+        "    if False:\n",
         (ADDRESS + "no_password_is_shown",),
     ),
     Mutation(
@@ -214,6 +215,20 @@ MUTATIONS = (
             "tests/unit/test_settings.py::test_the_password_is_never_shown",
             "tests/unit/test_settings.py::test_a_secret_in_the_wrong_variable_is_not_shown",
         ),
+    ),
+    Mutation(
+        "a sentence on a jobs file names who is in an address",
+        "kronii/definitions/problems.py",
+        "    message = without_userinfo(message[: 10 * _LONGEST])\n",
+        "",
+        (BAD + "a_secret_in_a_line_whose_values_are_shown_is_not",),
+    ),
+    Mutation(
+        "a report shows what looks like a secret in a line of the file",
+        "kronii/definitions/source.py",
+        "heapq.merge(self._hidden_from(number, start), loose)",
+        "self._hidden_from(number, start)",
+        (BAD + "a_secret_in_a_line_whose_values_are_shown_is_not",),
     ),
     Mutation(
         "a service's password stays behind",
