@@ -121,13 +121,14 @@ class Reload:
             return
         attempt = _Attempt(now)
         attempt.thread = self._supervisor.thread("reload", lambda: self._run(attempt), passing=True)
+        self._wanted = False  # before it reads: whoever asks from here on is not answered by it
         try:
             attempt.thread.start()
         except RuntimeError as error:  # what was asked for is not forgotten
-            self._begin_at = now + RELOAD_AGAIN
+            self._wanted, self._begin_at = True, now + RELOAD_AGAIN
             log.warning("the reload waits for a thread", error=str(error))
             return
-        self._wanted, self._attempt = False, attempt
+        self._attempt = attempt
 
     def _over(self, well: bool) -> None:
         """Count a reload and tell systemd."""

@@ -220,3 +220,21 @@ def test_without_a_thread_it_waits_and_is_not_forgotten(
     trial.reload.turn(2 * module.RELOAD_AGAIN)
     trial.over(2 * module.RELOAD_AGAIN, (1, 0))
     assert trial.files.runnable is NEW
+
+
+def test_who_asks_while_a_reload_begins_is_answered_by_the_next(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signal comes while the thread reads already, and the main thread has not gone on yet."""
+    start, asked = threading.Thread.start, threading.Event()
+
+    def asked_meanwhile(self: threading.Thread) -> None:
+        start(self)
+        if self.name == "reload" and not asked.is_set():
+            asked.set()
+            trial.reload.ask()
+
+    monkeypatch.setattr(threading.Thread, "start", asked_meanwhile)
+    trial.hup(0.0)
+    wait_until(lambda: trial.turned(0.1) and trial.counts == (2, 0))
+    assert trial.files.read_begun == 2

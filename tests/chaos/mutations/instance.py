@@ -214,6 +214,13 @@ MUTATIONS = (
     ),
     # -- reloads -----------------------------------------------------------------------------------
     Mutation(
+        "a reload that is asked for while one begins is forgotten",
+        "kronii/instance/reload.py",
+        "        self._attempt = attempt\n",
+        "        self._attempt, self._wanted = attempt, False\n",
+        (RELOAD + "who_asks_while_a_reload_begins_is_answered_by_the_next",),
+    ),
+    Mutation(
         "a reload that hangs keeps the next one waiting",
         "kronii/instance/reload.py",
         "GIVE_WAY_AFTER if self._wanted else READ_WITHIN",
