@@ -143,6 +143,7 @@ def _finish() -> str:
         "delays": "NULL::float8",
         "settled": "true",
         "missed": "0",
+        "rules": "''::text",
     }
     values = {name: same.format(value) for name, value in constant.items()}
     values |= {name: f":{name}" for name in ("ids", "runs", "triggers", "ticks", "nexts")} | {

@@ -17,7 +17,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
     One that differs in upper and lower case alone is the nearest.
     """
     words = list(known)
-    same = next((other for other in words if other.lower() == word.lower()), "")
+    lower = word.lower()
+    same = next((other for other in words if other.lower() == lower), "")
     return same or next(iter(difflib.get_close_matches(word[:_COMPARED], words, 1, ALIKE)), "")
 
 

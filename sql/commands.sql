@@ -37,10 +37,11 @@ RETURNING name
 -- Goes on from now: the tick that it stood at is given up, with all that had been tried for it.
 UPDATE jobs AS j
    SET paused_at = NULL, pause_reason = NULL, next_run = r.next_run, scheduled_since = @now_utc,
-       retry_at = NULL, attempt = 0, failures = 0, deaths = 0, missed = 0,
+       zone_rules = r.rules, retry_at = NULL, attempt = 0, failures = 0, deaths = 0, missed = 0,
        status = CASE WHEN j.owner IS NOT NULL THEN j.status
                      WHEN NOT j.enabled THEN 'paused' ELSE 'pending' END
-  FROM unnest(%(names)s::text[], %(nexts)s::timestamp[]) AS r (name, next_run)
+  FROM unnest(%(names)s::text[], %(nexts)s::timestamp[], %(rules)s::text[])
+       AS r (name, next_run, rules)
  WHERE j.name = r.name AND j.paused_at IS NOT NULL
 RETURNING j.name
 
@@ -65,7 +66,7 @@ SELECT id, outcome, error FROM runs
  ORDER BY id DESC LIMIT 1
 
 -- name: list_nodes
-SELECT n.name, n.host, n.pid, n.version, n.workers, n.started_at, n.lease_until,
+SELECT n.name, n.host, n.pid, n.version, n.tzdata, n.workers, n.started_at, n.lease_until,
        n.died_at IS NULL AND n.lease_until > @now_utc AS alive,
        ARRAY(SELECT j.name FROM jobs AS j WHERE j.owner = n.id ORDER BY j.name) AS running
   FROM nodes AS n
@@ -95,6 +96,20 @@ SELECT job_id::text, id, scheduled_for AS tick, attempt, outcome, missed
   FROM runs
  WHERE scheduled_for >= %(start)s AND trigger <> 'manual'
  ORDER BY id
+
+-- name: zone_rules
+-- By which rules ticks were computed, and a job of each.
+SELECT timezone, zone_rules, min(name) AS job FROM jobs
+ WHERE retired_at IS NULL AND enabled AND zone_rules <> ''
+ GROUP BY timezone, zone_rules
+ ORDER BY timezone, zone_rules
+
+-- name: tzdata
+-- Versions that live instances go by, and who does.
+SELECT tzdata, array_agg(name ORDER BY name) AS nodes FROM nodes
+ WHERE died_at IS NULL AND lease_until > @now_utc AND tzdata <> ''
+ GROUP BY tzdata
+ ORDER BY tzdata
 
 -- name: rights
 SELECT current_user AS role, current_schema() AS schema,

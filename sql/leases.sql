@@ -2,9 +2,9 @@
 
 -- name: register_node
 INSERT INTO nodes (id, name, pid, host, version, workers, backend_pid, started_at, ready_at,
-                   lease_until, timeline)
+                   lease_until, timeline, tzdata)
 SELECT %(id)s, %(name)s, %(pid)s, %(host)s, %(version)s, %(workers)s, pg_backend_pid(), now, now,
-       now + @seconds(%(lease)s), %(timeline)s
+       now + @seconds(%(lease)s), %(timeline)s, %(tzdata)s
   FROM (SELECT @clock_utc AS now) AS clock
 
 -- name: renew
@@ -14,7 +14,7 @@ SELECT %(id)s, %(name)s, %(pid)s, %(host)s, %(version)s, %(workers)s, pg_backend
 WITH mine AS MATERIALIZED (
     SELECT id FROM nodes WHERE id = %(id)s AND died_at IS NULL FOR NO KEY UPDATE SKIP LOCKED
 ), renewed AS (
-    UPDATE nodes AS n SET lease_until = @clock_utc + @seconds(%(lease)s)
+    UPDATE nodes AS n SET lease_until = @clock_utc + @seconds(%(lease)s), tzdata = %(tzdata)s
       FROM mine WHERE n.id = mine.id
     RETURNING n.id
 )

@@ -9,9 +9,9 @@ WITH ended AS MATERIALIZED (
         %(ids)s::uuid[], %(runs)s::bigint[], %(owners)s::uuid[], %(triggers)s::text[],
         %(outcomes)s::text[], %(codes)s::int[], %(errors)s::text[], %(outputs)s::text[],
         %(ages)s::float8[], %(ticks)s::timestamp[], %(nexts)s::timestamp[], %(delays)s::float8[],
-        %(settled)s::boolean[], %(shown)s::timestamp[], %(missed)s::int[])
+        %(settled)s::boolean[], %(shown)s::timestamp[], %(missed)s::int[], %(rules)s::text[])
       AS e (id, run_id, owner, trigger, outcome, exit_code, error, output, age, tick, next_run,
-            delay, settled, scheduled_for, missed)
+            delay, settled, scheduled_for, missed, zone_rules)
 ), closed AS (
     UPDATE jobs AS j
        SET owner = NULL,
@@ -23,6 +23,8 @@ WITH ended AS MATERIALIZED (
                                          ELSE 'failed' END),
            next_run = CASE WHEN e.settled AND e.trigger <> 'manual' AND j.next_run = e.tick
                            THEN e.next_run ELSE j.next_run END,
+           zone_rules = CASE WHEN e.settled AND e.trigger <> 'manual' AND j.next_run = e.tick
+                             THEN e.zone_rules ELSE j.zone_rules END,
            attempt = CASE WHEN e.settled AND e.trigger <> 'manual' THEN 0 ELSE j.attempt END,
            failures = CASE WHEN e.trigger = 'manual' THEN j.failures
                            WHEN e.settled THEN 0

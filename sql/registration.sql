@@ -59,7 +59,8 @@ SELECT a.pid, NULLIF(a.application_name, '') AS application, a.backend_type AS k
 
 -- name: definitions
 -- Rows as the registrations left them.
-SELECT id::text, name, cron, timezone, digest, retired_at IS NOT NULL, next_run, version FROM jobs
+SELECT id::text, name, cron, timezone, digest, retired_at IS NOT NULL, next_run, version, zone_rules
+  FROM jobs
 
 -- name: job_ids
 SELECT name, id::text FROM jobs WHERE retired_at IS NULL
@@ -83,7 +84,8 @@ SELECT id::text, name, digest, version FROM jobs WHERE version > %(version)s
 -- In the schema that its name says, for that is the last of the path.
 CREATE TEMPORARY TABLE incoming (
     name TEXT PRIMARY KEY, cron TEXT, timezone TEXT, catch_up TEXT, description TEXT,
-    splay DOUBLE PRECISION, enabled BOOLEAN, digest TEXT, next_run TIMESTAMP, rescheduled BOOLEAN
+    splay DOUBLE PRECISION, enabled BOOLEAN, digest TEXT, next_run TIMESTAMP, zone_rules TEXT,
+    rescheduled BOOLEAN
 ) ON COMMIT DROP
 
 -- name: copy_incoming
@@ -96,6 +98,7 @@ UPDATE jobs AS j
        splay = @seconds(i.splay), enabled = i.enabled, digest = i.digest, version = %(version)s,
        retired_at = NULL,
        next_run = CASE WHEN i.rescheduled THEN i.next_run ELSE j.next_run END,
+       zone_rules = CASE WHEN i.rescheduled THEN i.zone_rules ELSE j.zone_rules END,
        scheduled_since = CASE WHEN i.rescheduled THEN @now_utc ELSE j.scheduled_since END,
        attempt  = CASE WHEN i.rescheduled THEN 0 ELSE j.attempt END,
        failures = CASE WHEN i.rescheduled THEN 0 ELSE j.failures END,
@@ -111,9 +114,9 @@ UPDATE jobs AS j
 
 -- name: register_new
 INSERT INTO jobs (name, cron, timezone, catch_up, description, splay, enabled, digest, next_run,
-                  status, version, scheduled_since)
+                  zone_rules, status, version, scheduled_since)
 SELECT name, cron, timezone, catch_up, description, @seconds(splay), enabled, digest, next_run,
-       CASE WHEN enabled THEN 'pending' ELSE 'paused' END, %(version)s, @now_utc
+       zone_rules, CASE WHEN enabled THEN 'pending' ELSE 'paused' END, %(version)s, @now_utc
   FROM pg_temp.incoming AS i
  WHERE NOT EXISTS (SELECT FROM jobs AS j WHERE j.name = i.name)
 
@@ -125,6 +128,38 @@ UPDATE jobs
        retry_at = NULL, manual_at = NULL, attempt = 0, failures = 0, deaths = 0, missed = 0,
        status = CASE WHEN owner IS NULL THEN 'retired' ELSE status END
  WHERE id = ANY (%(ids)s::uuid[])
+
+-- name: mark_rules
+UPDATE jobs AS j SET zone_rules = m.rules
+  FROM unnest(%(ids)s::uuid[], %(rules)s::text[]) AS m (id, rules)
+ WHERE j.id = m.id AND j.zone_rules = ''
+
+-- name: settled
+-- Each job's last tick that has its outcome: everything before next_run has.  Where its run is
+-- forgotten, the latest claim comes nearest to it; where none was, the moment from which on ticks
+-- are owed; where nothing is known, the moment before next_run.  Jobs whose tick has begun are left
+-- out, and so are rows that somebody else holds.
+SELECT j.id::text, j.next_run,
+       LEAST(GREATEST(j.scheduled_since,
+                      COALESCE((SELECT r.scheduled_for FROM runs AS r
+                                 WHERE r.job_id = j.id AND r.scheduled_for < j.next_run
+                                   AND r.trigger IN ('schedule', 'retry', 'recovery')
+                                 ORDER BY r.id DESC LIMIT 1), j.last_run)),
+             j.next_run - INTERVAL '1 us')
+  FROM jobs AS j
+ WHERE j.id = ANY (%(ids)s::uuid[]) AND j.owner IS NULL AND j.attempt = 0
+   AND j.next_run IS NOT NULL
+   FOR NO KEY UPDATE SKIP LOCKED
+
+-- name: compute_anew
+-- A tick that is another one by the rules here is owed since the last that has its outcome.
+UPDATE jobs AS j
+   SET next_run = n.tick, zone_rules = n.rules,
+       scheduled_since = CASE WHEN n.tick IS DISTINCT FROM j.next_run THEN n.settled
+                              ELSE j.scheduled_since END
+  FROM unnest(%(ids)s::uuid[], %(rules)s::text[], %(ticks)s::timestamp[],
+              %(settled)s::timestamp[]) AS n (id, rules, tick, settled)
+ WHERE j.id = n.id
 
 -- name: analyze_jobs
 -- It waits for nobody: while a vacuum is at the table, that brings the planner the news.

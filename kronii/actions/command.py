@@ -6,6 +6,7 @@ from kronii.actions.endings import unless_ended
 from kronii.actions.group import NotStarted, Program, how_it_ended, run_group
 from kronii.actions.host import Host
 from kronii.actions.run import Run
+from kronii.actions.script import NOT_RUN, first_line_fault
 from kronii.model import Command, Outcome, Result
 
 
@@ -16,5 +17,8 @@ def run_command(run: Run, command: Command, host: Host) -> Result:
     except NotStarted as error:
         return Result(Outcome.FAILED, error=f"not started: {error}")
     code, how = how_it_ended(status)
+    if code in NOT_RUN:
+        fault = first_line_fault(command.argv, run.claim.definition, host.environment)
+        how = f"{how}: {fault}" if fault else how
     outcome = Outcome.FAILED if status else Outcome.SUCCESS
     return unless_ended(run, Result(outcome, code, how if status else None, output))

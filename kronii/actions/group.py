@@ -24,7 +24,9 @@ from kronii.actions.host import Host, encoded, identity
 from kronii.actions.output import OUTPUT_LIMIT, Tail
 from kronii.actions.preference import prefer
 from kronii.actions.run import Run
+from kronii.actions.script import first_line_fault
 from kronii.actions.shortage import NotBegun, is_shortage
+from kronii.model import Definition
 from kronii.processes import MARK_VARIABLE, group_exists, members, signal_group
 
 #: Seconds that killed processes may take to be gone.  One that waits in the kernel for a dead disk
@@ -122,7 +124,7 @@ def _start(run: Run, program: Program, host: Host, writer: int) -> subprocess.Po
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         if is_shortage(error):
             raise
-        raise NotStarted(_why_not_started(error, program.argv[0], definition.cwd)) from error
+        raise NotStarted(_why_not_started(error, program.argv, definition, host)) from error
     finally:
         os.close(writer)
 
@@ -132,13 +134,18 @@ def _empty_input() -> int:
     return os.open(os.devnull, os.O_RDONLY)
 
 
-def _why_not_started(error: Exception, program: str, cwd: str | None) -> str:
+def _why_not_started(
+    error: Exception, argv: tuple[str, ...], definition: Definition, host: Host
+) -> str:
+    program, cwd = argv[0], definition.cwd
     if cwd is not None and not os.path.isdir(cwd):
         return f"cwd {cwd} is not a directory here"
-    if isinstance(error, FileNotFoundError):
-        return f"{program} not found"
     if isinstance(error, PermissionError):
         return f"permission denied for {program} (is it executable?)"
+    if fault := first_line_fault(argv, definition, host.environment):
+        return fault
+    if isinstance(error, FileNotFoundError):
+        return f"{program} not found"
     if isinstance(error, OSError) and error.errno == errno.ENOEXEC:
         return f"{program} is no program: a script begins with a line such as #!/bin/sh"
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

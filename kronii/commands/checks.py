@@ -23,8 +23,9 @@ from kronii.database.errors import database_errors
 from kronii.database.holders import holders, key_held
 from kronii.database.limits import OLDEST
 from kronii.database.store import HISTORY_LOCK
-from kronii.errors import ConfigError, DatabaseUnavailable, KroniiError
+from kronii.errors import ConfigError, DatabaseUnavailable, KroniiError, ScheduleError
 from kronii.instance import capacity
+from kronii.schedule import Schedule, tzdata_version
 from kronii.settings import DEFAULT_PORT, Settings
 
 #: Seconds by which the host's clock and the server's may differ before it is worth a word.
@@ -195,6 +196,32 @@ def _clock(connection: Connection) -> Seen:
     return Grade.WARNING, f"{says}: the server's decides what is due (it reads {shown})"
 
 
+def _zones(connection: Connection) -> Seen:
+    """Whether all go by the same time zone rules: the instances, what they have computed, and this
+    host.
+    """
+    here = tzdata_version()
+    if schema.version(connection) < schema.latest():
+        return Grade.OK, f"tzdata {here} on this host"
+    versions = {row["tzdata"]: row["nodes"] for row in queries.rows(connection, "tzdata")}
+    if len(versions) > 1:
+        each = ", ".join(f"{v} ({', '.join(nodes[:3])})" for v, nodes in versions.items())
+        says = f"instances go by different time zone rules, tzdata {each}: update tzdata there"
+        return Grade.WARNING, f"{says}, and reload"
+    if others := [row for row in queries.rows(connection, "zone_rules") if not _same_rules(row)]:
+        zones = ", ".join(sorted({row["timezone"] for row in others})[:3])
+        says = f"next ticks were computed by other rules for {zones} than this host has (tzdata"
+        return Grade.WARNING, f"{says} {here}): update tzdata, and reload or restart the instances"
+    return Grade.OK, f"all go by the same time zone rules (tzdata {here} on this host)"
+
+
+def _same_rules(row: Mapping[str, str]) -> bool:
+    try:
+        return Schedule("@daily", row["timezone"]).rules == row["zone_rules"]
+    except ScheduleError:  # this host does not know the zone
+        return False
+
+
 def _locks(connection: Connection) -> Seen:
     """Who stands in the way: of jobs, of registrations and the retention, of rows."""
     if not schema.read(connection).version:
@@ -229,5 +256,6 @@ ON_SERVER: Mapping[str, Callable[[Connection], Seen]] = {
     "durability": _durability,
     "connections": _connections,
     "clock": _clock,
+    "zones": _zones,
     "locks": _locks,
 }

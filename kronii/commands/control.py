@@ -59,8 +59,15 @@ def resume(connection: Connection, names: Sequence[str]) -> list[str]:
         NotFound: one of them does not exist; nothing was resumed then.
     """
     paused = [job for job in _existing(connection, names) if job["paused"]]
-    nexts = [_schedule(job).next(job["now"]) if job["enabled"] else None for job in paused]
-    values = {"names": [job["name"] for job in paused], "nexts": nexts}
+    schedules = [_schedule(job) for job in paused]
+    values = {
+        "names": [job["name"] for job in paused],
+        "nexts": [
+            timing.next(job["now"]) if job["enabled"] else None
+            for job, timing in zip(paused, schedules, strict=True)
+        ],
+        "rules": [timing.rules for timing in schedules],
+    }
     return [row[0] for row in _change(connection, "resume", names, values)]
 
 

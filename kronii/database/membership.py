@@ -16,6 +16,7 @@ from kronii.database.home import Home, arrive
 from kronii.database.session import Session
 from kronii.errors import DatabaseUnavailable
 from kronii.model import Claim
+from kronii.schedule import tzdata_version
 
 #: Seconds between two tries to take locks back that our old session still holds.
 REACQUIRE_EVERY = 0.01
@@ -129,6 +130,7 @@ class Membership:
             workers=self._workers,
             lease=self._lease.timings.length,
             timeline=self._session.timeline,
+            tzdata=tzdata_version(),
         )
         self._lease.renewed(sent)
 

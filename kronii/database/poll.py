@@ -24,6 +24,7 @@ from kronii.database.registration import RunnableJobs
 from kronii.database.session import DEAD, Session
 from kronii.database.silence import Silence
 from kronii.errors import DatabaseUnavailable
+from kronii.schedule import tzdata_version
 
 Cursor = psycopg.Cursor[Any]
 Row = tuple[Any, ...]
@@ -109,7 +110,7 @@ class Poller:
             keys = array(map(str, self._session.locks.keys(freed)))
             sent.unlock = run(connection, "unlock", {"keys": keys})
         if request.renew:
-            sent.renew = run(connection, "renew", me | {"lease": self._lease.timings.length})
+            sent.renew = run(connection, "renew", me | self._renewal())
         if suspected := self._death_suspected() or request.renew:
             if silent := self._silence.over(now):
                 sent.end = run(connection, "end_sessions", {"ids": array(silent)})
@@ -126,6 +127,9 @@ class Poller:
     def _death_suspected(self) -> bool:
         over = self._next_lease is not None and self._next_lease <= self._clock.now()
         return self._session.heard(DEAD) or over
+
+    def _renewal(self) -> dict[str, object]:
+        return {"lease": self._lease.timings.length, "tzdata": tzdata_version()}
 
     def _recovery(self, now: float) -> dict[str, object]:
         """After an outage everybody's lease may be over: who only reconnects gets a moment."""

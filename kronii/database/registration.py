@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, partial
 
-from kronii.database import migrations, queries
+from kronii.database import migrations, queries, zonerules
 from kronii.database.connections import Connection
 from kronii.database.errors import database_errors
 from kronii.database.holders import jobs_held, key_held, naming, tables_held
@@ -51,6 +51,8 @@ class Registered:
     new: int = 0
     changed: int = 0
     retired: int = 0
+    #: Jobs whose next tick is another one under the zone rules here.
+    moved: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class _Row:
     retired: bool
     next_run: datetime | None
     version: int
+    zone_rules: str
 
 
 def register(connection: Connection, definitions: Iterable[Definition]) -> Registered:
@@ -93,11 +96,12 @@ def register(connection: Connection, definitions: Iterable[Definition]) -> Regis
             queries.value(connection, "next_registration" if writes else "last_registration")
         )
         new = _write(connection, changed, retired, rows, version)
+        moved = _follow_rules(connection, wanted, rows)
         ids = _ids(connection) if new else {name: row.id for name, row in rows.items()}
     if len(changed) >= ANALYZE_FROM:
         queries.run(connection, "analyze_jobs")
     runnable = RunnableJobs({ids[name]: job for name, job in wanted.items()}, version)
-    return Registered(runnable, new, len(changed) - new, len(retired))
+    return Registered(runnable, new, len(changed) - new, len(retired), moved)
 
 
 def refresh(connection: Connection, runnable: RunnableJobs) -> RunnableJobs:
@@ -151,6 +155,28 @@ def _write(
     return new
 
 
+def _follow_rules(
+    connection: Connection, wanted: Mapping[str, Definition], rows: Mapping[str, _Row]
+) -> int:
+    """See that what was not computed just now follows the zone rules here; returns how many next
+    ticks have become others.
+    """
+    kept = {
+        row.id: (wanted[name], row)
+        for name, row in rows.items()
+        if name in wanted and not _rescheduled(wanted[name], row)
+    }
+    other = {id: job for id, (job, row) in kept.items() if job.schedule.rules != row.zone_rules}
+    unknown = {id: job for id, job in other.items() if not kept[id][1].zone_rules}
+    zonerules.mark(connection, unknown)
+    moved = zonerules.compute_anew(
+        connection, {id: job for id, job in other.items() if id not in unknown}
+    )
+    if moved:
+        queries.run(connection, "notify", {"event": "jobs"})
+    return moved
+
+
 def _copy(connection: Connection, changed: list[Definition], rows: Mapping[str, _Row]) -> None:
     now: datetime = queries.value(connection, "clock")
     queries.run(connection, "incoming")
@@ -172,6 +198,7 @@ def _incoming(job: Definition, row: _Row | None, now: datetime) -> tuple[object,
         job.enabled,
         job.digest,
         next_run,
+        job.schedule.rules,
         rescheduled,
     )
 

@@ -170,7 +170,7 @@ def _rows_of(batch: Sequence[FinishedRun]) -> dict[str, object]:
 #: What `_finished_row` returns, by the parameters of `finish`.
 FINISHED = (
     *("ids", "runs", "owners", "triggers", "outcomes", "codes", "errors", "outputs", "ages"),
-    *("ticks", "nexts", "delays", "settled", "shown", "missed"),
+    *("ticks", "nexts", "delays", "settled", "shown", "missed", "rules"),
 )
 #: The same for the skipped ticks of a batch.
 SKIPPED = ("skipped_ids", "skipped_runs", "skipped_ticks", "skipped_missed")
@@ -209,6 +209,7 @@ def _finished_row(ended: FinishedRun, now: float, elements: _Elements) -> tuple[
         "t" if transition.settled else "f",
         elements[shown],
         elements[missed],
+        f'"{claim.definition.schedule.rules}"',
     )
 
 

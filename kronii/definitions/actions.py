@@ -14,6 +14,9 @@ from kronii.model import Command, PythonCall, Sql
 _IDENTIFIER = r"[A-Za-z_][A-Za-z0-9_]*"
 _DOTTED = rf"{_IDENTIFIER}(\.{_IDENTIFIER})*"
 _TARGET = rf"^{_DOTTED}:{_DOTTED}$"
+#: Characters of the longest argument of a program (MAX_ARG_STRLEN of Linux, less its end), and of
+#: the longest statement.
+LONGEST_ARGUMENT, LONGEST_STATEMENT = 128 * 1024 - 1, 1024 * 1024
 
 
 def _shell(line: str) -> Command:
@@ -21,8 +24,8 @@ def _shell(line: str) -> Command:
 
 
 def _command() -> Rule:
-    line = converted(text(says="a command", blank=False), _shell)
-    argument = text()
+    line = converted(text(says="a command", blank=False, longest=LONGEST_ARGUMENT), _shell)
+    argument = text(longest=LONGEST_ARGUMENT)
     words = checked(converted(list_of(argument, "an item of command"), Command), _has_program)
     schema: dict[str, Any] = {"type": "array", "items": argument.schema, "minItems": 1}
     schema |= {"prefixItems": [argument.schema | {"minLength": 1}]}
@@ -51,7 +54,7 @@ ACTION_RULES = {
     "python": checked(
         text(_TARGET, 'package.module:function, as in "gc:collect"'), _check_target
     ).as_key("package.module:function, called in a worker thread."),
-    "sql": converted(text(says="a statement", blank=False), Sql).as_key(
+    "sql": converted(text(says="a statement", blank=False, longest=LONGEST_STATEMENT), Sql).as_key(
         "A statement, run in DATABASE_URL's database."
     ),
     "http": REQUEST.as_key("A request whose status decides the outcome."),

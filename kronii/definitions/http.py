@@ -15,6 +15,9 @@ from kronii.model import Http
 #: Methods of RFC 9110 and RFC 5789, less CONNECT and TRACE, which no job can use.
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
+#: Characters of the longest body.
+LONGEST_BODY = 1024 * 1024
+
 #: A token of RFC 9110, section 5.6.2.
 _HEADER_NAME = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
 #: Printable Latin-1: what HTTP's header lines carry, and no line end, which would smuggle in
@@ -73,7 +76,7 @@ _KEYS = {
     ).as_key("Where the request goes: http or https.", required=True),
     "method": choice(METHODS).as_key("The request's method.", "GET"),
     "headers": checked(_HEADERS, _check_headers).as_key("Headers of the request, by name."),
-    "body": text(secret=True).as_key("The request's body, sent as UTF-8."),
+    "body": text(secret=True, longest=LONGEST_BODY).as_key("The request's body, sent as UTF-8."),
     "expect": either(
         converted(_STATUS, lambda one: (one,)), list_of(_STATUS, "an item of expect")
     ).as_key(

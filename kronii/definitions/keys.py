@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from kronii.definitions.actions import ACTION_RULES
+from kronii.definitions.actions import ACTION_RULES, LONGEST_ARGUMENT
 from kronii.definitions.hiding import ShownKeys
 from kronii.definitions.mappings import table
 from kronii.definitions.nodes import Node
@@ -19,15 +19,21 @@ from kronii.definitions.rules import Rule, checked
 from kronii.definitions.texts import choice, text
 from kronii.errors import ScheduleError
 from kronii.model import CatchUp
-from kronii.schedule import schedule
+from kronii.schedule import LONGEST_EXPRESSION, schedule
 from kronii.settings import JOB_VARIABLES
 
 #: A cron expression as far as a pattern can tell: an alias, or five to seven fields.  The loader
 #: asks `kronii.schedule`.
-_CRON = {"type": "string", "pattern": r"^\s*(@\S+|\S+(\s+\S+){4,6})\s*$"}
+_CRON = {
+    "type": "string",
+    "maxLength": LONGEST_EXPRESSION,
+    "pattern": r"^\s*(@\S+|\S+(\s+\S+){4,6})\s*$",
+}
 
 #: Characters of the longest name of a job.
 NAME_LENGTH = 100
+#: Characters of the longest path (PATH_MAX of Linux, less its end).
+PATH_LENGTH = 4095
 
 #: Names of environment variables that a job can't set, and why.
 RESERVED = dict.fromkeys(sorted(JOB_VARIABLES), "Kronii sets it for each run") | {
@@ -53,7 +59,7 @@ def _check_cwd(report: Report, node: Node, cwd: str) -> str:
 _ENV = table(
     "^[A-Za-z_][A-Za-z0-9_]*$",
     "a name of an environment variable",
-    text(secret=True),
+    text(secret=True, longest=LONGEST_ARGUMENT),
     "a value in env",
     RESERVED,
 )
@@ -64,7 +70,9 @@ JOB_RULES = {
     "name": text(
         rf"^[A-Za-z0-9_.-]{{1,{NAME_LENGTH}}}$", f"1 to {NAME_LENGTH} letters, digits, _ - or ."
     ).as_key("The job's name, unique in the file.", required=True),
-    "cron": replace(text(says="a cron expression", blank=False), schema=_CRON).as_key(
+    "cron": replace(
+        text(says="a cron expression", blank=False, longest=LONGEST_EXPRESSION), schema=_CRON
+    ).as_key(
         "Second minute hour day-of-month month day-of-week; five fields are a crontab line,"
         " seven add the year; @daily and the like.",
         required=True,
@@ -82,7 +90,7 @@ JOB_RULES = {
     "env": _ENV.as_key(
         "Environment variables of the job's process; merged with those in defaults."
     ),
-    "cwd": checked(text("^/", "an absolute path"), _check_cwd).as_key(
+    "cwd": checked(text("^/", "an absolute path", longest=PATH_LENGTH), _check_cwd).as_key(
         "Directory that the command starts in."
     ),
     "isolate": boolean().as_key(

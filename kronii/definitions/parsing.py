@@ -14,6 +14,7 @@ from kronii.definitions.problems import DefinitionsError, Problem, Report
 from kronii.definitions.source import Source, split_lines
 from kronii.definitions.syntax import QUOTE_STAR, cron_star_in, syntax_problem
 from kronii.definitions.tree import Composer, Refused
+from kronii.files import read_file
 
 #: Bytes of the largest file that is read: a hundred times what 10,000 usual jobs take.
 SIZE_LIMIT = 64 * 1024 * 1024
@@ -31,19 +32,14 @@ def read_text(path: Path) -> str:
     """Return the file's text, a byte order mark removed.
 
     Raises:
-        DefinitionsError: there is no such file, or it can't be read, is too large or is not UTF-8.
+        DefinitionsError: there is no such file, it is no regular one, or it can't be read, is too
+            large or is not UTF-8.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(SIZE_LIMIT + 1)
+        content = read_file(path, SIZE_LIMIT)
     except (OSError, ValueError) as error:
-        raise _unreadable(
-            path, f"can't be read: {getattr(error, 'strerror', None) or error}"
-        ) from None
-    if len(content) > SIZE_LIMIT:
-        raise _unreadable(
-            path, f"is larger than {SIZE_LIMIT // 1024**2} MiB, which no file of jobs is"
-        )
+        why = getattr(error, "strerror", None) or error
+        raise DefinitionsError([_file_problem(path, 1, 1, f"can't be read: {why}")]) from None
     return _decoded(path, content)
 
 
@@ -57,10 +53,6 @@ def _decoded(path: Path, content: bytes) -> str:
         raise DefinitionsError(
             [_file_problem(path, line, column, "is not UTF-8: save it as UTF-8 text")]
         ) from None
-
-
-def _unreadable(path: Path, why: str) -> DefinitionsError:
-    return DefinitionsError([_file_problem(path, 1, 1, why)])
 
 
 def _file_problem(path: Path, line: int, column: int, why: str) -> Problem:

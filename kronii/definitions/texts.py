@@ -19,13 +19,26 @@ _TEXTS = frozenset({"str", "value", "merge"})
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def text(pattern: str = "", says: str = "", *, secret: bool = False, blank: bool = True) -> Rule:
-    """A text; with `pattern` one in which it is found, or else the message `says` so."""
+#: Characters of the longest text, unless its rule says otherwise: a page or two for people.
+LONGEST = 10_000
+
+
+def text(
+    pattern: str = "",
+    says: str = "",
+    *,
+    secret: bool = False,
+    blank: bool = True,
+    longest: int = LONGEST,
+) -> Rule:
+    """A text of at most `longest` characters; with `pattern` one in which it is found, or else the
+    message `says` so.
+    """
     wanted = pattern or ("" if blank else r"\S")
     compiled = re.compile(wanted)
 
     def read(report: Report, node: Node, what: str) -> str | None:
-        value = read_text(report, node, what, secret=secret)
+        value = read_text(report, node, what, secret=secret, longest=longest)
         if value is None:
             return None
         if compiled.search(value) and not (pattern and value.endswith("\n")):
@@ -35,16 +48,22 @@ def text(pattern: str = "", says: str = "", *, secret: bool = False, blank: bool
         report.error(node.start, wrong if value.strip() else f"{what} is empty")
         return None
 
-    schema = {"type": "string"} | ({"pattern": wanted} if wanted else {})
+    schema = {"type": "string", "maxLength": longest} | ({"pattern": wanted} if wanted else {})
     return Rule(read, schema, secret=secret)
 
 
-def read_text(report: Report, node: Node, what: str, *, secret: bool = False) -> str | None:
-    """Return a node's text, or None after a report: it is no text to YAML, or holds what no text
-    may.
+def read_text(
+    report: Report, node: Node, what: str, *, secret: bool = False, longest: int = LONGEST
+) -> str | None:
+    """Return a node's text, or None after a report: it is no text to YAML, too long, or holds what
+    no text may.
     """
     if not isinstance(node, Scalar) or node.tag not in _TEXTS:
         report.error(node.start, _not_text(node, what, secret))
+        return None
+    if len(node.text) > longest:
+        wanted = f"{what} has {longest} characters at the most"
+        report.error(node.start, f"{wanted}, and this one has {len(node.text)}")
         return None
     if "\0" in node.text:
         report.error(node.start, f"{what} holds a NUL character")

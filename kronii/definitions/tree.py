@@ -23,6 +23,13 @@ DEPTH_LIMIT = 40
 #: four times over.
 ALIAS_LIMIT = 1_000_000
 
+#: Events of the largest document (a value is one, a list or a mapping two): thirty for each of
+#: 100,000 jobs, and some minutes' work.
+EVENT_LIMIT = 3_000_000
+
+#: Characters of the longest text of any kind: a statement or a body (their rules' bound).
+TEXT_LIMIT = 1024 * 1024
+
 _TAG = "tag:yaml.org,2002:"
 
 
@@ -49,8 +56,8 @@ class Composer:
         """Return the document's root, None if there is no document.
 
         Raises:
-            Refused: there are two documents, or one is nested too deep, repeats itself too often or
-                without end.
+            Refused: there are two documents, or one is too large, nested too deep, or repeats
+                itself too often or without end.
             yaml.YAMLError: the text is not YAML.
         """
         steps = {
@@ -62,7 +69,9 @@ class Composer:
             yaml.MappingEndEvent: self._end,
             yaml.DocumentStartEvent: self._document,
         }
-        for event in self._events:
+        for count, event in enumerate(self._events):
+            if count > EVENT_LIMIT:
+                raise Refused(start_of(event), f"more than {EVENT_LIMIT:,} values in one file")
             step = steps.get(event.__class__)
             if step is not None:
                 step(event)
@@ -76,6 +85,9 @@ class Composer:
             raise Refused(start_of(event), why)
 
     def _scalar(self, event: Any) -> None:
+        if len(event.value) > TEXT_LIMIT:
+            why = f"a text of {len(event.value):,} characters: the longest that is read has"
+            raise Refused(start_of(event), f"{why} {TEXT_LIMIT:,}")
         tag = event.tag
         named = _resolved(event) if tag is None or tag == "!" else _short(tag)
         node = Scalar(named, event)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 from pathlib import Path
 
-from kronii import definitions, ownership
+from kronii import definitions, ownership, schedule
 from kronii.database import migrations, rights, schema, trust
 from kronii.database.access import Database
 from kronii.database.answers import answer_within
@@ -79,14 +79,21 @@ class Jobs:
         if applied:
             log.info("schema upgraded", version=max(applied))
 
-    def reload(self) -> RunnableJobs:
-        """Load the file anew and register it; any thread.  What it returns is to become `runnable`.
+    def read(self) -> Loaded:
+        """Load the file anew, under the zone rules that the host has by now; any thread.
 
         Raises:
-            DefinitionsError: the old file stays in force.
-            DatabaseUnavailable, DatabaseError, ConfigError: likewise.
+            DefinitionsError: it can't be read, or something in it is wrong.
         """
-        loaded = self._load()
+        schedule.forget_zones()
+        return self._load()
+
+    def reload(self, loaded: Loaded) -> RunnableJobs:
+        """Register what was read; any thread.  What it returns is to become `runnable`.
+
+        Raises:
+            DatabaseUnavailable, DatabaseError, ConfigError: the old file stays in force.
+        """
         with self._database.for_registration() as connection:
             trust.require(connection)
             registered = _said(register(connection, loaded.definitions))
@@ -132,4 +139,10 @@ def _said(registered: Registered) -> Registered:
         changed=registered.changed,
         retired=registered.retired,
     )
+    if registered.moved:
+        log.info(
+            "time zone rules have changed: next ticks were computed anew",
+            jobs=registered.moved,
+            tzdata=schedule.tzdata_version(),
+        )
     return registered

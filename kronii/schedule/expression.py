@@ -1,6 +1,6 @@
-"""What a cron expression says, as numbers: croniter expands the fields, and this keeps the result.
+"""What a cron expression says, as numbers.
 
-An expression that croniter refuses is refused with the field that is wrong and what it takes.
+One that can't be read is refused with the field that is wrong and what it takes.
 """
 
 from __future__ import annotations
@@ -9,16 +9,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from croniter import croniter
-
 from kronii.errors import ScheduleError
-from kronii.schedule.fields import FIELDS, HASH, NAMES, split
-from kronii.suggestions import did_you_mean
+from kronii.schedule import reading
+from kronii.schedule.fields import FIELDS, HASH, YEAR, split
+from kronii.schedule.reading import Named, Unread
 
-_NEAREST = re.compile(r"(\d+)w|w(\d+)", re.IGNORECASE)
-#: What croniter raises for a text that is no expression.
-_REFUSALS = (ValueError, KeyError, TypeError, AttributeError, IndexError)
-_TAKES = ("0-59", "0-59", "0-23", "1-31", "1-12 or jan-dec", "0-7 or sun-sat", "1970-2099")
 _NUMBERED_WEEKDAY = re.compile(r"(?<![#/\d])[1-7](?!\d)")
 _WEEKDAYS_WARNING = (
     "week days are numbered as in crontab (0 and 7 are Sunday), not as in the original (1 ="
@@ -66,19 +61,21 @@ def read(cron: str, name: str) -> Expression:
     """
     fields = split(cron)
     seed = name if HASH.search(cron) else ""
-    (minutes, hours, days, months, weekdays, seconds, years), nth = _expand(cron, fields, seed)
-    nearest = _NEAREST.fullmatch(fields[3])
+    if not seed and HASH.search(cron):
+        raise ScheduleError(f"'H' in {cron!r} spreads by the job's name, and there is none here")
+    named = _named(cron, fields, seed)
+    seconds, minutes, hours, days, months, weekdays, years = named
     return Expression(
-        seconds=_numbers(seconds, 0, 59),
-        minutes=_numbers(minutes, 0, 59),
-        hours=_numbers(hours, 0, 23),
-        months=frozenset(_numbers(months, 1, 12)),
-        years=None if years == ["*"] else frozenset(_integers(years)),
-        monthdays=frozenset(range(1, 32) if days == ["*"] else _integers(days)),
-        last_day="l" in days,
-        nearest=int(nearest[1] or nearest[2]) if nearest else 0,
-        weekdays=frozenset(_numbers(weekdays, 0, 6)),
-        nth={weekday: frozenset(places) for weekday, places in nth.items()},
+        seconds=tuple(sorted(seconds.numbers)),
+        minutes=tuple(sorted(minutes.numbers)),
+        hours=tuple(sorted(hours.numbers)),
+        months=frozenset(months.numbers),
+        years=None if _every(years) else frozenset(years.numbers),
+        monthdays=frozenset(days.numbers),
+        last_day=days.last_day,
+        nearest=days.nearest,
+        weekdays=frozenset(weekdays.numbers),
+        nth={weekday: frozenset(places) for weekday, places in weekdays.nth.items()},
         either_day=not fields[3].startswith(("*", "?")) and not fields[5].startswith(("*", "?")),
         fixed=not fields[1].startswith("*") and not fields[2].startswith("*"),
         seed=seed,
@@ -86,51 +83,22 @@ def read(cron: str, name: str) -> Expression:
     )
 
 
-def _expand(
-    cron: str, fields: list[str], seed: str
-) -> tuple[list[list[int | str]], dict[int, set[int | str]]]:
-    """Values of each field in croniter's order (minute, hour, day, month, weekday, second, year),
-    and places of week days (`5#2`, `L5`).
-    """
-    if not seed and HASH.search(cron):
-        raise ScheduleError(f"'H' in {cron!r} spreads by the job's name, and there is none here")
-    try:
-        expanded, nth = croniter.expand(
-            " ".join(fields), hash_id=seed.encode() if seed else None, second_at_beginning=True
-        )
-    except _REFUSALS as error:
-        raise ScheduleError(
-            f"{cron!r} is not a cron expression: {_culprit(fields, str(error))}"
-        ) from error
-    return expanded, nth
-
-
-def _culprit(fields: list[str], reason: str) -> str:
-    """Which field croniter stumbles over: each is tried alone."""
-    for place, field in enumerate(fields):
-        alone = ["*"] * 7
-        alone[place] = field
+def _named(cron: str, fields: list[str], seed: str) -> list[Named]:
+    named = []
+    for kind, text in zip(FIELDS, fields, strict=True):
         try:
-            croniter.expand(" ".join(alone), hash_id=b"x", second_at_beginning=True)
-        except _REFUSALS:
-            return f"the {FIELDS[place]} field {field!r} is not valid{_hint(place, field)}"
-    return reason
+            named.append(reading.read(kind, text, seed))
+        except Unread as error:
+            raise ScheduleError(
+                f"{cron!r} is not a cron expression: the {kind.name} field {text!r} is not"
+                f" valid{error}"
+            ) from error
+    return named
 
 
-def _hint(place: int, field: str) -> str:
-    names = [name for name in NAMES.get(place, ()) if name]
-    words = re.findall(r"[a-z]{2,}", field.lower())
-    unknown = next((word for word in words if word not in names), "")
-    return did_you_mean(unknown[:3], names, f"it takes {_TAKES[place]}", quoted=False)
-
-
-def _numbers(values: list[int | str], low: int, high: int) -> tuple[int, ...]:
-    """Values of a field as sorted numbers; the whole field for a wildcard."""
-    return tuple(range(low, high + 1)) if "*" in values else tuple(sorted(_integers(values)))
-
-
-def _integers(values: list[int | str]) -> list[int]:
-    return [value for value in values if isinstance(value, int)]
+def _every(years: Named) -> bool:
+    """Every year, also those that can't be written."""
+    return years.all or len(years.numbers) == YEAR.high - YEAR.low + 1
 
 
 def _warnings(cron: str, fields: list[str]) -> tuple[str, ...]:

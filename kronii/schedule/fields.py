@@ -1,15 +1,15 @@
-"""The text of a cron expression as seven fields, seconds first, each checked by itself."""
+"""The seven fields of a cron expression: what each may hold, and the text that belongs to each."""
 
 from __future__ import annotations
 
 import re
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from kronii.errors import ScheduleError
 from kronii.suggestions import did_you_mean
 
-#: What the aliases mean in crontab(5), as six fields: croniter reads its own wrongly beside seconds
-#: and hashes.
+#: What the aliases mean in crontab(5), as six fields.
 ALIASES = {
     "@yearly": "0 0 0 1 1 *",
     "@annually": "0 0 0 1 1 *",
@@ -19,36 +19,89 @@ ALIASES = {
     "@midnight": "0 0 0 * * *",
     "@hourly": "0 0 * * * *",
 }
-FIELDS = ("second", "minute", "hour", "day-of-month", "month", "day-of-week", "year")
-#: The largest step of each field that can be reached twice.
-LARGEST_STEP = (59, 59, 23, 31, 12, 7, 130)
-#: Names of months and of week days, by the place of their field, in the order of their numbers.
-NAMES: dict[int, tuple[str, ...]] = {
-    4: ("", "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"),
-    5: ("sun", "mon", "tue", "wed", "thu", "fri", "sat"),
-}
+#: Characters of the longest expression: every value of every field, written out one by one, has
+#: 1,211.
+LONGEST_EXPRESSION = 2000
 #: An `H`, which is no part of a name.
 HASH = re.compile(r"(?<![a-z])h(?![a-z])", re.IGNORECASE)
 
 _RANDOM = re.compile(r"(?<![a-z])r(?![a-z])", re.IGNORECASE)
 _STEP = re.compile(r"/(\d+)")
-_RANGE = re.compile(r"(?<![\w#])(\w+)-(\w+)(?:/\d+)?(?![\w#])")
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """What one field may hold.
+
+    Its values lie on a circle: the one after the last is the first, so that `22-2` is a range.
+    """
+
+    name: str
+    #: The first value, and the last.
+    low: int
+    high: int
+    #: For people.
+    takes: str
+    #: The largest step that can be reached twice.
+    largest_step: int
+    #: Bits by which `H` turns the hash of the job's name: those of croniter, whose places of `H`
+    #: jobs have kept since the first release.
+    turn: int
+    #: Names of the values, from `low` on.
+    names: tuple[str, ...] = ()
+    #: The largest number that may be written: 7 is Sunday too.
+    top: int = 0
+
+    def number(self, word: str) -> int | None:
+        """The value that a word writes, 7 for a Sunday that was written so; None: it writes
+        none.
+        """
+        if word in self.names:
+            return self.low + self.names.index(word)
+        if not re.fullmatch(r"[0-9]{1,9}", word):
+            return None
+        return int(word) if self.low <= int(word) <= max(self.top, self.high) else None
+
+    def between(self, first: int, last: int, step: int = 1) -> frozenset[int]:
+        """Every `step`-th value from `first` to `last`, over the end of the circle if `last` is the
+        smaller: every second one of 23-5 is 23, 1, 3, 5.
+        """
+        size = self.high - self.low + 1
+        length = last - first if last >= first else (last - first) % size
+        start = first - self.low
+        return frozenset(self.low + (start + n) % size for n in range(0, length + 1, step))
+
+
+SECOND = Field("second", 0, 59, "0-59", 59, turn=5)
+MINUTE = Field("minute", 0, 59, "0-59", 59, turn=0)
+HOUR = Field("hour", 0, 23, "0-23", 23, turn=1)
+MONTHDAY = Field("day-of-month", 1, 31, "1-31", 31, turn=2)
+MONTH = Field("month", 1, 12, "1-12 or jan-dec", 12, turn=3, names=_MONTHS)
+WEEKDAY = Field("day-of-week", 0, 6, "0-7 or sun-sat", 7, turn=4, names=_WEEKDAYS, top=7)
+YEAR = Field("year", 1970, 2099, "1970-2099", 130, turn=6)
+#: In the order in which they are written.
+FIELDS = (SECOND, MINUTE, HOUR, MONTHDAY, MONTH, WEEKDAY, YEAR)
 
 
 def split(cron: str) -> list[str]:
     """Return the seven fields of an expression, an alias replaced by what it means.
 
     Raises:
-        ScheduleError: there is no such alias, a number of fields that means nothing, or a field
-            that would be read wrongly or differently by each instance.
+        ScheduleError: it is too long, there is no such alias, a number of fields that means
+            nothing, or a field that no reading could be right for.
     """
-    fields = _seven(cron)
-    for place, field in enumerate(fields):
-        _check_field(cron, place, field)
-    return [
-        _RANGE.sub(partial(_narrow, place), field) if "-" in field else field
-        for place, field in enumerate(fields)
-    ]
+    if len(cron) > LONGEST_EXPRESSION:
+        raise ScheduleError(
+            f"a cron expression has {LONGEST_EXPRESSION} characters at the most, and this one has"
+            f" {len(cron)}"
+        )
+    texts = _seven(cron)
+    for field, text in zip(FIELDS, texts, strict=True):
+        for wrong in _problems(field, text):
+            raise ScheduleError(f"{wrong[0]} the {field.name} field of {cron!r} {wrong[1]}")
+    return texts
 
 
 def _seven(cron: str) -> list[str]:
@@ -59,9 +112,10 @@ def _seven(cron: str) -> list[str]:
         )
     fields = (_alias(text) if text.startswith("@") else text).split()
     if len(fields) not in (5, 6, 7):
+        names = " ".join(field.name for field in FIELDS[:6])
         raise ScheduleError(
-            f"{cron!r} has {len(fields)} fields: write six ({' '.join(FIELDS[:6])}), five (a"
-            " crontab line) or seven (with the year)"
+            f"{cron!r} has {len(fields)} fields: write six ({names}), five (a crontab line) or"
+            " seven (with the year)"
         )
     fields = ["0", *fields] if len(fields) == 5 else fields
     return fields if len(fields) == 7 else [*fields, "*"]
@@ -75,33 +129,15 @@ def _alias(text: str) -> str:
     return meaning
 
 
-def _check_field(cron: str, place: int, field: str) -> None:
-    if not field.isascii():
-        raise ScheduleError(
-            f"the {FIELDS[place]} field {field!r} of {cron!r} has characters that cron does not"
-            " know"
+def _problems(field: Field, text: str) -> Iterator[tuple[str, str]]:
+    """What can't be right in any field: what stands before its name in the sentence, and after."""
+    if not text.isascii():
+        yield f"{text!r} in", "has characters that cron does not know"
+    if _RANDOM.search(text):
+        yield (
+            "'R' in",
+            "is random, so instances would disagree: use 'H', which spreads by the job's name",
         )
-    if _RANDOM.search(field):
-        raise ScheduleError(
-            f"'R' in the {FIELDS[place]} field of {cron!r} is random, so instances would disagree:"
-            " use 'H', which spreads by the job's name"
-        )
-    for step in _STEP.findall(field):
-        if len(step) > 9 or not 1 <= int(step) <= LARGEST_STEP[place]:
-            raise ScheduleError(
-                f"step {step} in the {FIELDS[place]} field of {cron!r} is out of range: it may be 1"
-                f" to {LARGEST_STEP[place]}"
-            )
-
-
-def _narrow(place: int, match: re.Match[str]) -> str:
-    """A range from a value to itself is that value; croniter takes it for the whole field."""
-    first, last = _number(place, match[1]), _number(place, match[2])
-    sunday = place == 5 and (first, last) == ("7", "0")
-    return match[1] if first == last or sunday else match[0]
-
-
-def _number(place: int, word: str) -> str:
-    """A value as croniter's number: without leading zeros, a name by its place."""
-    names = NAMES.get(place, ())
-    return str(names.index(word.lower())) if word.lower() in names else word.lstrip("0") or "0"
+    for step in _STEP.findall(text):
+        if len(step) > 9 or not 1 <= int(step) <= field.largest_step:
+            yield f"step {step} in", f"is out of range: it may be 1 to {field.largest_step}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zoneinfo
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -11,6 +12,7 @@ from kronii.schedule import counting, expression
 from kronii.schedule.fields import HASH
 from kronii.schedule.localtimes import LocalTimes
 from kronii.schedule.ticks import Ticks
+from kronii.schedule.zonefiles import tzdata_version
 from kronii.schedule.zones import zone
 
 
@@ -48,6 +50,11 @@ class Schedule:
             raise ScheduleError(
                 f"{cron!r} never fires: no day matches day-of-month, month and year"
             )
+
+    @property
+    def rules(self) -> str:
+        """A hash of the zone's clock changes: other rules may mean other ticks.  Empty for UTC."""
+        return self._ticks.zone.rules
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Schedule) and self._identity == other._identity
@@ -101,3 +108,12 @@ def schedule(cron: str, timezone: str = "UTC", name: str = "") -> Schedule:
 @lru_cache(maxsize=4096)
 def _shared(cron: str, timezone: str, seed: str) -> Schedule:
     return Schedule(cron, timezone, seed)
+
+
+def forget_zones() -> None:
+    """From here on new schedules follow the zone rules that the host has by now.  Those that are in
+    use keep theirs.
+    """
+    zoneinfo.ZoneInfo.clear_cache()
+    for cache in (zone, _shared, tzdata_version):
+        cache.cache_clear()

@@ -5,31 +5,62 @@ Moments are naive UTC, local times naive as the clock shows them.
 
 from __future__ import annotations
 
+import hashlib
 import zoneinfo
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from kronii.errors import ScheduleError
+from kronii.schedule.zonefiles import counts_leap_seconds
 from kronii.suggestions import did_you_mean
 
 #: Names of zones that depend on the machine, or are none.
 NO_ZONES = {"localtime", "posixrules", "Factory"}
+#: The years by whose clock changes two versions of a zone's rules are told apart.  What was before
+#: moves no tick; later ones follow the same yearly rule.
+RULES_FROM, RULES_UNTIL = (
+    datetime(year, 1, 1, tzinfo=UTC).replace(tzinfo=None) for year in (2020, 2060)
+)
 #: The least length of time that a datetime can tell.
 INSTANT = timedelta(microseconds=1)
 
-_DAY = timedelta(days=1)
+_DAY, _WEEK = timedelta(days=1), timedelta(days=7)
 _NO_OFFSETS = timedelta(0), timedelta(0)
 
 
 class Zone:
     """The clock of one time zone."""
 
-    __slots__ = ("_info", "is_utc")
-
     def __init__(self, info: zoneinfo.ZoneInfo, is_utc: bool) -> None:
         self._info = info
         #: Local times are moments.
         self.is_utc = is_utc
+
+    @cached_property
+    def rules(self) -> str:
+        """A hash of the clock changes from RULES_FROM to RULES_UNTIL; empty for UTC, which has
+        none.
+
+        It is made of what the rules say, for their files differ by how they were packed.
+        """
+        if self.is_utc:
+            return ""
+        changes = ";".join(f"{moment.isoformat()}{offset}" for moment, offset in self._changes())
+        return hashlib.sha256(changes.encode()).hexdigest()[:16]
+
+    def _changes(self) -> Iterator[tuple[datetime, timedelta]]:
+        """The offset from UTC at the beginning, then each new one from when on it holds."""
+        moment, offset = RULES_FROM, self.local(RULES_FROM) - RULES_FROM
+        yield moment, offset
+        while moment < RULES_UNTIL:
+            late = moment + _WEEK
+            if self.local(late) - late == offset:
+                moment = late
+                continue
+            moment = self._change(moment, late, offset)
+            offset = self.local(moment) - moment
+            yield moment, offset
 
     def local(self, moment: datetime) -> datetime:
         """The local time at a moment."""
@@ -84,13 +115,29 @@ def zone(name: str) -> Zone:
     """Return a time zone by its IANA name.
 
     Raises:
-        ScheduleError: there is none of this name, or it means another one on each machine.
+        ScheduleError: there is none of this name, it means another one on each machine, or its
+            clock is not that of civil time.
     """
+    if name.rpartition("/")[2] in NO_ZONES:
+        raise ScheduleError(
+            f"{name!r} is not a time zone: it means another one on each machine, or none; write an"
+            " IANA name, as 'Europe/Berlin' or 'UTC'"
+        )
     try:
-        if name in NO_ZONES:
-            raise ValueError(name)
-        return Zone(zoneinfo.ZoneInfo(name), is_utc=name == "UTC")
+        info = zoneinfo.ZoneInfo(name)
     except (ValueError, OSError, KeyError, TypeError) as error:
         known = zoneinfo.available_timezones() - NO_ZONES
         hint = did_you_mean(str(name), known, "write an IANA name, as 'Europe/Berlin' or 'UTC'")
         raise ScheduleError(f"{name!r} is not a time zone{hint}") from error
+    if counts_leap_seconds(name):
+        raise ScheduleError(
+            f"{name!r} is not a time zone of civil time: its file counts leap seconds, so its clock"
+            f" is not the one on the wall; write {_civil(name)!r}"
+        )
+    return Zone(info, is_utc=name == "UTC")
+
+
+def _civil(name: str) -> str:
+    """The same zone under its IANA name."""
+    plain = name.removeprefix("right/")
+    return plain if plain != name else "UTC"

@@ -8,14 +8,18 @@ from pathlib import Path
 
 from kronii import ownership
 from kronii.errors import ConfigError
+from kronii.files import read_file
+
+#: Bytes of the largest file that is read: far more than an environment can hold.
+SIZE_LIMIT = 1024 * 1024
 
 
 def read_dotenv(path: Path) -> dict[str, str]:
     """Return what a `.env` file sets, without interpolation; nothing where there is no such file.
 
     Raises:
-        ConfigError: the file can't be read, is not UTF-8, or has a line that sets nothing; or root
-            would take it from somebody else.
+        ConfigError: the file can't be read, is no regular file, too large or not UTF-8, or has a
+            line that sets nothing; or root would take it from somebody else.
     """
     ownership.check(path, path.name)
     text = _text(path)
@@ -30,7 +34,7 @@ def read_dotenv(path: Path) -> dict[str, str]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return read_file(path, SIZE_LIMIT).decode("utf-8-sig")
     except FileNotFoundError:
         return ""
     except OSError as error:

@@ -91,7 +91,7 @@ def test_a_changed_schedule_is_computed_from_now_and_anything_else_keeps_the_tic
     )
     table.query(
         "UPDATE jobs SET next_run = '2024-01-01 03:00', attempt = 2, failures = 1, retry_at ="
-        " '2024-01-01 03:01'"
+        " '2024-01-01 03:01', deaths = 1, missed = 5, scheduled_since = '2023-12-31'"
     )
     untouched = others(table, "same")
     changed = a.register(
@@ -107,9 +107,12 @@ def test_a_changed_schedule_is_computed_from_now_and_anything_else_keeps_the_tic
         assert row["next_run"].hour == hour
         assert now - timedelta(seconds=20) < row["next_run"] <= now + timedelta(days=1)
         assert (row["attempt"], row["failures"], row["retry_at"]) == (0, 0, None)
+        assert (row["deaths"], row["missed"]) == (0, 0)
+        assert now - timedelta(seconds=20) < row["scheduled_since"] <= now
     row = table.job("work")
     assert row["next_run"] == datetime(2024, 1, 1, 3)
     assert (row["attempt"], row["failures"], row["retry_at"]) == (2, 1, datetime(2024, 1, 1, 3, 1))
+    assert (row["deaths"], row["missed"], row["scheduled_since"].year) == (1, 5, 2023)
     assert others(table, "same") == untouched
 
 
@@ -121,7 +124,10 @@ def test_a_job_that_is_gone_is_retired_keeps_its_history_and_comes_back(
     a.open()
     table.due("gone")
     (claim,) = a.claim()
-    table.query("UPDATE jobs SET owner = NULL, status = 'success' WHERE name = 'gone'")
+    table.query(
+        "UPDATE jobs SET owner = NULL, status = 'success', retry_at = '2024-01-01',"
+        " manual_at = '2024-01-01', deaths = 1, missed = 2 WHERE name = 'gone'"
+    )
     untouched = others(table, "stays")
     assert a.register(job("stays")).retired == 1
     row = table.job("gone")
@@ -131,6 +137,7 @@ def test_a_job_that_is_gone_is_retired_keeps_its_history_and_comes_back(
         None,
         None,
     )
+    assert (row["retry_at"], row["manual_at"], row["deaths"], row["missed"]) == (None, None, 0, 0)
     assert [run["id"] for run in table.runs("gone")] == [claim.run_id]
     assert not wrote(a.register(job("stays")))
     back = a.register(job("gone"), job("stays"))

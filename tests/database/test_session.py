@@ -291,6 +291,25 @@ def test_an_instance_that_was_taken_for_dead_stops_and_comes_back_as_another(
     assert a.lease.held(time.monotonic())
 
 
+def test_a_death_that_was_told_ends_the_lease_of_a_new_session_too(
+    member: Make, table: Any, job: Make
+) -> None:
+    """Though it still stands: another instance may have run the tick again by now."""
+    a = ready(member, job, "j")
+    table.due("j", ago=5)
+    (claim,) = a.claim()
+    before = a.lease.identity
+    a.session.drop()
+    table.query("UPDATE nodes SET died_at = now() AT TIME ZONE 'UTC'")
+    a.works = True
+    with pytest.raises(DatabaseUnavailable, match="waiting for the end of what ran"):
+        a.open([claim])
+    a.works = False
+    assert a.open([claim]) == set()
+    assert a.lease.identity != before
+    assert a.locks(table) == set()
+
+
 def test_a_terminated_session_comes_back_with_its_locks(
     member: Make, table: Any, job: Make, wait_for: Any
 ) -> None:
@@ -409,6 +428,27 @@ def test_a_dead_instances_run_is_lost_and_its_tick_is_due_again(
     assert (new["id"], new["outcome"], new["node"]) == (again.run_id, "running", "b")
 
 
+def test_a_retry_whose_instance_died_is_a_recovery(
+    member: Make, table: Any, job: Make, store: Store, wait_for: Any
+) -> None:
+    a, b = ready(member, job, "j", node="a"), ready(member, job, "j", node="b")
+    table.due("j", ago=5)
+    (first,) = a.claim()
+    again = Transition(settled=False, delay=0.0)
+    store.finish(
+        [FinishedRun(first, Result(Outcome.FAILED), time.monotonic(), again)], time.monotonic()
+    )
+    (retry,) = a.claim()
+    assert (retry.trigger, retry.attempt) == ("retry", 2)
+    a.session.drop()
+    wait_for(lambda: not table.query(ANY_LOCK))
+    table.end_lease("a")
+    assert len(b.poll(renew=True).lost) == 1
+    assert table.job("j")["retry_at"] is None
+    (recovered,) = b.claim()
+    assert (recovered.trigger, recovered.attempt, recovered.failures) == ("recovery", 3, 1)
+
+
 def test_a_proven_death_needs_no_waiting(table: Any, orphan: Any, wait_for: Any) -> None:
     _, b, claim = orphan
     wait_for(lambda: not table.query(ANY_LOCK))
@@ -487,6 +527,18 @@ def test_a_sweep_takes_what_is_no_longer_due_and_then_the_instance(
     assert (row["owner"], row["status"]) == (None, "paused")
     assert (run["outcome"], run["error"]) == ("lost", "instance a died")
     assert [node["name"] for node in table.query("SELECT name FROM nodes")] == ["b"]
+
+
+def test_a_dead_instance_that_owns_a_tick_stays_listed_until_that_is_recovered(
+    table: Any, orphan: Any, wait_for: Any, store: Store
+) -> None:
+    """Its name stands in the lost run."""
+    _, b, _ = orphan
+    wait_for(lambda: not table.query(ANY_LOCK))
+    table.end_lease("a")
+    assert store.sweep(b.lease.identity, 0.0) == []
+    assert [lost.node for lost in b.poll(renew=True).lost] == ["a"]
+    assert store.sweep(b.lease.identity, 0.0) == ["a"]
 
 
 def test_a_claim_that_was_left_behind_is_found_though_its_instance_is_gone(

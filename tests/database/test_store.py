@@ -225,6 +225,126 @@ def test_a_manual_run_does_not_touch_the_schedule(a: Any, table: Any, store: Sto
     )
 
 
+STORY = ("next_run", "attempt", "failures", "missed", "retry_at")
+
+
+def story(table: Any) -> tuple[Any, ...]:
+    """What was tried for the tick of `j` so far."""
+    row = table.job("j")
+    return tuple(row[column] for column in STORY)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.SUCCESS, Outcome.FAILED])
+def test_a_run_by_hand_leaves_the_ticks_story_alone(
+    a: Any, table: Any, store: Store, outcome: Outcome
+) -> None:
+    table.query(
+        "UPDATE jobs SET attempt = 2, failures = 1, missed = 3, retry_at = '2099-01-01',"
+        " manual_at = now() AT TIME ZONE 'UTC' WHERE name = 'j'"
+    )
+    before = story(table)
+    (claim,) = a.claim()
+    assert (claim.trigger, claim.attempt, claim.missed) == ("manual", 1, 0)
+    finish(store, ended(claim, outcome))
+    assert story(table) == before
+    assert table.job("j")["manual_at"] is None
+
+
+def test_a_run_by_hand_at_a_ticks_very_moment_is_not_that_tick(
+    a: Any, table: Any, store: Store
+) -> None:
+    table.query("UPDATE jobs SET manual_at = next_run WHERE name = 'j'")
+    table.query("UPDATE jobs SET next_run = '2024-01-01', manual_at = '2024-01-01'")
+    before = story(table)
+    claim = next(claim for claim in a.claim() if claim.definition.name == "j")
+    finish(store, ended(claim))
+    assert (claim.trigger, story(table)) == ("manual", before)
+
+
+def test_a_run_by_hand_that_was_interrupted_is_run_again(a: Any, table: Any, store: Store) -> None:
+    asked = "UPDATE jobs SET manual_at = now() AT TIME ZONE 'UTC' WHERE name = 'j'"
+    table.query(asked)
+    (first,) = a.claim()
+    finish(store, ended(first, Outcome.INTERRUPTED, Transition(settled=False)))
+    (second,) = a.claim()
+    assert (second.trigger, second.attempt) == ("manual", 2)
+    assert second.scheduled_for == first.scheduled_for
+    finish(store, ended(second))
+    table.query(asked)
+    (third,) = a.claim()
+    assert (third.trigger, third.attempt) == ("manual", 1), "another one was asked for"
+
+
+def test_the_runs_of_a_tick_are_none_of_a_run_by_hand_at_its_moment(
+    a: Any, table: Any, store: Store
+) -> None:
+    claim = claimed(a, table)
+    finish(store, ended(claim))
+    table.query("UPDATE jobs SET manual_at = %s WHERE name = 'j'", claim.scheduled_for)
+    (by_hand,) = a.claim()
+    assert (by_hand.trigger, by_hand.attempt) == ("manual", 1)
+
+
+def test_a_run_that_was_asked_for_meanwhile_is_still_to_come(
+    a: Any, table: Any, store: Store
+) -> None:
+    claim = claimed(a, table)
+    table.query("UPDATE jobs SET manual_at = now() AT TIME ZONE 'UTC' WHERE name = 'j'")
+    finish(store, ended(claim))
+    assert table.job("j")["next_run"] == LATER
+    (by_hand,) = a.claim()
+    assert by_hand.trigger == "manual"
+
+
+def test_what_a_tick_stands_for_goes_with_it(a: Any, table: Any, store: Store) -> None:
+    claim = claimed(a, table)
+    table.query("UPDATE jobs SET missed = 4 WHERE name = 'j'")
+    again = Transition(settled=False, delay=0.0)
+    finish(store, ended(claim, Outcome.FAILED, again))
+    assert table.job("j")["missed"] == 4
+    (retry,) = a.claim()
+    assert retry.missed == 4
+    finish(store, ended(retry))
+    assert table.job("j")["missed"] == 0
+
+
+def test_a_tick_that_was_edited_meanwhile_is_not_tried_again(
+    a: Any, table: Any, store: Store
+) -> None:
+    claim = claimed(a, table)
+    table.query("UPDATE jobs SET next_run = '2050-05-05' WHERE name = 'j'")
+    finish(store, ended(claim, Outcome.FAILED, Transition(settled=False, delay=1.0)))
+    row = table.job("j")
+    assert (row["retry_at"], row["failures"], row["due"]) == (None, 0, datetime(2050, 5, 5))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "settled", "deaths"),
+    [
+        (Outcome.INTERRUPTED, False, 2),
+        (Outcome.SUCCESS, True, 0),
+        (Outcome.FAILED, False, 0),
+        (Outcome.TIMEOUT, True, 0),
+    ],
+)
+def test_deaths_in_a_row_end_with_a_run_that_ended_by_itself(
+    a: Any, table: Any, store: Store, outcome: Outcome, settled: bool, deaths: int
+) -> None:
+    claim = claimed(a, table)
+    table.query("UPDATE jobs SET deaths = 2 WHERE name = 'j'")
+    finish(store, ended(claim, outcome, Transition(settled=settled, delay=None)))
+    assert table.job("j")["deaths"] == deaths
+
+
+def test_a_refused_outcome_skips_nothing(a: Any, table: Any, store: Store) -> None:
+    claim = claimed(a, table)
+    skips = (Skipped(claim.scheduled_for, 40), Skipped(LATER))
+    late = replace(claim, owner="00000000-0000-0000-0000-000000000000")
+    transition = Transition(settled=True, next_run=LATER, skipped=skips)
+    assert finish(store, ended(late, Outcome.SUCCESS, transition)) == set()
+    assert [run["outcome"] for run in table.runs("j")] == ["running"]
+
+
 def test_skipped_ticks_have_rows(a: Any, table: Any, store: Store) -> None:
     claim = claimed(a, table)
     ticks = [claim.scheduled_for - timedelta(minutes=minute) for minute in (3, 2, 1)]

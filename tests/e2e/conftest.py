@@ -12,7 +12,8 @@ import psycopg
 import pytest
 
 from kronii import embedded
-from tests.support import Fleet, Instance, wait_until
+from tests.support import ROOT, Fleet, Instance, wait_until
+from tests.support.disks import Disk
 from tests.support.instances import environment
 
 
@@ -62,21 +63,17 @@ def own_fleet(own_server: embedded.Server, tmp_path: Path) -> Iterator[Fleet]:
 
 
 @pytest.fixture
-def starting(tmp_path: Path) -> Iterator[tuple[Instance, int]]:
-    """An instance that is still reading its jobs file, a pipe, and the end of it to write to."""
-    pipe = tmp_path / "jobs.yaml"
-    os.mkfifo(pipe)
-    environ = environment(DATABASE_URL="postgresql://127.0.0.1:1/d")
+def starting(tmp_path: Path) -> Iterator[tuple[Instance, Disk]]:
+    """An instance that is still reading its jobs file, which says `jobs: 1`, and the disk that does
+    not answer.
+    """
+    file = tmp_path / "jobs.yaml"
+    file.write_text("jobs: 1")
+    disk = Disk(tmp_path, file)
+    disk.hang()
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    environ = environment(DATABASE_URL="postgresql://127.0.0.1:1/d", PYTHONPATH=path)
     instance = Instance(environ, tmp_path, tmp_path / "log")
-    writer = wait_until(lambda: _opened(pipe))
-    yield instance, writer
+    wait_until(lambda: disk.waiting)
+    yield instance, disk
     instance.kill()
-    os.close(writer)
-
-
-def _opened(pipe: Path) -> int:
-    """A descriptor once somebody reads; 0 until then."""
-    try:
-        return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
-    except OSError:
-        return 0

@@ -8,6 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 from tests.support import EVERY_SECOND, RARELY, Fleet, Instance, wait_until
+from tests.support.disks import Disk
+from tests.support.zones import ZoneFolder
 
 SERIES = 'kronii_reloads_total{{result="{}"}}'
 
@@ -127,10 +129,72 @@ def test_many_reloads_at_once_end_with_the_file_as_it_is(fleet: Fleet) -> None:
     assert fleet.nothing_left()
 
 
-def test_a_reload_before_the_start_ends_nothing(starting: tuple[Instance, int]) -> None:
-    instance, writer = starting
+def test_a_reload_before_the_start_ends_nothing(starting: tuple[Instance, Disk]) -> None:
+    instance, disk = starting
     instance.signal(signal.SIGHUP)
-    os.write(writer, b"jobs: 1")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), writer)
+    disk.answer()
     assert instance.exit() == 78
     assert "error: jobs must be a list" in instance.text
+
+
+def test_what_is_no_regular_file_is_refused_at_once(fleet: Fleet) -> None:
+    """A pipe would be waited for, a device read without end."""
+    fleet.jobs(fleet.job("tick"))
+    a = fleet.start("a").ready()
+    fleet.file.unlink()
+    os.mkfifo(fleet.file)
+    assert "it is a pipe, and only a regular file is read" in reload(a, "failed")["error"]
+    fleet.file.unlink()
+    fleet.file.symlink_to("/dev/zero")
+    reload(a, "failed", 2)  # for what it is, or because everybody may write it
+    fleet.file.unlink()
+    fleet.jobs(fleet.job("tick"), fleet.job("other"))
+    assert reload(a)["jobs"] == 2
+    fleet.ended("other", "success")
+    assert a.stop() == 0
+
+
+def test_a_reload_that_hangs_keeps_neither_the_next_nor_the_stop_waiting(fleet: Fleet) -> None:
+    """A file server that does not answer, for one file, then for a while, then for ever."""
+    disk = Disk(fleet.directory, fleet.file)
+    fleet.jobs(fleet.job("tick"))
+    a = fleet.start("a").ready()
+    fleet.ended("tick", "success")
+    disk.hang()
+    a.signal(signal.SIGHUP)
+    wait_until(lambda: disk.waiting == 1)
+    a.signal(signal.SIGHUP)
+    wait_until(lambda: disk.waiting == 2)  # the first has given way
+    (said,) = a.said("jobs file not reloaded")
+    assert said["error"].startswith("reading it hangs since ")
+    assert a.metrics()[SERIES.format("failed")] == 1
+    fleet.ended("tick", "success", len(fleet.runs("tick", "success")) + 1)
+    fleet.jobs(fleet.job("tick"), fleet.job("other"))
+    disk.answer()
+    wait_until(lambda: a.metrics()[SERIES.format("success")] == 1)
+    fleet.ended("other", "success")
+    assert len(a.said("jobs file reloaded")) == 1, "of what hung nothing is registered"
+    disk.hang()
+    a.signal(signal.SIGHUP)
+    wait_until(lambda: disk.waiting == 3)
+    assert a.stop(timeout=10) == 0
+
+
+def test_new_zone_rules_move_the_next_tick(fleet: Fleet) -> None:
+    """At a reload: another tzdata was installed under the instance's feet."""
+    zones = ZoneFolder(fleet.directory / "zoneinfo")
+    zones.put("Test/Town", like="Etc/GMT-1")
+    keeps = fleet.job("keeps", cron="0 0 3 * * *", timezone="Test/Town")
+    fleet.jobs(keeps, fleet.job("utc", cron="0 0 3 * * *"))
+    a = fleet.start("a", PYTHONTZPATH=str(zones.folder)).ready()
+    assert fleet.row("keeps")["next_run"].hour == 2
+    before = fleet.row("utc")
+    zones.put("Test/Town", like="Etc/GMT-2")
+    reload(a)
+    assert fleet.row("keeps")["next_run"].hour == 1
+    assert a.said("time zone rules have changed", jobs=1)
+    assert fleet.row("utc") == before
+    zones.put("Test/Town", like="Etc/GMT-1")
+    b = fleet.start("b", PYTHONTZPATH=str(zones.folder)).ready()
+    wait_until(lambda: fleet.row("keeps")["next_run"].hour == 2)
+    assert [a.stop(), b.stop()] == [0, 0]

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support import RARELY, Fleet, Instance, alive, overlaps, wait_until
 from tests.support.deaf import deaf_port
+from tests.support.disks import Disk
 
 #: Far longer than any test waits: what ends before it was not ended by it.
 PATIENT = {"KRONII_DRAIN_TIMEOUT": "10m"}
@@ -168,7 +169,7 @@ def test_a_drain_with_nothing_to_wait_for_is_quick(fleet: Fleet) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_before_the_start_is_a_clean_exit(
-    starting: tuple[Instance, int], number: int
+    starting: tuple[Instance, Disk], number: int
 ) -> None:
     instance, _ = starting
     instance.signal(number)

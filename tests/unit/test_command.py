@@ -80,7 +80,57 @@ def test_a_script_whose_interpreter_is_missing(actions: Actions, tmp_path: Path)
     script.write_text("#!/no/such/interpreter\n")
     script.chmod(0o755)
     result = actions.do(Command((str(script),)))
-    assert (result.outcome, result.error) == (Outcome.FAILED, f"not started: {script} not found")
+    why = f"the interpreter in the first line of {script} (#!/no/such/interpreter) is not there"
+    assert (result.outcome, result.error) == (Outcome.FAILED, f"not started: {why}")
+
+
+def script_of(path: Path, content: bytes) -> str:
+    path.write_bytes(content)
+    path.chmod(0o755)
+    return str(path)
+
+
+CR = "the first line of {0} ({1}) ends in CR, as Windows ends lines: save it with LF alone"
+BOM = "{0} begins with a byte order mark: save it as UTF-8 without one"
+
+#: First lines, and the error of a run of the script by itself, and by a shell.
+SCRIPTS = [
+    ("#!/bin/sh\r", f"not started: {CR}", f"exit status 127: {CR}"),
+    ("#!/usr/bin/env sh\r", f"exit status 127: {CR}", f"exit status 127: {CR}"),
+    ("#!/bin/sh -e\r", f"exit status 2: {CR}", f"exit status 2: {CR}"),
+    ("\ufeff#!/bin/sh", f"not started: {BOM}", None),
+]
+
+
+@pytest.mark.parametrize(("line", "alone", "by_shell"), SCRIPTS)
+def test_a_first_line_that_no_system_takes_is_named(
+    actions: Actions, tmp_path: Path, line: str, alone: str, by_shell: str | None
+) -> None:
+    script = script_of(tmp_path / "script", f"{line}\necho done\n".encode())
+    shown = line.strip()
+    result = actions.do(Command((script,)))
+    assert result.outcome is Outcome.FAILED
+    assert (result.error or "").startswith(alone.format(script, shown))
+    result = actions.shell(f"{script} with words")
+    if by_shell is not None:
+        assert (result.error or "").startswith(by_shell.format(script, shown))
+
+
+def test_a_script_on_the_jobs_own_path_and_in_its_directory(
+    actions: Actions, tmp_path: Path
+) -> None:
+    script_of(tmp_path / "found", b"#!/bin/sh\r\necho done\r\n")
+    path = (("PATH", f"/nonexistent:{tmp_path}"),)
+    for name, keys in (("found", {"env": path}), ("./found", {"cwd": str(tmp_path)})):
+        error = actions.do(Command((name,)), **keys).error or ""
+        assert error.startswith("not started: " + CR.format(name, "#!/bin/sh"))
+
+
+def test_nothing_is_said_of_a_script_that_is_well(actions: Actions, tmp_path: Path) -> None:
+    script = script_of(tmp_path / "script", b"#!/bin/sh\nexit 127\n")
+    assert actions.do(Command((script,))).error == "exit status 127"
+    assert actions.shell("exit 126").error == "exit status 126"
+    assert actions.shell(" ").error is None
 
 
 # -- what it sees ----------------------------------------------------------------------------------
@@ -322,6 +372,7 @@ def test_a_run_that_was_ended_before_it_began(actions: Actions) -> None:
 def test_a_run_that_can_not_begin_is_put_off(
     actions: Actions, monkeypatch: pytest.MonkeyPatch, call: str, number: int, wait_for: Any
 ) -> None:
+    actions.shell(":")  # so that what is opened once is open
     before = len(os.listdir("/proc/self/fd"))
 
     def none_left(*arguments: Any, **keys: Any) -> Any:

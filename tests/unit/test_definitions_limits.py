@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from kronii.definitions import DefinitionsError, check_text, load, load_text
+from kronii.definitions import DefinitionsError, check_text, load, load_text, tree
+from kronii.definitions.actions import LONGEST_ARGUMENT, LONGEST_STATEMENT
+from kronii.definitions.http import LONGEST_BODY
 from kronii.definitions.parsing import SIZE_LIMIT
+from kronii.definitions.tree import TEXT_LIMIT
 from kronii.errors import ScheduleError
 from kronii.schedule import schedule
 
@@ -78,6 +81,67 @@ def test_a_huge_expression_is_a_problem(cron: str) -> None:
         schedule(cron, "UTC", "")
     (problem,) = check_text(f"jobs: [{{name: a, command: x, cron: '{cron}'}}]", "jobs.yaml").errors
     assert len(str(problem)) < 1000
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "description: {}",
+        "command: {}",
+        "command: [true, {}]",
+        "python: {}",
+        "sql: {}",
+        "http: {{url: http://a, body: {}}}",
+        "http: {{url: {}}}",
+        "timezone: {}",
+        "timeout: {}",
+        "catch_up: {}",
+        "retries: {}",
+        "enabled: {}",
+        "cwd: {}",
+        "env: {{A: {}}}",
+        "env: {{{}: a}}",
+        "{}: a",
+    ],
+)
+@pytest.mark.parametrize("quote", ["'", ""])
+def test_an_endless_value_is_refused_before_anybody_looks_at_it(line: str, quote: str) -> None:
+    """Of a file of 60 MB patterns, suggestions and numbers would take hours."""
+    text = JOB % line.format(f"{quote}{'1 ' * (TEXT_LIMIT // 2)}1{quote}")
+    begin = time.process_time()
+    (problem,) = check_text(text, "jobs.yaml").errors
+    assert time.process_time() - begin < 5
+    assert "1,048,577 characters: the longest that is read has 1,048,576" in problem.message
+
+
+def test_a_file_of_values_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """60 MB of `1,` are thirty million keys, which no memory holds."""
+    text = JOB % f"enabled: {'1,' * 1000}"
+    assert "more than" not in str(check_text(text, "f").errors)
+    monkeypatch.setattr(tree, "EVENT_LIMIT", 1000)
+    (problem,) = check_text(text, "jobs.yaml").errors
+    assert problem.message == "more than 1,000 values in one file"
+
+
+@pytest.mark.parametrize(
+    ("line", "longest"),
+    [
+        ("description: {}", 10_000),
+        ("command: {}", LONGEST_ARGUMENT),
+        ("command: [echo, {}]", LONGEST_ARGUMENT),
+        ("env: {{A: {}}}", LONGEST_ARGUMENT),
+        ("sql: {}", LONGEST_STATEMENT),
+        ("http: {{url: 'http://a', body: {}}}", LONGEST_BODY),
+        ("cwd: /{}", 4094),
+    ],
+)
+def test_each_text_has_its_own_bound(line: str, longest: int) -> None:
+    assert check_text(JOB % line.format("x" * longest), "f").errors == ()
+    (problem,) = check_text(JOB % line.format("x" * (longest + 1)), "f").errors
+    assert "characters at the most, and this one has" in problem.message or (
+        longest == TEXT_LIMIT and "the longest that is read has" in problem.message
+    )
+    assert len(problem.message) < 200
 
 
 def test_one_very_long_line_with_many_problems_is_no_slower() -> None:

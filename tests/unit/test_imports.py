@@ -23,7 +23,18 @@ ROOT = Path(__file__).parents[2]
 LAYERS = (
     # -- foundations
     ("visible", "isolation", "secrecy"),
-    ("kronii", "errors", "suggestions", "backoff", "logs", "clock", "lease", "forks", "processes"),
+    (
+        "kronii",
+        "errors",
+        "suggestions",
+        "backoff",
+        "logs",
+        "clock",
+        "lease",
+        "forks",
+        "processes",
+        "files",
+    ),
     ("durations", "address", "ownership"),
     ("schedule",),
     ("settings", "model"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import contextlib
 import itertools
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 
 from kronii.errors import ScheduleError
 from kronii.schedule import ALIASES, Schedule, schedule
+from kronii.schedule.days import Days
+from kronii.schedule.expression import read
 
 NEW_YEAR = datetime(2026, 1, 1)  # a Thursday
 FAR = datetime(2200, 1, 1)
@@ -116,6 +119,7 @@ DAYS = [
     ("0 0 15W * *", "01-15 02-16 03-16 04-15"),
     ("0 0 31W * *", "01-30 02-27 03-31 04-30"),
     ("0 0 1W 8 *", "08-03 08-02 08-01 08-01"),
+    ("0 0 2W 5 *", "05-01 05-03 05-02 05-02"),  # a Saturday in 2026
     ("0 0 15W * mon", "01-05 01-12 01-15 01-19"),
     ("0 0 L 2 3", "02-04 02-11 02-18 02-25"),
     # a range from a value to itself is that value, however it is written
@@ -133,6 +137,26 @@ DAYS = [
 @pytest.mark.parametrize(("cron", "wanted"), DAYS)
 def test_days(cron: str, wanted: str) -> None:
     assert days(cron, len(wanted.split())) == wanted.split()
+
+
+def nearest(day: int, year: int, month: int) -> int:
+    """The day from Monday to Friday of this month that is nearest to a day of it, by counting."""
+    length = calendar.monthrange(year, month)[1]
+    weekdays = [d for d in range(1, length + 1) if calendar.weekday(year, month, d) < 5]
+    return min(weekdays, key=lambda weekday: abs(weekday - min(day, length)))
+
+
+@pytest.mark.parametrize("day", range(1, 32))
+def test_the_nearest_weekday_in_months_of_every_shape(day: int) -> None:
+    """Of a day that the month lacks, that of its last."""
+    matching = Days(read(f"0 0 0 {day}W * *", ""))
+    wrong = [
+        (year, month)
+        for year in range(2000, 2028)
+        for month in range(1, 13)
+        if matching.of_month(year, month) != (nearest(day, year, month),)
+    ]
+    assert wrong == []
 
 
 def test_the_29th_of_february() -> None:
@@ -254,7 +278,9 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 ZONES = [
     ("Europe/berlin", "'Europe/berlin' is not a time zone: did you mean 'Europe/Berlin'?"),
     ("Mars/Base", "write an IANA name, as 'Europe/Berlin' or 'UTC'"),
-    ("localtime", "is not a time zone"),
+    ("localtime", "is not a time zone: it means another one on each machine, or none; write an"),
+    ("posix/localtime", "is not a time zone: it means another one"),
+    ("posixrules", "is not a time zone: it means another one"),
     ("", "is not a time zone"),
     ("../etc/passwd", "is not a time zone"),
     ("/etc/localtime", "is not a time zone"),

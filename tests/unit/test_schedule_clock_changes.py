@@ -79,7 +79,13 @@ CHANGES = [
         datetime(2026, 3, 29, 1),
         "moved from 02:30:00, which does not exist on this day",
     ),
+    (
+        "0 2 * * *",  # the gap begins at this very minute
+        datetime(2026, 3, 29, 1),
+        "moved from 02:00:00, which does not exist on this day",
+    ),
     ("0 3 * * *", datetime(2026, 3, 29, 1), None),
+    ("59 1 * * *", datetime(2026, 3, 29, 0, 59), None),
     ("30 3 * * *", datetime(2026, 3, 29, 1, 30), None),
     ("0 * * * *", datetime(2026, 3, 29, 1), None),
     ("30 2 * * *", datetime(2026, 3, 30, 0, 30), None),

@@ -17,6 +17,7 @@ from kronii.settings import (
     VARIABLES,
     Settings,
     default_node,
+    dotenv,
     names_a_database,
     read_dotenv,
     secretfile,
@@ -325,6 +326,12 @@ def test_empty_real_value_leaves_dotenv_in_force(tmp_path: Path) -> None:
     assert read(tmp_path, WORKER_COUNT="").worker_count == 7
 
 
+def test_an_empty_value_in_dotenv_counts_as_unset(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("WORKER_COUNT=\nKRONII_NODE=''\nKRONII_LEASE=\"\"\n")
+    settings = read(tmp_path)
+    assert (settings.worker_count, settings.node, settings.lease) == (5, None, 15)
+
+
 def test_bad_value_in_dotenv_says_so(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("WORKER_COUNT=x\n")
     with pytest.raises(ConfigError, match=r"WORKER_COUNT='x' \(in .env\): must be"):
@@ -342,6 +349,18 @@ def test_dotenv_directory(tmp_path: Path) -> None:
         read(tmp_path)
 
 
+def test_dotenv_that_is_no_regular_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".env")
+    with pytest.raises(ConfigError, match=r"\.env can't be read: it is a pipe, and only a regular"):
+        read(tmp_path)
+
+
+def test_dotenv_that_has_no_end(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"#" * (dotenv.SIZE_LIMIT + 1))
+    with pytest.raises(ConfigError, match=r"\.env can't be read: it is larger than 1 MiB"):
+        read(tmp_path)
+
+
 def test_dotenv_not_utf8(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"A=\xff\xfe")
     with pytest.raises(ConfigError, match=r"\.env is not UTF-8 \(byte 3\)"):
@@ -351,10 +370,10 @@ def test_dotenv_not_utf8(tmp_path: Path) -> None:
 def test_a_working_directory_that_may_not_be_entered_has_no_dotenv(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(path: Path) -> bytes:
+    def refused(path: Path, limit: int) -> bytes:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "read_bytes", refused)
+    monkeypatch.setattr(dotenv, "read_file", refused)
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path / "closed")
     assert Settings.from_environment({"WORKER_COUNT": "3"}, tmp_path / "closed").worker_count == 3
     with pytest.raises(ConfigError, match=r"\.env can't be read: Permission denied"):

@@ -22,6 +22,7 @@ from kronii.web import places
 from kronii.web import server as serving
 from kronii.web.handler import LONGEST_HEAD
 from kronii.web.listener import THREADS
+from kronii.web.server import QUEUE_TIMEOUT
 from tests.support.waiting import wait_until
 from tests.support.web import WAIT, Web
 
@@ -186,6 +187,12 @@ def test_an_idle_client_is_let_go_of(
 ) -> None:
     monkeypatch.setattr(web._Handler, "timeout", 0.1)
     assert connect(b"").recv(1) == b""
+
+
+def test_idle_clients_are_let_go_of_before_a_scrape_gives_up() -> None:
+    """Which Prometheus does after ten seconds."""
+    assert web._Handler.timeout == web.CLIENT_TIMEOUT
+    assert web.CLIENT_TIMEOUT + QUEUE_TIMEOUT < 10
 
 
 def test_more_idle_clients_than_threads_are_waited_out(

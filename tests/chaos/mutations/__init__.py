@@ -8,6 +8,8 @@ from tests.chaos.mutations import (
     guard,
     host,
     instance,
+    statements,
+    surface,
     web,
 )
 from tests.chaos.mutations.mutation import Mutation
@@ -21,6 +23,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     *web.MUTATIONS,
     *instance.MUTATIONS,
     *host.MUTATIONS,
+    *statements.MUTATIONS,
+    *surface.MUTATIONS,
 )
 
 __all__ = ["MUTATIONS", "Mutation"]

@@ -199,6 +199,13 @@ MUTATIONS = (
         (ISOLATED + "it_imports_from_where_the_instance_does_and_not_from_its_directory",),
     ),
     Mutation(
+        "a script with line ends of Windows is said not to be there",
+        "kronii/actions/script.py",
+        '    if line.endswith(b"\\r"):\n',
+        "    if False:\n",
+        ("tests/unit/test_command.py::test_a_first_line_that_no_system_takes_is_named",),
+    ),
+    Mutation(
         "a dead instance's statement keeps its successor waiting for ever",
         "kronii/actions/sql.py",
         "        connection.execute(END_PREDECESSOR.format(key=key))\n",

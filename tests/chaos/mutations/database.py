@@ -9,6 +9,7 @@ REFUSED = "tests/e2e/test_rights.py::test_"
 RIGHTS = "tests/database/test_rights.py::test_"
 TRUST = "tests/database/test_trust.py::test_"
 SESSION = "tests/database/test_session.py::test_"
+RULES = "tests/database/test_zone_rules.py::test_"
 UPGRADE = "tests/database/test_upgrade.py::test_"
 LOCKED = "tests/database/test_locked_rows.py::test_"
 QUARANTINE = "tests/database/test_quarantine.py::test_"
@@ -213,6 +214,94 @@ MUTATIONS = (
         "            reconnect_timeout=POOL_TIMEOUT,\n",
         "",
         ("tests/e2e/test_windows.py::test_an_outage_ends_for_outcomes_too",),
+    ),
+    Mutation(
+        "who was told to be dead goes on under its lease",
+        "sql/leases.sql",
+        "     WHERE id = %(id)s AND died_at IS NULL AND lease_until > @clock_utc\n",
+        "     WHERE id = %(id)s AND lease_until > @clock_utc\n",
+        (SESSION + "a_death_that_was_told_ends_the_lease_of_a_new_session_too",),
+    ),
+    Mutation(
+        "a recovery is taken for a retry",
+        "sql/claims.sql",
+        "deaths = j.deaths + died::int, retry_at = NULL,",
+        "deaths = j.deaths + died::int,",
+        (SESSION + "a_retry_whose_instance_died_is_a_recovery",),
+    ),
+    Mutation(
+        "a dead instance is forgotten before its ticks are recovered",
+        "sql/leases.sql",
+        "\n   AND (SELECT count(*) FROM jobs WHERE owner = nodes.id) = 0",
+        "",
+        (SESSION + "a_dead_instance_that_owns_a_tick_stays_listed_until_that_is_recovered",),
+    ),
+    Mutation(
+        "skipped ticks are not in the history of a day",
+        "sql/commands.sql",
+        "COALESCE(r.started_at, r.finished_at) >= @now_utc",
+        "r.started_at >= @now_utc",
+        ("tests/e2e/commands/test_history.py::test_history_filters",),
+    ),
+    # -- zone rules --------------------------------------------------------------------------------
+    Mutation(
+        "ticks stay as old zone rules had them",
+        "kronii/database/registration.py",
+        "        moved = _follow_rules(connection, wanted, rows)\n",
+        "        moved = 0\n",
+        (
+            RULES + "the_next_tick_is_the_first_after_the_last_that_has_its_outcome",
+            "tests/e2e/test_reload.py::test_new_zone_rules_move_the_next_tick",
+        ),
+    ),
+    Mutation(
+        "a tick that has begun loses its identity to new zone rules",
+        "sql/registration.sql",
+        " AND j.owner IS NULL AND j.attempt = 0\n",
+        "\n",
+        (RULES + "a_tick_that_has_begun_keeps_its_identity",),
+    ),
+    Mutation(
+        "a run by hand settles a tick under new zone rules",
+        "sql/registration.sql",
+        "\n                                   AND r.trigger IN ('schedule', 'retry', 'recovery')",
+        "",
+        (RULES + "runs_by_hand_settle_nothing",),
+    ),
+    Mutation(
+        "a lost run settles its tick under new zone rules",
+        "sql/registration.sql",
+        " AND r.scheduled_for < j.next_run\n",
+        "\n",
+        (RULES + "a_run_at_the_next_tick_settles_nothing",),
+    ),
+    Mutation(
+        "a registration waits for whoever holds a row, to look at its zone rules",
+        "sql/registration.sql",
+        "   FOR NO KEY UPDATE SKIP LOCKED\n",
+        "   FOR NO KEY UPDATE NOWAIT\n",
+        (RULES + "a_row_that_somebody_holds_is_not_waited_for",),
+    ),
+    Mutation(
+        "a tick set by hand is lost where nobody noted the zone rules",
+        "kronii/database/registration.py",
+        "if not kept[id][1].zone_rules}",
+        "if False}",
+        (RULES + "what_an_earlier_release_computed_is_marked_and_kept",),
+    ),
+    Mutation(
+        "an instance's zone rules are those of its start",
+        "sql/leases.sql",
+        "@seconds(%(lease)s), tzdata = %(tzdata)s\n",
+        "@seconds(%(lease)s), tzdata = COALESCE(tzdata, %(tzdata)s)\n",
+        (RULES + "each_instance_says_which_rules_it_goes_by",),
+    ),
+    Mutation(
+        "what an instance with old zone rules computes is taken for right",
+        "sql/outcomes.sql",
+        "                             THEN e.zone_rules ELSE j.zone_rules END,\n",
+        "                             THEN j.zone_rules ELSE j.zone_rules END,\n",
+        (RULES + "what_an_instance_with_old_rules_computes_meanwhile_is_put_right",),
     ),
     # -- whose schema it is ------------------------------------------------------------------------
     Mutation(

@@ -5,6 +5,9 @@ from __future__ import annotations
 from tests.chaos.mutations.mutation import Mutation
 
 BAD = "tests/unit/test_definitions_bad.py::test_"
+FIELDS = "tests/unit/test_schedule_fields.py::test_"
+FILES = "tests/unit/test_files.py::test_"
+ZONES = "tests/unit/test_zone_rules.py::test_"
 ADDRESS = "tests/unit/test_address.py::test_"
 ISOLATION = "tests/unit/test_isolation.py::test_"
 OWNERSHIP = "tests/unit/test_ownership.py::test_"
@@ -28,6 +31,102 @@ MUTATIONS = (
         "if self._poll is not None and not self._poll.poll(",
         "if False and not self._poll.poll(",
         ("tests/unit/test_logs.py::test_a_reader_that_stopped_stops_nobody",),
+    ),
+    # -- schedule ----------------------------------------------------------------------------------
+    Mutation(
+        "steps of a range are not counted over its field's end",
+        "kronii/schedule/fields.py",
+        "length = last - first if last >= first else (last - first) % size",
+        "length = abs(last - first)",
+        (FIELDS + "every_range_with_every_step", FIELDS + "seven_is_sunday_wherever_it_stands"),
+    ),
+    Mutation(
+        "the last item of a list hides the others",
+        "kronii/schedule/reading.py",
+        "named.numbers |= _numbers(kind, item)",
+        "named.numbers = set(_numbers(kind, item))",
+        (FIELDS + "an_expressions_field", FIELDS + "lists_as_croniter_reads_them"),
+    ),
+    Mutation(
+        "jobs with an H move to other minutes",
+        "kronii/schedule/reading.py",
+        "zlib.crc32(seed.encode()) >> kind.turn",
+        "zlib.crc32(seed.encode())",
+        (FIELDS + "jobs_keep_the_place_that_their_name_gave_them",),
+    ),
+    Mutation(
+        "an expression has no end",
+        "kronii/schedule/fields.py",
+        "    if len(cron) > LONGEST_EXPRESSION:\n",
+        "    if False:\n",
+        (FIELDS + "an_expression_has_its_bounds",),
+    ),
+    Mutation(
+        "2W on a Saturday is taken for the month's first day",
+        "kronii/schedule/days.py",
+        "return day - 1 if day > 1 else day + 2",
+        "return day - 1 if day > 2 else day + 2",
+        ("tests/unit/test_schedule.py::test_the_nearest_weekday_in_months_of_every_shape",),
+    ),
+    Mutation(
+        "a gap that begins at a tick's very minute is not told",
+        "kronii/schedule/ticks.py",
+        "missing = self.times.next(gap_start - INSTANT)",
+        "missing = self.times.next(gap_start)",
+        ("tests/unit/test_schedule_clock_changes.py::test_what_is_said_of_a_clock_change",),
+    ),
+    Mutation(
+        "a clock that counts leap seconds is taken for the wall's",
+        "kronii/schedule/zones.py",
+        "    if counts_leap_seconds(name):\n",
+        "    if False:\n",
+        (ZONES + "a_clock_that_counts_leap_seconds_is_refused",),
+    ),
+    Mutation(
+        "zone rules are those of the start for ever",
+        "kronii/schedule/zoned.py",
+        "    zoneinfo.ZoneInfo.clear_cache()\n",
+        "",
+        (
+            ZONES + "new_schedules_follow_new_rules_and_old_ones_keep_theirs",
+            "tests/e2e/test_reload.py::test_new_zone_rules_move_the_next_tick",
+        ),
+    ),
+    Mutation(
+        "the same rules in another file are taken for others",
+        "kronii/schedule/zones.py",
+        '        changes = ";".join(',
+        '        changes = str(self._info) and str(id(self)) + ";".join(',
+        (ZONES + "the_same_rules_in_another_file",),
+    ),
+    # -- files and settings ------------------------------------------------------------------------
+    Mutation(
+        "a pipe that takes a file's place is waited for",
+        "kronii/files.py",
+        "os.O_RDONLY | os.O_NONBLOCK |",
+        "os.O_RDONLY |",
+        (FILES + "a_pipe_that_takes_a_files_place_is_not_waited_for",),
+    ),
+    Mutation(
+        "devices and pipes are read as files",
+        "kronii/files.py",
+        "    if kind != stat.S_IFREG:\n",
+        "    if False:\n",
+        (FILES + "what_is_no_regular_file",),
+    ),
+    Mutation(
+        "a file without an end fills the memory",
+        "kronii/files.py",
+        "        if len(content) > limit:\n",
+        "        if False:\n",
+        (FILES + "no_more_is_read_than_the_limit", FILES + "a_file_without_an_end"),
+    ),
+    Mutation(
+        "an empty value in .env is a wrong one",
+        "kronii/settings/settings.py",
+        "for name, text in dotenv.items() if text}",
+        "for name, text in dotenv.items()}",
+        ("tests/unit/test_settings.py::test_an_empty_value_in_dotenv_counts_as_unset",),
     ),
     Mutation(
         "a terminal obeys what others have written",

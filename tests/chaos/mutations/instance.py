@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.chaos.mutations.mutation import Mutation
 
+RELOAD = "tests/unit/test_reload.py::test_"
 CONNECTOR = "tests/unit/test_connector.py::test_"
 RECORDER = "tests/unit/test_recorder.py::test_"
 SCHEDULER = "tests/unit/test_scheduler.py::test_"
@@ -210,6 +211,42 @@ MUTATIONS = (
         "        if self._inflight.runs:\n            self._end_runs()\n",
         "",
         (STOP + "the_drain_has_an_end",),
+    ),
+    # -- reloads -----------------------------------------------------------------------------------
+    Mutation(
+        "a reload that is asked for while one begins is forgotten",
+        "kronii/instance/reload.py",
+        "        self._attempt = attempt\n",
+        "        self._attempt, self._wanted = attempt, False\n",
+        (RELOAD + "who_asks_while_a_reload_begins_is_answered_by_the_next",),
+    ),
+    Mutation(
+        "a reload that hangs keeps the next one waiting",
+        "kronii/instance/reload.py",
+        "GIVE_WAY_AFTER if self._wanted else READ_WITHIN",
+        "READ_WITHIN",
+        (RELOAD + "one_that_hangs_gives_way_to_the_next",),
+    ),
+    Mutation(
+        "a reload that was given up registers a file that is stale by then",
+        "kronii/instance/reload.py",
+        "        if not attempt.settle():\n            return\n        try:",
+        "        try:",
+        (RELOAD + "what_comes_of_one_that_was_given_up_is_thrown_away",),
+    ),
+    Mutation(
+        "a reload that waits for the database is given up",
+        "kronii/instance/reload.py",
+        " or not attempt.settle():\n            return\n        self._attempt = None",
+        ":\n            return\n        self._attempt = None",
+        (RELOAD + "one_that_waits_for_the_database_is_not_given_up",),
+    ),
+    Mutation(
+        "each reload that hangs holds a thread more",
+        "kronii/instance/reload.py",
+        "        if len(self._hanging) >= MOST_HANGING:\n",
+        "        if False:\n",
+        (RELOAD + "not_more_hang_than_a_few",),
     ),
     # -- a server that refuses ---------------------------------------------------------------------
     Mutation(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from kronii.commands import checks
 from kronii.database.migrations import LOCK
-from tests.support import Fleet
+from tests.support import RARELY, Fleet
 from tests.support.roles import Roles
 
 Kronii = Callable[..., Any]
@@ -47,7 +48,7 @@ def test_doctor_names_what_is_right_and_what_is_not(
             "schema",
             "rights",
         ),
-        *("grants", "clock", "locks"),
+        *("grants", "clock", "zones", "locks"),
     }
     fleet.file.write_text("jobs: [{name: x}]")
     monkeypatch.setenv("DATABASE_URL", "postgresql://somebody:hunter2@127.0.0.1:1/none")
@@ -149,3 +150,34 @@ def test_doctor_names_who_keeps_rows_locked(
         done = kronii("doctor")
         assert f"session {stranger.info.backend_pid} " in done.out
     assert "holds rows of table jobs" in done.out
+
+
+def zones_of(kronii: Kronii) -> tuple[str, str]:
+    """What `doctor` says of time zone rules: grade and sentence."""
+    checks = kronii("doctor", "--json").document["checks"]
+    (zones,) = [check for check in checks if check["check"] == "zones"]
+    return zones["grade"], zones["says"]
+
+
+def test_other_time_zone_rules_are_seen(fleet: Fleet, kronii: Kronii) -> None:
+    fleet.jobs(fleet.job("tick", cron=RARELY, timezone="Europe/Berlin"), fleet.job("utc"))
+    a, b = fleet.start("a").ready(), fleet.start("b").ready()
+    assert zones_of(kronii)[0] == "ok"
+    fleet.query("UPDATE jobs SET zone_rules = 'others' WHERE name = 'tick'")
+    grade, says = zones_of(kronii)
+    assert (grade, "computed by other rules for Europe/Berlin than" in says) == ("warning", True)
+    fleet.query("UPDATE jobs SET enabled = false WHERE name = 'tick'")
+    assert zones_of(kronii)[0] == "ok", "no tick of it will come"
+    fleet.query("UPDATE jobs SET timezone = 'Mars/Base', enabled = true WHERE name = 'tick'")
+    assert "computed by other rules for Mars/Base" in zones_of(kronii)[1]
+    fleet.query("UPDATE jobs SET retired_at = now() WHERE name = 'tick'")
+    b.signal(signal.SIGSTOP)  # so that it does not renew what it says
+    fleet.query("UPDATE nodes SET tzdata = '1999z' WHERE name = 'b'")
+    grade, says = zones_of(kronii)
+    assert (grade, "tzdata 1999z (b), " in says) == ("warning", True)
+    fleet.query("UPDATE nodes SET lease_until = '2024-01-01' WHERE name = 'b'")
+    assert zones_of(kronii)[0] == "ok", "the dead run nothing"
+    fleet.query("UPDATE nodes SET lease_until = '2100-01-01', died_at = now() WHERE name = 'b'")
+    assert zones_of(kronii)[0] == "ok"
+    b.kill()
+    assert a.stop() == 0

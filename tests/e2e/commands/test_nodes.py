@@ -33,4 +33,10 @@ def test_who_runs_what_and_who_holds_which_lock(fleet: Fleet, kronii: Kronii) ->
     shown = kronii("nodes").out.splitlines()
     assert shown[0].split()[:5] == ["NAME", "HOST", "PID", "WORKERS", "ALIVE"]
     assert shown[1].split()[-1] == "long"
+    assert shown[0].split()[7] == "LOCKS"
+    assert shown[1].split()[7] == "1"
+    other = fleet.start("b").ready()
+    shown = kronii("nodes").out.splitlines()
+    assert {line.split()[0]: line.split()[7] for line in shown[1:]} == {"a": "1", "b": "0"}
     fleet.release("long")
+    assert [instance.stop(), other.stop()] == [0, 0]
