@@ -2,7 +2,8 @@
 
 Expressions and ticks are read by ourselves: croniter counts the steps of a range that wraps wrongly
 (`23-5/2`), and its next moment moves or doubles ticks at clock changes and costs 25 to 125
-microseconds.  Where it is right, the tests hold us to it.  The rules, and where they are from:
+microseconds.  Where it is right, the tests hold us to it; where an `H` falls, it says itself.  The
+rules, and where they are from:
 
 - Six fields begin with the seconds; five are a crontab line at second 0; seven end with the year.
 - Day-of-month and day-of-week: if neither begins with `*`, either matches; otherwise both must

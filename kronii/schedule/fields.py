@@ -46,9 +46,8 @@ class Field:
     takes: str
     #: The largest step that can be reached twice.
     largest_step: int
-    #: Bits by which `H` turns the hash of the job's name: those of croniter, whose places of `H`
-    #: jobs have kept since the first release.
-    turn: int
+    #: Its place in croniter's expansions.
+    place: int
     #: Names of the values, from `low` on.
     names: tuple[str, ...] = ()
     #: The largest number that may be written: 7 is Sunday too.
@@ -74,13 +73,13 @@ class Field:
         return frozenset(self.low + (start + n) % size for n in range(0, length + 1, step))
 
 
-SECOND = Field("second", 0, 59, "0-59", 59, turn=5)
-MINUTE = Field("minute", 0, 59, "0-59", 59, turn=0)
-HOUR = Field("hour", 0, 23, "0-23", 23, turn=1)
-MONTHDAY = Field("day-of-month", 1, 31, "1-31", 31, turn=2)
-MONTH = Field("month", 1, 12, "1-12 or jan-dec", 12, turn=3, names=_MONTHS)
-WEEKDAY = Field("day-of-week", 0, 6, "0-7 or sun-sat", 7, turn=4, names=_WEEKDAYS, top=7)
-YEAR = Field("year", 1970, 2099, "1970-2099", 130, turn=6)
+SECOND = Field("second", 0, 59, "0-59", 59, place=5)
+MINUTE = Field("minute", 0, 59, "0-59", 59, place=0)
+HOUR = Field("hour", 0, 23, "0-23", 23, place=1)
+MONTHDAY = Field("day-of-month", 1, 31, "1-31", 31, place=2)
+MONTH = Field("month", 1, 12, "1-12 or jan-dec", 12, place=3, names=_MONTHS)
+WEEKDAY = Field("day-of-week", 0, 6, "0-7 or sun-sat", 7, place=4, names=_WEEKDAYS, top=7)
+YEAR = Field("year", 1970, 2099, "1970-2099", 130, place=6)
 #: In the order in which they are written.
 FIELDS = (SECOND, MINUTE, HOUR, MONTHDAY, MONTH, WEEKDAY, YEAR)
 

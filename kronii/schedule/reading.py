@@ -13,10 +13,11 @@ field's end, and counts its steps on: `23-5/2` is 23, 1, 3, 5; days of a month g
 from __future__ import annotations
 
 import re
-import zlib
 from dataclasses import dataclass, field
 
-from kronii.schedule.fields import MONTHDAY, WEEKDAY, YEAR, Field
+from croniter import croniter
+
+from kronii.schedule.fields import FIELDS, MONTHDAY, WEEKDAY, YEAR, Field
 from kronii.suggestions import did_you_mean
 
 _ITEM = re.compile(r"([a-z]+|[0-9]+|\*)(?:-([a-z]+|[0-9]+))?(?:/([0-9]+))?")
@@ -97,16 +98,14 @@ def _value(kind: Field, word: str, item: str) -> int:
 
 
 def _hashed(kind: Field, match: re.Match[str], seed: str) -> frozenset[int]:
-    """What `H` is: a value, or with a step each so many values from one of the first on."""
+    """What `H` is: croniter's, whose places jobs keep."""
     low, high = int(match[1] or kind.low), int(match[2] or kind.high)
     if low >= high or kind.number(str(low)) is None or kind.number(str(high)) is None:
         raise Unread(f": in H(a-b), a is less than b, and the field takes {kind.takes}")
-    hashed = zlib.crc32(seed.encode()) >> kind.turn
-    if not match[3]:
-        first = low + hashed % (high - low + 1)
-        return kind.between(first, first)
-    first = low + hashed % min(int(match[3]), high - low + 1)
-    return kind.between(first, high, int(match[3]))
+    alone = " ".join(match[0] if other is kind else "*" for other in FIELDS)
+    expanded, _ = croniter.expand(alone, hash_id=seed.encode(), second_at_beginning=True)
+    values = expanded[kind.place]
+    return kind.between(kind.low, kind.high) if "*" in values else frozenset(map(int, values))
 
 
 # -- days ------------------------------------------------------------------------------------------

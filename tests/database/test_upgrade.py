@@ -176,9 +176,10 @@ def test_behind_a_dump_no_claim_waits(
             over.set()
         assert claims.result(20) < 0.5
     assert caught.value.exit_status == 75
-    assert len(said) == 1, "who is there is said once"
-    assert said[0].startswith(f"jobs is in use by pg_dump (process {pid}, role ")
-    assert said[0] in str(caught.value)
+    # One of the small updates may be there as well, when somebody looks.
+    (dump,) = (line for line in said if "pg_dump" in line)  # it is said once
+    assert dump.startswith(f"jobs is in use by pg_dump (process {pid}, role ")
+    assert dump in str(caught.value)
     assert schema.read(connection).version < 9000, "nothing of it is left"
     assert migrations.migrate(connection) == [9000]
 

@@ -50,8 +50,8 @@ MUTATIONS = (
     Mutation(
         "jobs with an H move to other minutes",
         "kronii/schedule/reading.py",
-        "zlib.crc32(seed.encode()) >> kind.turn",
-        "zlib.crc32(seed.encode())",
+        "hash_id=seed.encode()",
+        'hash_id=b"job"',
         (FIELDS + "jobs_keep_the_place_that_their_name_gave_them",),
     ),
     Mutation(
