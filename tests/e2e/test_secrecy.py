@@ -70,8 +70,10 @@ PRIVATE = {"PGPASSWORD": PASSWORD, "PGPASSFILE": f"/nonexistent/{PASSWORD}", "PG
 def report(fleet: Fleet, instance: Instance) -> dict[str, Any]:
     instance.ready()
     fleet.due("spy")
-    # Its first line: where this suite is measured, the spy is too, and may not write what it found.
-    said: dict[str, Any] = json.loads(fleet.ended("spy", "success")["output"].splitlines()[0])
+    # One line of it: where this suite is measured the spy is too, and complains that it may not
+    # write what it has measured.
+    output: list[str] = fleet.ended("spy", "success")["output"].splitlines()
+    said: dict[str, Any] = json.loads(next(line for line in output if line.startswith("{")))
     assert len(said["whom"]) >= 2, "there is no guard"
     return said
 
