@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from typing import TYPE_CHECKING, Any
 
 from kronii import forks
 from kronii.actions import Host
@@ -19,12 +20,16 @@ from kronii.instance.environment import private_environment
 from kronii.instance.recorder import Recorder
 from kronii.instance.retention import Retention
 from kronii.instance.shared import Shared
+from kronii.instance.supervisor import Supervisor
 from kronii.instance.sweeper import Sweeper
 from kronii.instance.timekeeper import Timekeeper
 from kronii.instance.workers import Workers
 from kronii.logs import Log
 from kronii.model import Outcome
 from kronii.settings import Settings
+
+if TYPE_CHECKING:
+    from psycopg_pool import ConnectionPool
 
 log = Log("kronii.service")
 
@@ -63,17 +68,10 @@ class Threads:
         forks.let_go(self.guard.let_go, connections.let_go)
         self.timekeeper.start()
         self.recorder.start()
-        self._open_pool()
+        open_watched(self._pool, self._supervisor)
         self._retention.start()
         self.sweeper.start()
         self.workers.start(time.monotonic())
-
-    def _open_pool(self) -> None:
-        """The pool has threads of its own, without which no connection is ever made anew."""
-        before = set(threading.enumerate())
-        self._pool.open(wait=False)
-        for thread in set(threading.enumerate()) - before:
-            self._supervisor.watch(thread)
 
     def stop(self) -> bool:
         """Stop them; False if there are outcomes that could not be written."""
@@ -100,3 +98,14 @@ class Threads:
                 self._store.announce(Outcome.INTERRUPTED, runs)
         except KroniiError as error:
             log.warning("interrupted runs could not be recorded", runs=len(runs), error=str(error))
+
+
+def open_watched(pool: ConnectionPool[Any], supervisor: Supervisor) -> None:
+    """The pool has threads of its own, without which no connection is ever made anew.
+
+    They are known by their names: a request that comes at the same moment starts a thread, too.
+    """
+    pool.open(wait=False)
+    for thread in threading.enumerate():
+        if thread.name.startswith(f"{pool.name}-"):
+            supervisor.watch(thread)

@@ -28,7 +28,10 @@ subprocess.run([sys.executable, "-c", asked])
 print(os.environ["DATABASE_URL"], os.environ["PGPASSWORD"])
 print(ctypes.CDLL("libc.so.6").getenv(b"PGPASSWORD") != 0, flush=True)
 subprocess.run(["/usr/bin/env"])
-print(open("/proc/self/environ", "rb").read().replace(bytes(1), b" ").decode())
+try:
+    print(open("/proc/self/environ", "rb").read().replace(bytes(1), b" ").decode())
+except PermissionError:  # not even we, but for root
+    print("hidden")
 """
 
 
@@ -50,6 +53,9 @@ def test_nobody_looks_into_it_and_its_environment_stays_as_it_is() -> None:
     assert known == "True"
     assert {"PGPASSWORD=hunter3", "DATABASE_URL=postgresql://u:hunter2@h/d"} <= set(env)
     assert "hunter" not in shown
+    if os.geteuid() != 0:
+        assert shown == "hidden"
+        return
     assert f"DATABASE_URL={'*' * 26}" in shown
     assert "OPEN=stays" in shown
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from kronii.instance.supervisor import Supervisor
+from kronii.instance.threads import open_watched
 from kronii.instance.wakeup import Wakeup
 from kronii.web.metrics import Metrics
 
@@ -99,3 +102,17 @@ def test_a_thread_that_does_not_end_is_named(
 
 def test_a_thread_that_never_started_has_ended(supervisor: Supervisor) -> None:
     assert supervisor.thread("web", lambda: None).end(WAIT)
+
+
+def test_of_what_starts_with_the_pool_only_its_own_is_watched(supervisor: Supervisor) -> None:
+    """A request of the web server may come at that moment, and its thread is to end."""
+    over = threading.Event()
+
+    def start(wait: bool) -> None:
+        for name in ("kronii-worker-0", "kronii-scheduler", "Thread-1 (process_request_thread)"):
+            threading.Thread(target=over.wait, name=name, daemon=True).start()
+
+    pool: Any = SimpleNamespace(name="kronii", open=start)
+    open_watched(pool, supervisor)
+    assert supervisor.alive == 2
+    over.set()

@@ -29,6 +29,15 @@ MUTATIONS = (
         (SCHEDULER + "it_claims_for_free_seats_and_leaves_a_quarter_to_a_backlog",),
     ),
     Mutation(
+        "a request that comes at the start ends the instance",
+        "kronii/instance/threads.py",
+        'if thread.name.startswith(f"{pool.name}-"):',
+        "if thread is not threading.current_thread():",
+        (
+            "tests/unit/test_supervisor.py::test_of_what_starts_with_the_pool_only_its_own_is_watched",
+        ),
+    ),
+    Mutation(
         "an outage ends the instance",
         "kronii/instance/scheduler.py",
         "        except (DatabaseUnavailable, DatabaseError) as error:\n",
