@@ -45,6 +45,8 @@ class Jobs:
         self.loaded = self._load()
         #: What may be claimed; None until the first registration.  The main thread's.
         self.runnable: RunnableJobs | None = None
+        #: True while a reload registers what it has read, until `runnable` is what it brought.
+        self.reloading = False
 
     @property
     def registered(self) -> RunnableJobs:
@@ -94,6 +96,7 @@ class Jobs:
         Raises:
             DatabaseUnavailable, DatabaseError, ConfigError: the old file stays in force.
         """
+        self.reloading = True
         with self._database.for_registration() as connection:
             trust.require(connection)
             registered = _said(register(connection, loaded.definitions))
@@ -107,7 +110,8 @@ class Jobs:
         before = self.registered.superseded
         with answer_within(session.live, session.lease.timings.answer):
             self.runnable = refresh(session.live, self.registered)
-        if self.runnable.superseded != before:
+        # What this instance itself has registered a moment ago is no other one's.
+        if self.runnable.superseded != before and not self.reloading:
             log.info(
                 "jobs that another instance's file defines otherwise are left to it",
                 jobs=len(self.runnable.superseded),

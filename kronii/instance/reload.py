@@ -98,6 +98,7 @@ class Reload:
 
     def _take_over(self, attempt: _Attempt) -> None:
         self._attempt = None
+        self._jobs.reloading = False
         if attempt.brought is not None:
             self._jobs.runnable = attempt.brought
             log.info("jobs file reloaded", jobs=len(self._jobs.loaded.definitions))

@@ -6,7 +6,7 @@ One that can't be read is refused with the field that is wrong and what it takes
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from kronii.errors import ScheduleError
@@ -18,6 +18,10 @@ _NUMBERED_WEEKDAY = re.compile(r"(?<![#/\d])[1-7](?!\d)")
 _WEEKDAYS_WARNING = (
     "week days are numbered as in crontab (0 and 7 are Sunday), not as in the original (1 ="
     " Sunday): names, as in MON-FRI, are the same in both"
+)
+_EITHER_DAY_WARNING = (
+    "day-of-month and day-of-week are both restricted, and either one matches, as in crontab; the"
+    " original wanted both"
 )
 
 
@@ -65,6 +69,7 @@ def read(cron: str, name: str) -> Expression:
         raise ScheduleError(f"'H' in {cron!r} spreads by the job's name, and there is none here")
     named = _named(cron, fields, seed)
     seconds, minutes, hours, days, months, weekdays, years = named
+    either_day = not fields[3].startswith(("*", "?")) and not fields[5].startswith(("*", "?"))
     return Expression(
         seconds=tuple(sorted(seconds.numbers)),
         minutes=tuple(sorted(minutes.numbers)),
@@ -76,10 +81,10 @@ def read(cron: str, name: str) -> Expression:
         nearest=days.nearest,
         weekdays=frozenset(weekdays.numbers),
         nth={weekday: frozenset(places) for weekday, places in weekdays.nth.items()},
-        either_day=not fields[3].startswith(("*", "?")) and not fields[5].startswith(("*", "?")),
+        either_day=either_day,
         fixed=not fields[1].startswith("*") and not fields[2].startswith("*"),
         seed=seed,
-        warnings=_warnings(cron, fields),
+        warnings=tuple(_warnings(cron, fields, either_day)),
     )
 
 
@@ -101,6 +106,10 @@ def _every(years: Named) -> bool:
     return years.all or len(years.numbers) == YEAR.high - YEAR.low + 1
 
 
-def _warnings(cron: str, fields: list[str]) -> tuple[str, ...]:
-    with_seconds = len(cron.split()) >= 6
-    return (_WEEKDAYS_WARNING,) if with_seconds and _NUMBERED_WEEKDAY.search(fields[5]) else ()
+def _warnings(cron: str, fields: list[str], either_day: bool) -> Iterator[str]:
+    if len(cron.split()) < 6:  # the original knew no crontab lines
+        return
+    if _NUMBERED_WEEKDAY.search(fields[5]):
+        yield _WEEKDAYS_WARNING
+    if either_day:
+        yield _EITHER_DAY_WARNING

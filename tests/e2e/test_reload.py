@@ -58,6 +58,7 @@ def test_a_changed_file(fleet: Fleet) -> None:
     fleet.jobs(keeps, goes)
     reload(a, times=2)
     wait_until(lambda: len(fleet.runs("goes", "success")) > len(history))
+    assert not a.said("jobs that another instance's file defines otherwise are left to it")
     assert fleet.row("goes")["id"] == row["id"]
     back = fleet.runs("goes")[len(history)]
     assert back["scheduled_for"] > history[-1]["scheduled_for"]

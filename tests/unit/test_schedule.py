@@ -305,8 +305,18 @@ def test_numbered_week_days_beside_six_fields_are_a_warning(cron: str) -> None:
     assert "week days are numbered as in crontab (0 and 7 are Sunday)" in warning
 
 
+@pytest.mark.parametrize("cron", ["0 0 12 13 * FRI", "0 0 12 L * MON", "0 0 12 1-7 * SUN 2030"])
+def test_two_restricted_day_fields_beside_seconds_are_a_warning(cron: str) -> None:
+    (warning,) = Schedule(cron).warnings
+    assert "either one matches" in warning
+
+
 @pytest.mark.parametrize(
-    "cron", ["0 0 * * 1", "0 0 0 * * mon", "0 0 0 * * *", "0 0 0 * * */2", "0 0 0 * * 0", "@weekly"]
+    "cron",
+    [
+        *("0 0 * * 1", "0 0 0 * * mon", "0 0 0 * * *", "0 0 0 * * */2", "0 0 0 * * 0", "@weekly"),
+        *("0 12 13 * FRI", "0 0 12 13 * ?", "0 0 12 */2 * FRI"),
+    ],
 )
 def test_no_warning(cron: str) -> None:
     assert Schedule(cron).warnings == ()
