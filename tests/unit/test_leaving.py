@@ -28,7 +28,7 @@ leave([], {}, {})
 
 def left(work: str, status: int = 3, error: str = "None") -> subprocess.CompletedProcess[str]:
     """What becomes of a process that leaves after `work`."""
-    code = LEAVE.format(work, status, error) + f"sys.exit({status})\n"
+    code = LEAVE.format(work, status, error) + f"print('returned')\nsys.exit({status})\n"
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=WITHIN, check=False
     )
@@ -59,7 +59,7 @@ def test_a_callback_at_the_end_keeps_no_process(callback: str) -> None:
 
 def test_where_nothing_is_left_python_ends_as_ever() -> None:
     done = left("atexit.register(print, 'called')", 0)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "called\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "returned\ncalled\n", "")
 
 
 def test_daemons_are_not_waited_for() -> None:
