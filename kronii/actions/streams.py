@@ -1,7 +1,8 @@
 """What functions print: into their runs, though all threads share `sys.stdout` and `sys.stderr`.
 
 Both are replaced by streams that look at who writes: a worker's thread while it calls a function,
-and the threads that this one starts.  What anybody else writes goes where it went before.  What a
+and the threads that this one starts.  What anybody else writes goes where it went before, without
+what a terminal would obey: it may be the trace of a thread that a job has left behind.  What a
 child process or `os.write` writes to the descriptors themselves is the instance's: nobody can tell
 whose it is (`isolate: true` can).
 """
@@ -15,6 +16,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from kronii import visible
 from kronii.actions.output import OUTPUT_LIMIT, Tail
 
 #: The attribute of a thread that holds where its output is kept.
@@ -63,7 +65,8 @@ class SharedStream:
         """As a text stream's."""
         kept = _mine()
         if kept is None:
-            return int(self._stream.write(text))
+            self._stream.write(visible.lines(text))
+            return len(text)
         # A character has at least one byte, so what is left out is not kept anyway.
         kept.add(text[-OUTPUT_LIMIT:].encode("utf-8", "replace"))
         return len(text)
@@ -95,11 +98,11 @@ class SharedBuffer:
 
     def write(self, data: Any) -> int:
         """As a binary stream's."""
-        kept = _mine()
+        kept, view = _mine(), memoryview(data).cast("B")
         if kept is None:
-            return int(self._stream.buffer.write(data))
-        view = memoryview(data).cast("B")
-        kept.add(view)
+            self._stream.buffer.write(_visible(view))
+        else:
+            kept.add(view)
         return len(view)
 
     def writelines(self, lines: Iterable[Any]) -> None:
@@ -119,6 +122,10 @@ class SharedBuffer:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream.buffer, name)
+
+
+def _visible(data: memoryview) -> bytes:
+    return visible.lines(str(data, "utf-8", "backslashreplace")).encode()
 
 
 def share_streams() -> None:

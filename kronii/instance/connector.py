@@ -11,6 +11,7 @@ from collections.abc import Collection
 
 from kronii.database.membership import Membership
 from kronii.database.session import Session
+from kronii.database.store import Store
 from kronii.durations import format_duration
 from kronii.errors import DatabaseError, DatabaseRefusal, DatabaseUnavailable
 from kronii.guard.instance import Guard
@@ -39,6 +40,7 @@ class Connector:
         timekeeper: Timekeeper,
         guard: Guard,
         metrics: Metrics,
+        store: Store,
     ) -> None:
         """Nothing is connected yet."""
         self._session = session
@@ -49,7 +51,7 @@ class Connector:
         self._timekeeper = timekeeper
         self._guard = guard
         self._metrics = metrics
-        self._outage = Outage(session.lease.timings.beat)
+        self._outage = Outage(session.lease.timings.beat, store)
         self._connected_before = False
         #: The copy of the database with which the jobs are registered.
         self._copy = ""
@@ -143,7 +145,7 @@ class Connector:
         self._session.drop()
         self.tell_guard()  # a renewal may have been granted, or refused, before the error came
         if not self._session.lease.held(now):
-            self._end({run.claim.run_id for run in self._inflight.runs})
+            self._end({run.claim.run_id for run in self._inflight.runs}, "the lease is over")
         return self._outage.lasts(error, now, bool(self._inflight.runs))
 
     def works(self) -> None:
@@ -165,7 +167,7 @@ class Connector:
         in_flight = [run.claim for run in self._inflight.runs]
         return in_flight + self._recorder.pending
 
-    def _end(self, lost: Collection[int]) -> None:
+    def _end(self, lost: Collection[int], why: str = "its lock is lost") -> None:
         """These runs may not go on: TERM now, KILL as at the end of a lease."""
         lease = self._session.lease
         kill_at = self._session.monotonic() + lease.timings.kill_after
@@ -174,4 +176,4 @@ class Connector:
                 run.kill_at = kill_at
                 self._timekeeper.watch(kill_at)
                 job, run_id = run.claim.definition.name, run.claim.run_id
-                log.warning("run ended: its lock is lost", job=job, run=run_id)
+                log.warning(f"run ended: {why}", job=job, run=run_id)

@@ -44,6 +44,7 @@ class MainThread:
             timekeeper,
             threads.guard,
             shared.metrics,
+            threads.store,
         )
         self.scheduler = self._scheduler(settings, shared, threads)
         status = f"{inflight.count} workers"

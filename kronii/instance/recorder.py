@@ -17,6 +17,7 @@ from kronii.clock import DatabaseClock
 from kronii.database.store import CommittedRun, FinishedRun, Store
 from kronii.errors import DatabaseError, DatabaseUnavailable
 from kronii.instance.committed import Committed
+from kronii.instance.repeats import Repeats
 from kronii.instance.supervisor import Supervisor
 from kronii.instance.writer import OutcomeWriter
 from kronii.logs import Log
@@ -61,6 +62,7 @@ class Recorder:
         self._writer = OutcomeWriter(store)
         self._queue: queue.SimpleQueue[FinishedRun | _Wake | None] = queue.SimpleQueue()
         self._timeouts: queue.SimpleQueue[tuple[Claim, str]] = queue.SimpleQueue()
+        self._announcing = Repeats()
         self._unannounced: list[tuple[Claim, str]] = []
         self._pending: dict[int, Claim] = {}
         self._thread = supervisor.thread("recorder", self._run)
@@ -163,11 +165,13 @@ class Recorder:
         try:
             written = self._store.announce(Outcome.TIMEOUT, runs)
         except DatabaseUnavailable as error:
-            log.warning("timeouts wait for the database", runs=len(runs), error=str(error))
+            if not self._writer.gave_up and self._announcing.due(str(error), time.monotonic()):
+                log.warning("timeouts wait for the database", runs=len(runs), error=str(error))
             return
         except DatabaseError as error:
             log.warning("timeouts are recorded at their end", runs=len(runs), error=str(error))
             written = set()
+        self._announcing.over()
         self._committed.announced(c for c, _ in self._unannounced if c.run_id in written)
         self._unannounced = []
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from collections.abc import Iterator
 from functools import partial
 
@@ -20,6 +19,7 @@ from kronii.actions.streams import share_streams
 from kronii.database.access import Database
 from kronii.errors import KroniiError
 from kronii.instance import capacity, systemd
+from kronii.instance.leaving import leave
 from kronii.instance.mainthread import MainThread
 from kronii.instance.shared import Shared
 from kronii.instance.threads import Threads
@@ -64,18 +64,18 @@ class Service:
             self._main.loop.until(lambda: signals.stops or supervisor.failures)
             self._main.reload.stop()
             self._main.drain.run(self.settings.drain_timeout)
-        except KroniiError:
-            _leave_now(self._stop(), 1)
+        except KroniiError as error:
+            leave(self._stop(), error.exit_status, error)
             raise
         except BaseException as error:
             log.error("bug: the scheduling loop failed", exc_info=error)
-            _leave_now(self._stop(), 1)
+            leave(self._stop(), 1)
             raise
         failed = supervisor.failures
         left = self._stop()
         signals.ignore()
         log.info("stopped", node=self._shared.node, failed=", ".join(failed) or None)
-        _leave_now(left, int(bool(failed)))
+        leave(left, int(bool(failed)))
         return int(bool(failed))
 
     def _start(self) -> None:
@@ -125,16 +125,6 @@ class Service:
         self._web.end()
         self._listener.close()
         return left
-
-
-def _leave_now(left: list[Run], status: int) -> None:
-    """End the process if runs are left: a python function that does not return can't be ended."""
-    for run in left:
-        job, run_id = run.claim.definition.name, run.claim.run_id
-        log.warning("run ended with the process", job=job, run=run_id)
-    if left:
-        sys.stderr.flush()
-        os._exit(status)
 
 
 def run(settings: Settings) -> int:

@@ -48,14 +48,14 @@ class Threads:
         self._supervisor = supervisor
         self.guard = Guard(lease.timings, shared.database.url, mark, inflight.count)
         self._pool = shared.database.pool()
-        self._store = Store(self._pool, shared.node)
-        self.recorder = Recorder(self._store, shared.clock, shared.committed, supervisor)
+        self.store = Store(self._pool, shared.node)
+        self.recorder = Recorder(self.store, shared.clock, shared.committed, supervisor)
         environment = private_environment(mark)
         host = Host(shared.node, mark, environment, self.guard, shared.database.for_job)
         self.workers = Workers(inflight, host, self.guard, lease, self.recorder, supervisor)
         self.timekeeper = Timekeeper(inflight, lease, self.recorder, supervisor)
-        self.sweeper = Sweeper(self._store, lease, supervisor)
-        self._retention = Retention(self._store, settings.history, supervisor)
+        self.sweeper = Sweeper(self.store, lease, supervisor)
+        self._retention = Retention(self.store, settings.history, supervisor)
 
     def start(self) -> None:
         """Start them.
@@ -95,7 +95,7 @@ class Threads:
         runs = [(run.claim.run_id, reason) for run in self._inflight.runs]
         try:
             if runs:
-                self._store.announce(Outcome.INTERRUPTED, runs)
+                self.store.announce(Outcome.INTERRUPTED, runs)
         except KroniiError as error:
             log.warning("interrupted runs could not be recorded", runs=len(runs), error=str(error))
 

@@ -98,11 +98,11 @@ class Timekeeper:
     def _look(self, run: Run, now: float) -> float:
         deadline, kill_after = self._lease.deadline, self._lease.timings.kill_after
         if run.claim.owner != self._lease.identity or now >= deadline + kill_after:
-            run.end(Outcome.INTERRUPTED)
+            _end_with_lease(run)
             run.kill()
             return NEVER
         if now >= deadline:
-            run.end(Outcome.INTERRUPTED)
+            _end_with_lease(run)
             return deadline + kill_after
         if now >= run.kill_at:
             run.kill()
@@ -128,3 +128,10 @@ class Timekeeper:
         if not definition.endable:
             error = f"still running after its timeout of {timeout}"
             self._recorder.announce_timeout(run.claim, error)
+
+
+def _end_with_lease(run: Run) -> None:
+    """Ask a run to end, for a rival may start soon; said once."""
+    if run.end(Outcome.INTERRUPTED):
+        job, run_id = run.claim.definition.name, run.claim.run_id
+        log.warning("run ended: the lease is over", job=job, run=run_id)

@@ -15,6 +15,8 @@ from kronii.backoff import Backoff
 from kronii.database.holders import SOMEBODY, Holder
 from kronii.database.store import FinishedRun, Store
 from kronii.errors import Contended, DatabaseError, DatabaseRefusal, DatabaseUnavailable
+from kronii.instance.outage import blocker
+from kronii.instance.repeats import Repeats
 from kronii.logs import Log
 from kronii.model import Result
 
@@ -39,6 +41,7 @@ class OutcomeWriter:
         """Nothing is written yet."""
         self._store = store
         self._giving_up = threading.Event()
+        self._waiting = Repeats()
         #: Why no outcome can be written until somebody has mended it; None while that is not so.
         #: Read by any thread.
         self.refusal: str | None = None
@@ -73,10 +76,11 @@ class OutcomeWriter:
                 self._say_refused(error, len(batch))
                 wait = patience.failed(time.monotonic())
             except DatabaseUnavailable as error:
-                _say_waiting(self._store, error, len(batch))
+                self._say_waiting(error, len(batch))
                 wait = backoff.failed(time.monotonic())
             else:
                 self.refusal = None
+                self._waiting.over()
                 return written
             again = True
             if self._giving_up.wait(wait):
@@ -87,6 +91,11 @@ class OutcomeWriter:
         if str(error) != self.refusal:
             self.refusal = str(error)
             log.error("the database refuses outcomes: they wait", runs=runs, error=self.refusal)
+
+    def _say_waiting(self, error: DatabaseUnavailable, runs: int) -> None:
+        """Not each try: an outage may last.  Nor that our own pool is closed, once we end."""
+        if not self.gave_up and self._waiting.due(str(error), time.monotonic()):
+            _say_waiting(self._store, error, runs)
 
     def _try(self, batch: Sequence[FinishedRun], again: bool) -> set[int]:
         try:
@@ -178,14 +187,5 @@ class OutcomeWriter:
 
 
 def _say_waiting(store: Store, error: DatabaseUnavailable, runs: int) -> None:
-    held_by = _blocker(store) if isinstance(error, Contended) else None
+    held_by = blocker(store) if isinstance(error, Contended) else None
     log.warning("outcomes wait for the database", runs=runs, error=str(error), held_by=held_by)
-
-
-def _blocker(store: Store) -> str | None:
-    """Who holds a whole table, if that is it."""
-    try:
-        held = store.table_holders()
-    except (DatabaseUnavailable, DatabaseError):
-        return None
-    return "; ".join(f"{holder} holds {table}" for table, holder in held.items()) or None

@@ -70,3 +70,18 @@ def test_a_locked_lease_ends_no_work_before_its_deadline(fleet: Fleet) -> None:
     assert fleet.ended("long", "success")["attempt"] == 1
     assert len(a.said("connected")) == 1
     assert a.stop() == 0
+
+
+def test_who_holds_a_whole_table_is_named(fleet: Fleet) -> None:
+    fleet.jobs(fleet.job("tick"))
+    a = fleet.start("a", KRONII_LEASE="20s").ready()
+    with psycopg.connect(fleet.url, application_name="psql") as stranger:
+        stranger.execute("LOCK TABLE jobs, runs, nodes IN ACCESS EXCLUSIVE MODE")
+        said = a.wait_for("database away")
+        assert f"session {stranger.info.backend_pid} " in said["error"]
+        assert "'psql'" in said["error"]
+        assert "holds " in said["error"]
+        wait_until(lambda: a.get("/readyz") == (503, f"database away: {said['error']}\n"))
+    wait_until(lambda: a.get("/readyz")[0] == 200)
+    assert a.stop() == 0
+    assert fleet.nothing_left()

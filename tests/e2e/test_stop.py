@@ -157,6 +157,60 @@ def test_a_function_that_does_not_listen_ends_with_the_process(fleet: Fleet) -> 
     assert fleet.nothing_left()
 
 
+LEAVINGS = {
+    "thread": (
+        "import threading, time\n\ndef forever():\n    while True:\n        time.sleep(0.05)\n\n"
+        "def leaves():\n    threading.Thread(target=forever, name='left').start()\n"
+    ),
+    "executor": (
+        "import time\nfrom concurrent.futures import ThreadPoolExecutor\n\n"
+        "pool = ThreadPoolExecutor(thread_name_prefix='left')\n\n"
+        "def leaves():\n    pool.submit(time.sleep, 600)\n"
+    ),
+    "atexit": ("import atexit, time\n\ndef leaves():\n    atexit.register(time.sleep, 600)\n"),
+    "thread at the end": (
+        "import atexit, threading, time\n\ndef forever():\n"
+        "    threading.Thread(target=time.sleep, args=(600,)).start()\n    time.sleep(600)\n\n"
+        "def leaves():\n    atexit.register(forever)\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("left", LEAVINGS)
+def test_nothing_that_a_job_left_behind_keeps_the_process(fleet: Fleet, left: str) -> None:
+    fleet.module(LEAVINGS[left])
+    fleet.jobs({"name": "leaves", "cron": RARELY, "python": "work:leaves"})
+    a = fleet.start(**PATIENT).ready()
+    guard = a.guard_pid
+    fleet.due("leaves")
+    fleet.ended("leaves", "success")
+    a.signal(signal.SIGTERM)
+    a.wait_for("stopped")
+    began = time.monotonic()
+    assert a.exit() == 0
+    assert time.monotonic() - began < 20, "600 s are what it would take"
+    named = a.said("threads that jobs have left behind")
+    assert [event["threads"].startswith("left") for event in named] == (
+        [True] if left in ("thread", "executor") else []
+    )
+    assert gone(a, guard)
+    assert fleet.nothing_left()
+
+
+def test_what_blocks_when_no_thread_runs_any_more_is_ended_by_the_system(fleet: Fleet) -> None:
+    fleet.module(
+        "import time\n\nclass Stays:\n    def __del__(self, sleep=time.sleep):\n"
+        "        sleep(600)\n\ndef leaves():\n    global stays\n    stays = Stays()\n"
+    )
+    fleet.jobs({"name": "leaves", "cron": RARELY, "python": "work:leaves"})
+    a = fleet.start(**PATIENT).ready()
+    fleet.due("leaves")
+    fleet.ended("leaves", "success")
+    a.signal(signal.SIGTERM)
+    assert a.exit() == -signal.SIGALRM
+    assert fleet.nothing_left()
+
+
 def test_a_drain_with_nothing_to_wait_for_is_quick(fleet: Fleet) -> None:
     fleet.jobs(fleet.held("never"))
     a = fleet.start(**PATIENT).ready()

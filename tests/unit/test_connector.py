@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from kronii.actions.run import Run
+from kronii.database.holders import Holder
 from kronii.database.home import Home
-from kronii.errors import DatabaseRefusal, DatabaseUnavailable
+from kronii.errors import Contended, DatabaseRefusal, DatabaseUnavailable
 from kronii.instance.connector import Connector
 from kronii.instance.inflight import InFlight
 from kronii.instance.outage import RECONNECT, REFUSED
@@ -33,6 +34,7 @@ class World:
         self.not_regained: set[int] = set()
         self.resumed: list[tuple[list[int], bool]] = []
         self.registered = 0
+        self.looked = 0
         self.watched: list[float] = []
         self.beats: list[tuple[float, str, int]] = []
         self.metrics = Metrics("a")
@@ -67,11 +69,16 @@ class World:
             SimpleNamespace(watch=self.watched.append),
             SimpleNamespace(beat=lambda *words: self.beats.append(words)),
             self.metrics,
+            SimpleNamespace(table_holders=self._table_holders),
         ]
         self.connector = Connector(*parts)
         self.runs = [Run(make_claim(run_id=number)) for number in (1, 2)]
         for run in self.runs:
             self.inflight.take(run)
+
+    def _table_holders(self) -> dict[str, Holder]:
+        self.looked += 1
+        return {"nodes": Holder(42, "dba", "psql")}
 
     def _register(self) -> None:
         self.registered += 1
@@ -155,6 +162,26 @@ def test_an_outage_is_said_once(world: World, caplog: pytest.LogCaptureFixture) 
     assert world.connector.outage == "refused"
     world.connector.works()
     assert world.connector.outage is None
+
+
+def test_an_outage_by_a_lock_names_who_holds_it(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        world.connector.lost(Contended("canceling statement due to lock timeout"), NOW)
+    reason = f"canceling statement due to lock timeout: {Holder(42, 'dba', 'psql')} holds nodes"
+    assert world.connector.outage == reason
+    (said,) = [r for r in caplog.records if r.message == "database away"]
+    assert (vars(said)["fields"]["error"], world.looked) == (reason, 1)
+    world.connector.lost(DatabaseUnavailable("refused"), NOW)
+    assert (world.connector.outage, world.looked) == ("refused", 1)
+
+
+def test_what_ends_with_the_lease_is_said_so(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.connector.lost(DatabaseUnavailable("away"), world.lease.deadline)
+    assert caplog.messages.count("run ended: the lease is over") == len(world.runs)
 
 
 def test_a_refusal_is_said_once_and_tried_in_full_before_the_work_goes_on(

@@ -212,6 +212,66 @@ def test_an_outage_is_waited_out(world: World) -> None:
     assert left == [0]
 
 
+def test_an_outage_is_said_once_for_each_reason(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    reasons = ["refused", "refused", "refused", "reset", "refused", "reset", "reset"]
+
+    def answer(batch: Sequence[FinishedRun]) -> set[int]:
+        if reasons:
+            raise DatabaseUnavailable(reasons.pop(0))
+        return {e.claim.run_id for e in batch}
+
+    world.table.answer = answer
+    world.recorder.start()
+    world.put(1)
+    assert world.hear() == {1: Outcome.SUCCESS}
+    assert [vars(r)["fields"]["error"] for r in caplog.records] == ["refused", "reset"]
+    reasons.append("refused")
+    world.put(2)
+    assert world.hear() == {2: Outcome.SUCCESS}
+    assert len(caplog.records) == 3, "another outage is news"
+
+
+def test_a_timeout_that_waits_for_the_database_is_said_once(
+    world: World, make_claim: MakeClaim, caplog: pytest.LogCaptureFixture, wait_for: Any
+) -> None:
+    tries: list[int] = []
+
+    class Away(DatabaseUnavailable):
+        def __str__(self) -> str:
+            tries.append(1)
+            return "away"
+
+    world.table.announce_error = Away()
+    world.recorder.start()
+    world.recorder.announce_timeout(make_claim(run_id=9), "still running")
+    wait_for(lambda: len(tries) > 5)
+    assert caplog.messages == ["timeouts wait for the database"]
+
+
+def test_after_it_has_given_up_nothing_is_said_of_a_closed_pool(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    closed = threading.Event()
+
+    def answer(batch: Sequence[FinishedRun]) -> set[int]:
+        assert closed.wait(WAIT)
+        raise DatabaseUnavailable("the pool 'kronii' is closed")
+
+    world.table.answer = answer
+    world.put(1)
+    world.recorder.start()
+    assert world.came() == [1]
+    assert world.recorder.stop(0.05) == 1
+    world.table.announce_error = DatabaseUnavailable("the pool 'kronii' is closed")
+    world.recorder.announce_timeout(world._make_claim(run_id=9), "still running")
+    closed.set()
+    world.recorder._thread.join(WAIT)
+    assert not world.recorder._thread.is_alive()
+    assert [line for line in caplog.messages if "wait for the database" in line] == []
+
+
 def test_a_commit_whose_answer_was_lost_is_no_loss(world: World) -> None:
     """The second try finds no claim any more, but an outcome that is its own."""
     tries: list[int] = []

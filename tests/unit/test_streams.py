@@ -125,6 +125,49 @@ def test_what_a_thread_prints_after_its_run_is_the_instances(talk: Talk) -> None
         assert instance.said == "late\n"
 
 
+EVIL = "\x1b]0;owned\x07\x9b2J\u202eq\ta\r\n\u00e4\n"
+HARMLESS = r"\x1b]0;owned\x07\x9b2J\u202eq" + "\ta\r\n\u00e4\n"
+
+
+def fail_in_a_thread() -> None:
+    def fail() -> None:
+        raise ValueError("\x1b[2J")
+
+    in_thread(fail)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda: sys.stdout.write(EVIL),
+        lambda: sys.stderr.writelines(["", EVIL]),
+        lambda: print(EVIL, end=""),
+        lambda: sys.stdout.buffer.write(EVIL.encode()),
+        lambda: sys.stderr.buffer.writelines([memoryview(EVIL.encode())]),
+    ],
+)
+def test_no_terminal_obeys_what_nobodys_run_prints(write: Callable[[], object]) -> None:
+    with Instance() as instance:
+        write()
+        assert instance.said == HARMLESS
+
+
+def test_what_is_no_text_is_written_out_and_all_of_it_counts() -> None:
+    with Instance() as instance:
+        assert sys.stdout.buffer.write(b"\x9b2J\n") == 4
+        assert sys.stdout.write("\x1b\n") == 2
+        assert instance.said == "\\x9b2J\n\\x1b\n"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_no_terminal_obeys_the_trace_of_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)
+    with Instance() as instance:
+        fail_in_a_thread()
+        assert r"ValueError: \x1b[2J" in instance.said
+        assert "\x1b" not in instance.said
+
+
 @pytest.mark.parametrize(
     "write",
     [

@@ -115,6 +115,20 @@ def test_at_the_leases_deadline_everything_is_ended(make_claim: MakeClaim) -> No
     assert [run.killed for run in runs] == [True, True]
 
 
+def test_what_ends_with_the_lease_is_said_once(
+    make_claim: MakeClaim, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(make_claim, 15.0)
+    ours, former = world.add(60.0), world.add(60.0, owner="a former identity")
+    for after in (0.0, 12.0, 12.5, 100.0):
+        world.turn(after)
+    assert [record.message for record in caplog.records] == ["run ended: the lease is over"] * 2
+    fields = [vars(record)["fields"] for record in caplog.records]
+    assert fields == [
+        {"job": run.claim.definition.name, "run": run.claim.run_id} for run in (former, ours)
+    ]
+
+
 def test_a_renewal_in_time_leaves_the_work_alone(make_claim: MakeClaim) -> None:
     world = World(make_claim, 15.0)
     run = world.add(60.0)

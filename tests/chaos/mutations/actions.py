@@ -178,6 +178,26 @@ MUTATIONS = (
         (STREAMS + "what_a_function_prints_is_its_runs",),
     ),
     Mutation(
+        "a terminal obeys what nobody's run prints",
+        "kronii/actions/streams.py",
+        "self._stream.write(visible.lines(text))",
+        "self._stream.write(text)",
+        (
+            STREAMS + "no_terminal_obeys_what_nobodys_run_prints",
+            STREAMS + "no_terminal_obeys_the_trace_of_a_thread",
+        ),
+    ),
+    Mutation(
+        "a terminal obeys the bytes that nobody's run writes",
+        "kronii/actions/streams.py",
+        "self._stream.buffer.write(_visible(view))",
+        "self._stream.buffer.write(view)",
+        (
+            STREAMS + "no_terminal_obeys_what_nobodys_run_prints",
+            STREAMS + "what_is_no_text_is_written_out_and_all_of_it_counts",
+        ),
+    ),
+    Mutation(
         "what a function's thread prints is the instance's output",
         "kronii/actions/streams.py",
         "        setattr(thread, _ATTRIBUTE, kept)\n    _start",

@@ -6,9 +6,12 @@ from tests.chaos.mutations.mutation import Mutation
 
 RELOAD = "tests/unit/test_reload.py::test_"
 CONNECTOR = "tests/unit/test_connector.py::test_"
+LEAVING = "tests/unit/test_leaving.py::test_"
 RECORDER = "tests/unit/test_recorder.py::test_"
 SCHEDULER = "tests/unit/test_scheduler.py::test_"
+REPEATS = "tests/unit/test_repeats.py::test_"
 STOP = "tests/e2e/test_stop.py::test_"
+SUPERVISOR = "tests/unit/test_supervisor.py::test_"
 SWEEPER = "tests/unit/test_sweeper.py::test_"
 TIMEKEEPER = "tests/unit/test_timekeeper.py::test_"
 
@@ -33,9 +36,7 @@ MUTATIONS = (
         "kronii/instance/threads.py",
         'if thread.name.startswith(f"{pool.name}-"):',
         "if thread is not threading.current_thread():",
-        (
-            "tests/unit/test_supervisor.py::test_of_what_starts_with_the_pool_only_its_own_is_watched",
-        ),
+        (SUPERVISOR + "of_what_starts_with_the_pool_only_its_own_is_watched",),
     ),
     Mutation(
         "an outage ends the instance",
@@ -220,6 +221,86 @@ MUTATIONS = (
         "        if self._inflight.runs:\n            self._end_runs()\n",
         "",
         (STOP + "the_drain_has_an_end",),
+    ),
+    Mutation(
+        "a thread that a job has left behind keeps the process",
+        "kronii/instance/leaving.py",
+        "    if runs or threads:\n",
+        "    if runs:\n",
+        (
+            LEAVING + "threads_that_jobs_have_left_are_named_and_end_with_the_process",
+            LEAVING + "what_the_caller_would_say_is_in_the_log",
+        ),
+    ),
+    Mutation(
+        "workers that are about to end are taken for a job's threads",
+        "kronii/instance/leaving.py",
+        "        thread.join(max(0.0, until - time.monotonic()))\n",
+        "        pass\n",
+        (LEAVING + "a_thread_that_ends_soon_is_waited_for",),
+    ),
+    Mutation(
+        "a job's callback at the end keeps the process",
+        "kronii/instance/leaving.py",
+        "    _end_in_any_case(status)\n",
+        "",
+        (
+            LEAVING + "a_callback_at_the_end_keeps_no_process",
+            STOP + "what_blocks_when_no_thread_runs_any_more_is_ended_by_the_system",
+        ),
+    ),
+    Mutation(
+        "runs end with the lease and nobody says so",
+        "kronii/instance/timekeeper.py",
+        '        log.warning("run ended: the lease is over", job=job, run=run_id)\n',
+        "        pass\n",
+        (TIMEKEEPER + "what_ends_with_the_lease_is_said_once",),
+    ),
+    Mutation(
+        "each try in an outage is a line of the log",
+        "kronii/instance/repeats.py",
+        "        if reason in self._said:\n",
+        "        if False:\n",
+        (
+            REPEATS + "a_reason_is_said_once_and_again_after_a_minute",
+            RECORDER + "an_outage_is_said_once_for_each_reason",
+            RECORDER + "a_timeout_that_waits_for_the_database_is_said_once",
+        ),
+    ),
+    Mutation(
+        "an outage that lasts is said only once",
+        "kronii/instance/repeats.py",
+        " if now - at < EVERY}",
+        "}",
+        (REPEATS + "a_reason_is_said_once_and_again_after_a_minute",),
+    ),
+    Mutation(
+        "the next outage is no news",
+        "kronii/instance/writer.py",
+        "                self._waiting.over()\n",
+        "",
+        (RECORDER + "an_outage_is_said_once_for_each_reason",),
+    ),
+    Mutation(
+        "at the end outcomes are said to wait for a closed pool",
+        "kronii/instance/writer.py",
+        "if not self.gave_up and self._waiting",
+        "if self._waiting",
+        (RECORDER + "after_it_has_given_up_nothing_is_said_of_a_closed_pool",),
+    ),
+    Mutation(
+        "at the end timeouts are said to wait for a closed pool",
+        "kronii/instance/recorder.py",
+        "if not self._writer.gave_up and self._announcing",
+        "if self._announcing",
+        (RECORDER + "after_it_has_given_up_nothing_is_said_of_a_closed_pool",),
+    ),
+    Mutation(
+        "who holds the table that an instance waits for is not named",
+        "kronii/instance/outage.py",
+        "self.reason = self._named(error)",
+        "self.reason = str(error)",
+        (CONNECTOR + "an_outage_by_a_lock_names_who_holds_it",),
     ),
     # -- reloads -----------------------------------------------------------------------------------
     Mutation(
