@@ -30,11 +30,12 @@ _URL_PARTS = re.compile(r"[a-z]+://([^@/]*@)?([^/?]*)([^?]*)(.*)", re.S)
 _KEYWORD_FORM = re.compile(r"\s*[A-Za-z_]\w*\s*=")
 #: A database's address, right or wrong, where none belongs: PostgreSQL's scheme (with one slash
 #: where somebody took the text for a path), `user:password@`, a word for a password, or a keyword
-#: without which no keyword form is written.
+#: without which no keyword form is written.  Bounded: a value may be 128 KiB, and each of these
+#: looks for its end from every place.
 _LOOKS_LIKE_ADDRESS = re.compile(
-    r"\bpostgres(?:ql)?(?:\+\w+)?:/|://\S{0,4096}@|\w:\S{1,4096}@"
-    r"|(?:pass|pwd|secret)\w{0,64}\s{0,64}=|%3a[^/\s]{0,4096}@"
-    r"|\b(?:host|hostaddr|dbname|server|service|user)\s*=",
+    r"\bpostgres(?:ql)?(?:\+\w+)?:/|://\S{0,1024}@|\w:\S{1,1024}@"
+    r"|(?:pass|pwd|secret)\w{0,64}\s{0,64}=|%3a[^/\s]{0,1024}@"
+    r"|\b(?:host|hostaddr|dbname|server|service|user)\s{0,64}=",
     re.I,
 )
 

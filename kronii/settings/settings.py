@@ -139,7 +139,7 @@ class Settings:
             raise ConfigError("\n".join(problems))
         values["jobs_file"] = directory / values.get("jobs_file", cls.jobs_file)
         values["database_url"] = _address(values, texts, environ, directory)
-        odd = (ownership.check(directory / ".env", ".env"), *_unknown(texts))
+        odd = (*_decided_by_others(values, directory), *_unknown(texts))
         return cls(**values, warnings=tuple(filter(None, odd)))
 
 
@@ -211,6 +211,13 @@ def _address(
         return checked_address(read_secret(file, name))
     except Hint as hint:
         raise ConfigError(f"{name}: must hold {ADDRESS.allowed}; {hint}") from None
+
+
+def _decided_by_others(values: Mapping[str, Any], directory: Path) -> Iterator[str | None]:
+    """A sentence for each file that others may write; root has been refused it by now."""
+    yield ownership.check(directory / ".env", ".env")
+    if named := values.get("database_url_file"):
+        yield ownership.check(directory / named, named)
 
 
 def _merged(environ: Mapping[str, str], dotenv: Mapping[str, str]) -> dict[str, _Text]:

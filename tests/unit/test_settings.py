@@ -320,6 +320,17 @@ def test_the_address_may_be_in_a_file_that_systemd_has_opened(
         assert read(**{**environ, "LISTEN_PID": "1"}).database_url is None
 
 
+def test_a_file_that_others_may_write_is_a_warning(
+    secret: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(0o755)
+    secret.chmod(0o646)
+    monkeypatch.setattr(os, "geteuid", lambda: secret.stat().st_uid or 1000)
+    assert read(tmp_path, DATABASE_URL_FILE="database_url").warnings == (
+        "database_url can be written by everybody: `chmod o-w` it",
+    )
+
+
 def test_two_addresses_are_one_too_many(secret: Path) -> None:
     with pytest.raises(ConfigError, match="are both set: unset one of them"):
         read(DATABASE_URL=URL, KRONII_DATABASE_URL_FILE=str(secret))
