@@ -181,8 +181,8 @@ MUTATIONS = (
     Mutation(
         "an address that libpq refuses is shown",
         "kronii/address/masking.py",
-        "        return MASK\n",
-        "        return url\n",
+        "    except ValueError:\n        return MASK\n",
+        "    except ValueError:\n        return url\n",
         (ADDRESS + "no_password_is_shown",),
     ),
     Mutation(
@@ -209,8 +209,8 @@ MUTATIONS = (
     Mutation(
         "a wrong value is shown whatever it is",
         "kronii/settings/settings.py",
-        "repr(MASK if hidden else without_secrets(set_to.text))",
-        "repr(set_to.text)",
+        "repr(MASK if hidden else without_secrets(text))",
+        "repr(text)",
         (
             "tests/unit/test_settings.py::test_the_password_is_never_shown",
             "tests/unit/test_settings.py::test_a_secret_in_the_wrong_variable_is_not_shown",
