@@ -13,19 +13,14 @@ import grp
 import os
 import pwd
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 from kronii.errors import ConfigError
 
-#: Links that the system follows on one way (path_resolution(7)).
-LINKS = 40
-
 
 def check(path: Path, what: str) -> str | None:
     """What is wrong with who may write `path` (`what` in a sentence); None if nothing is, and where
-    there is nothing.  A file can be replaced by whoever may write its directory, and a directory by
-    whoever may write one above it.
+    there is nothing.  A file can be replaced by whoever may write its directory.
 
     Raises:
         ConfigError: something is, and we are root.
@@ -33,7 +28,9 @@ def check(path: Path, what: str) -> str | None:
     found = _found(path)
     if found is None:
         return None
-    wrong = _wrong(found) or _wrong_way(path)
+    wrong = _wrong(found)
+    if wrong is None and not stat.S_ISDIR(found.st_mode):
+        wrong = _wrong_directory(path.resolve().parent)
     if wrong is None:
         return None
     sentence = f"{what} {wrong}"
@@ -42,63 +39,18 @@ def check(path: Path, what: str) -> str | None:
     return sentence
 
 
-def _wrong_way(path: Path) -> str | None:
-    """What is wrong with what leads there, the nearest first."""
-    return next(filter(None, map(_wrong_step, reversed([*_way(path)]))), None)
-
-
-def _way(path: Path) -> Iterator[Path]:
-    """Every directory and every link that leads to a path, from the root on, as the system goes
-    (path_resolution(7)).
-    """
-    here, *names = map(Path, path.absolute().parts)
-    links = 0
-    while names and links <= LINKS:
-        yield here
-        # No link is left in `here`, so its parent is what `..` means.
-        step = Path(os.path.normpath(here / names.pop(0)))
-        target = _target(step)
-        if target is None:
-            here = step
-            continue
-        yield step
-        links += 1
-        here = Path(target.anchor) if target.is_absolute() else here
-        names = [*map(Path, target.relative_to(target.anchor).parts), *names]
-
-
-def _target(step: Path) -> Path | None:
-    """Where a link leads; None of what is none."""
-    try:
-        return Path(os.readlink(step))
-    except OSError:
+def _wrong_directory(directory: Path) -> str | None:
+    """In a directory with the sticky bit nobody replaces what is another's (inode(7))."""
+    found = _found(directory)
+    if found is None or found.st_mode & stat.S_ISVTX:
         return None
-
-
-def _wrong_step(step: Path) -> str | None:
-    """In a directory with the sticky bit its owner alone replaces what is another's (inode(7)).
-    Who made a link chooses where it leads.
-    """
-    found = _found(step, follow=False)
-    if found is None:
-        return None
-    if stat.S_ISLNK(found.st_mode):
-        wrong = _wrong_owner(found)
-        return wrong and f"is reached by the link {step}, which {wrong}"
-    wrong = _wrong_owner(found) if found.st_mode & stat.S_ISVTX else _wrong(found)
-    return wrong and f"lies in {step}, which {wrong}"
-
-
-def _wrong_owner(found: os.stat_result) -> str | None:
-    if found.st_uid in (0, os.geteuid()):
-        return None
-    link = " -h" if stat.S_ISLNK(found.st_mode) else ""
-    return f"belongs to {_user(found.st_uid)}: `chown{link} {_user(os.geteuid())}` it"
+    wrong = _wrong(found)
+    return wrong and f"lies in {directory}, which {wrong}"
 
 
 def _wrong(found: os.stat_result) -> str | None:
-    if wrong := _wrong_owner(found):
-        return wrong
+    if found.st_uid not in (0, os.geteuid()):
+        return f"belongs to {_user(found.st_uid)}: `chown {_user(os.geteuid())}` it"
     if found.st_mode & stat.S_IWOTH:
         return "can be written by everybody: `chmod o-w` it"
     if found.st_mode & stat.S_IWGRP and not _is_private_group(found.st_gid, found.st_uid):
@@ -106,15 +58,14 @@ def _wrong(found: os.stat_result) -> str | None:
     return None
 
 
-def _found(path: Path, follow: bool = True) -> os.stat_result | None:
+def _found(path: Path) -> os.stat_result | None:
     """What is there; None if nothing is, or nothing that can be written: on a file system that is
-    mounted read-only (a container's configuration) modes say nothing.  A link is as its directory.
+    mounted read-only (a container's configuration) modes say nothing.
     """
-    is_link = not follow and _target(path) is not None
     try:
-        if os.statvfs(path.parent if is_link else path).f_flag & os.ST_RDONLY:
+        if os.statvfs(path).f_flag & os.ST_RDONLY:
             return None
-        return path.stat(follow_symlinks=follow)
+        return path.stat()
     except OSError:
         return None
 

@@ -96,64 +96,6 @@ def test_a_file_can_be_replaced_by_whoever_may_write_its_directory(
 
 
 @as_root
-def test_a_directory_can_be_replaced_by_whoever_may_write_one_above(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    above = file.parent / "above"
-    below = above / "one" / "two"
-    below.mkdir(parents=True, mode=0o755)
-    jobs = below / "jobs.yaml"
-    jobs.touch(0o644)
-    for path in (jobs, below):
-        above.chmod(0o755)
-        assert verdicts(path, monkeypatch) == (None, None)
-        above.chmod(0o777)
-        says = f"it lies in {above}, which can be written by everybody: `chmod o-w` it"
-        assert verdicts(path, monkeypatch) == (
-            f"{says}; root runs nothing that others decide",
-            says,
-        )
-        above.chmod(0o1777)
-        assert verdicts(path, monkeypatch) == (None, None)
-        for mode in (0o755, 0o1777):  # the sticky bit does not bind the directory's owner
-            above.chmod(mode)
-            os.chown(above, STRANGER, 0)
-            refused, warned = verdicts(path, monkeypatch)
-            assert f"lies in {above}, which belongs to user id {STRANGER}" in f"{refused}"
-            assert f"lies in {above}, which belongs to user id {STRANGER}" in f"{warned}"
-            os.chown(above, 0, 0)
-
-
-@as_root
-@pytest.mark.parametrize("link", ["link", "above/link", "relative/link", "link/../link"])
-def test_a_link_leads_where_its_owner_wants(
-    file: Path, monkeypatch: pytest.MonkeyPatch, link: str
-) -> None:
-    """In /tmp somebody's link to a file of root's has root read that."""
-    sticky = file.parent / "sticky"
-    (sticky / "real").mkdir(parents=True, mode=0o755)
-    sticky.chmod(0o1777)
-    (sticky / "link").symlink_to(sticky / "real")
-    (sticky / "above").symlink_to(sticky)
-    (sticky / "relative").symlink_to("real/..")
-    jobs = sticky / "real" / "jobs.yaml"
-    jobs.touch(0o644)
-    by_link = sticky / link / "jobs.yaml"
-    assert verdicts(by_link, monkeypatch) == (None, None)
-    os.chown(sticky / "link", STRANGER, 0, follow_symlinks=False)
-    said = f"it is reached by the link {sticky / 'link'}, which belongs to user id {STRANGER}"
-    for verdict in (*verdicts(by_link, monkeypatch), *verdicts(by_link.parent, monkeypatch)):
-        assert (verdict or "").startswith(f"{said}: `chown -h ")
-    assert verdicts(jobs, monkeypatch) == (None, None)
-
-
-def test_links_in_a_circle_end(file: Path) -> None:
-    (file.parent / "a").symlink_to("b")
-    (file.parent / "b").symlink_to("a")
-    assert ownership.check(file.parent / "a", "it") is None
-
-
-@as_root
 def test_root_takes_no_settings_from_others(
     file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -334,32 +334,15 @@ MUTATIONS = (
     Mutation(
         "a file is as safe as its own mode",
         "kronii/ownership.py",
-        "_wrong(found) or _wrong_way(path)\n",
-        "_wrong(found)\n",
-        (
-            OWNERSHIP + "a_file_can_be_replaced_by_whoever_may_write_its_directory",
-            OWNERSHIP + "a_directory_can_be_replaced_by_whoever_may_write_one_above",
-        ),
-    ),
-    Mutation(
-        "somebody's link decides what is read",
-        "kronii/ownership.py",
-        "        wrong = _wrong_owner(found)\n",
-        "        wrong = None\n",
-        (OWNERSHIP + "a_link_leads_where_its_owner_wants",),
-    ),
-    Mutation(
-        "the sticky bit binds a directory's owner",
-        "kronii/ownership.py",
-        "_wrong_owner(found) if found.st_mode & stat.S_ISVTX else",
-        "None if found.st_mode & stat.S_ISVTX else",
-        (OWNERSHIP + "a_directory_can_be_replaced_by_whoever_may_write_one_above",),
+        "        wrong = _wrong_directory(path.resolve().parent)\n",
+        "        pass\n",
+        (OWNERSHIP + "a_file_can_be_replaced_by_whoever_may_write_its_directory",),
     ),
     Mutation(
         "what belongs to somebody else is taken",
         "kronii/ownership.py",
-        "    if found.st_uid in (0, os.geteuid()):\n",
-        "    if True:\n",
+        "    if found.st_uid not in (0, os.geteuid()):\n",
+        "    if False:\n",
         (OWNERSHIP + "what_belongs_to_somebody_else",),
     ),
 )
