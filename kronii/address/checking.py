@@ -28,6 +28,16 @@ _NO_HOST = re.compile(r"[\s@;=/?#'\"]")
 #: A URL as libpq divides it: user and password, hosts, database, parameters.
 _URL_PARTS = re.compile(r"[a-z]+://([^@/]*@)?([^/?]*)([^?]*)(.*)", re.S)
 _KEYWORD_FORM = re.compile(r"\s*[A-Za-z_]\w*\s*=")
+#: A database's address, right or wrong, where none belongs: PostgreSQL's scheme (with one slash
+#: where somebody took the text for a path), `user:password@`, a word for a password, or a keyword
+#: without which no keyword form is written.  Bounded: a value may be 128 KiB, and each of these
+#: looks for its end from every place.
+_LOOKS_LIKE_ADDRESS = re.compile(
+    r"\bpostgres(?:ql)?(?:\+\w+)?:/|://\S{0,1024}@|\w:\S{1,1024}@"
+    r"|(?:pass|pwd|secret)\w{0,64}\s{0,64}=|%3a[^/\s]{0,1024}@"
+    r"|\b(?:host|hostaddr|dbname|server|service|user)\s{0,64}=",
+    re.I,
+)
 
 NO_HOST = "what it gives as host is none; in a URL, write @ and / in a password as %40 and %2F"
 ENCODE = "in a URL, write signs such as @ / : ? # % in a password as %40 %2F %3A %3F %23 %25"
@@ -67,6 +77,13 @@ def parts_of(text: str) -> Mapping[str, Any]:
     _refuse_hosts(str(parts.get("host") or ""))
     _refuse_words(parts)
     return parts
+
+
+def looks_like_address(text: str) -> bool:
+    """Whether a text that should be something else seems to be an address, and so may hold a
+    password: it is refused, and nothing of it is shown.
+    """
+    return _LOOKS_LIKE_ADDRESS.search(text) is not None
 
 
 def is_keyword_form(text: str) -> bool:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from kronii.address.checking import is_url, parts_of
+from kronii.address.checking import is_url, looks_like_address, parts_of
 
 #: What stands in place of a secret.
 MASK = "***"
@@ -43,17 +43,31 @@ _LOOSE = re.compile(
 
 def masked(url: str) -> str:
     """Return a connection string (URL or keywords) with `***` for every secret in it, and `***`
-    alone for one that libpq does not take.
+    alone for one that libpq does not take, or where a secret is in a part that is shown.
     """
     if not url.strip():
         return url
     try:
-        parts_of(url)
+        parts = parts_of(url)
     except ValueError:
+        return MASK
+    if any(misplaced(parts)):
         return MASK
     if is_url(url):
         return _QUERY_PAIR.sub(_mask_pair, _USERINFO.sub(rf"\g<1>{MASK}@", url))
     return _PAIR.sub(_mask_keyword, url)
+
+
+def misplaced(parts: Mapping[str, object]) -> Iterator[str]:
+    """The values of an address, by libpq's keywords, that seem to hold a password though their
+    keywords don't say so: with the signs encoded that divide the address, libpq takes
+    `user:password` for a user, or all of it for a database.
+    """
+    for name in _SHOWN & parts.keys():
+        value = str(parts[name])
+        sign = ":" if name == "user" else "@"
+        if sign in urllib.parse.unquote(value) and (name == "user" or looks_like_address(value)):
+            yield value
 
 
 def _mask_pair(pair: re.Match[str]) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TypeAlias
 
+from kronii.address import MASK, looks_like_address
 from kronii.durations import parse_duration
-from kronii.errors import DurationError
+from kronii.errors import DurationError, UsageError
 
 #: Where commands are added.
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -41,6 +42,20 @@ def add_command(
             "--json", action="store_true", help="one JSON document on stdout, times in UTC"
         )
     return parser
+
+
+def refuse_addresses(arguments: Sequence[str]) -> None:
+    """Refuse an address among the arguments, which messages would repeat; raises UsageError.
+
+    No argument of any command is one: the database's comes from the environment, since arguments
+    are shown to every user of the host.
+    """
+    for number, argument in enumerate(arguments, 1):
+        if looks_like_address(argument):
+            raise UsageError(
+                f"argument {number} is {MASK}: it looks like the address of a database, and no"
+                " command takes one: put it into DATABASE_URL"
+            )
 
 
 def count(text: str) -> int:

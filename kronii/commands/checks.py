@@ -9,13 +9,11 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from kronii import definitions
 from kronii.clock import rfc3339
-from kronii.commands import accesschecks
-from kronii.commands.grades import Grade, Seen
+from kronii.commands import accesschecks, filechecks
+from kronii.commands.grades import Check, Grade, Seen
 from kronii.database import migrations, queries, schema
 from kronii.database.access import Database
 from kronii.database.connections import Connection
@@ -23,7 +21,7 @@ from kronii.database.errors import database_errors
 from kronii.database.holders import holders, key_held
 from kronii.database.limits import OLDEST
 from kronii.database.store import HISTORY_LOCK
-from kronii.errors import ConfigError, DatabaseUnavailable, KroniiError, ScheduleError
+from kronii.errors import DatabaseUnavailable, KroniiError, ScheduleError
 from kronii.instance import capacity
 from kronii.schedule import Schedule, tzdata_version
 from kronii.settings import DEFAULT_PORT, Settings
@@ -42,21 +40,9 @@ FIXED_KEYS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """What one check saw."""
-
-    name: str
-    grade: Grade
-    #: A sentence: what was seen, and what would be right.
-    says: str
-    #: Exit status that a problem stands for (docs/reference.md: Commands and exit status).
-    status: int = 1
-
-
 def examine(settings: Settings) -> Iterator[Check]:
     """Every check, in the order in which an instance would meet them."""
-    yield _file(settings)
+    yield filechecks.file(settings)
     yield _port(settings)
     yield _limits(settings.worker_count)
     try:
@@ -73,19 +59,6 @@ def examine(settings: Settings) -> Iterator[Check]:
             yield check
             if name == GATE and check.grade is Grade.PROBLEM:
                 return
-
-
-def _file(settings: Settings) -> Check:
-    checked = definitions.check(settings.jobs_file)
-    if checked.errors:
-        says = (
-            f"{settings.jobs_file} has {len(checked.errors)} errors: `kronii validate` shows them"
-        )
-        return Check("file", Grade.PROBLEM, says, ConfigError.exit_status)
-    says = f"{settings.jobs_file} defines {len(checked.definitions)} jobs"
-    if checked.warnings:
-        return Check("file", Grade.WARNING, f"{says}, with warnings")
-    return Check("file", Grade.OK, says)
 
 
 def _port(settings: Settings) -> Check:

@@ -9,6 +9,7 @@ from types import TracebackType
 
 from kronii import isolation, secrecy
 from kronii.commands import streams
+from kronii.commands.arguments import refuse_addresses
 from kronii.commands.parser import build_parser
 from kronii.errors import KroniiError, UsageError
 
@@ -64,11 +65,12 @@ def _answer(arguments: Sequence[str] | None) -> int:
 
 def _run_command(arguments: Sequence[str] | None) -> int:
     parser = build_parser()
-    options = parser.parse_args(arguments)
-    if options.command is None:
-        parser.print_help(sys.stderr)
-        return UsageError.exit_status
     try:
+        refuse_addresses(sys.argv[1:] if arguments is None else arguments)
+        options = parser.parse_args(arguments)
+        if options.command is None:
+            parser.print_help(sys.stderr)
+            return UsageError.exit_status
         return int(options.function(options))
     except KroniiError as error:
         streams.complain(_sentence(error))

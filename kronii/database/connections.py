@@ -19,7 +19,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
-from kronii.address import masked
+from kronii.address import masked, misplaced
 from kronii.database import queries
 from kronii.database.answers import answer_within
 from kronii.database.limits import COMMON, check_version, client_limits, our_settings, server_limits
@@ -96,7 +96,7 @@ def connect_bare(url: str, application: str, network: float) -> Connection:
 def secrets(url: str) -> tuple[str, ...]:
     """The values of an address that nobody may see."""
     parts = conninfo_to_dict(url)
-    return tuple(str(parts[name]) for name in SECRETS if parts.get(name))
+    return (*(str(parts[name]) for name in SECRETS if parts.get(name)), *misplaced(parts))
 
 
 @contextlib.contextmanager

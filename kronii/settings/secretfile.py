@@ -33,16 +33,16 @@ def handed(environ: Mapping[str, str]) -> int | Path | None:
     return file if directory and file.exists() else None
 
 
-def read_secret(file: Path | int) -> str:
-    """The text of a file, or of an open one, without the end of its line.
+def read_secret(file: Path | int, name: str) -> str:
+    """The text of a file, or of an open one, without the end of its line; `name`: what a sentence
+    calls it.
 
     Raises:
         ConfigError: it can't be read, is no regular file or holds no text, or root would take it
             from somebody else.
     """
-    name = shown(file)
     try:
-        content = _content(file)
+        content = _content(file, name)
         text = content.decode("utf-8-sig").strip()
     except OSError as error:
         raise ConfigError(f"{name} can't be read: {error.strerror or error}") from None
@@ -54,19 +54,19 @@ def read_secret(file: Path | int) -> str:
 
 
 def shown(file: Path | int) -> str:
-    """What a sentence calls it."""
+    """What a sentence calls what systemd hands over."""
     return str(file) if isinstance(file, Path) else f"the open file {NAME}"
 
 
-def _content(file: Path | int) -> bytes:
+def _content(file: Path | int, name: str) -> bytes:
     if isinstance(file, int):
         os.set_inheritable(file, False)
         return os.pread(file, LONGEST + 1, 0)
-    ownership.check(file, str(file))
+    ownership.check(file, name)
     fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise ConfigError(f"{file} is no regular file: give the file that holds the address")
+            raise ConfigError(f"{name} is no regular file: give the file that holds the address")
         return os.read(fd, LONGEST + 1)
     finally:
         os.close(fd)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from kronii import ownership
-from kronii.address import MASK, checked_address, without_secrets
+from kronii.address import MASK, checked_address, looks_like_address, without_secrets
 from kronii.errors import ConfigError, Hint
 from kronii.settings.dotenv import read_dotenv
 from kronii.settings.kinds import (
@@ -49,6 +49,12 @@ _ADDRESS_LIKE = re.compile(r"[@=]|://[^/]*/.")
 #: The variable that names the file of the address, and what many images call it.
 _FILE, _ALIAS = "KRONII_DATABASE_URL_FILE", "DATABASE_URL_FILE"
 _ADDRESSES = {"DATABASE_URL", _FILE}
+
+#: What to do about an address in another variable than its own.
+_MISPLACED = (
+    "it looks like the address of a database: put that into DATABASE_URL, or into a file that"
+    f" {_FILE} names"
+)
 
 #: Set for Kronii's own tests; never worth a warning.
 _TEST_PREFIX = "KRONII_TEST_"
@@ -132,8 +138,8 @@ class Settings:
         if problems:
             raise ConfigError("\n".join(problems))
         values["jobs_file"] = directory / values.get("jobs_file", cls.jobs_file)
-        values["database_url"] = _address(values, environ, directory)
-        odd = (ownership.check(directory / ".env", ".env"), *_unknown(texts))
+        values["database_url"] = _address(values, texts, environ, directory)
+        odd = (*_decided_by_others(values, directory), *_unknown(texts))
         return cls(**values, warnings=tuple(filter(None, odd)))
 
 
@@ -169,17 +175,24 @@ class _Text:
 
     text: str
     source: str = ""
+    #: The name under which it was set, where that is another one.
+    name: str = ""
 
 
 def _texts(environ: Mapping[str, str], directory: Path) -> dict[str, _Text]:
     """Every variable that is set, under the name that Kronii gives it."""
     texts = _merged(environ, read_dotenv(directory / ".env"))
     if _ALIAS in texts:
-        texts.setdefault(_FILE, texts.pop(_ALIAS))
+        texts.setdefault(_FILE, replace(texts.pop(_ALIAS), name=_ALIAS))
     return texts
 
 
-def _address(values: Mapping[str, Any], environ: Mapping[str, str], directory: Path) -> str | None:
+def _address(
+    values: Mapping[str, Any],
+    texts: Mapping[str, _Text],
+    environ: Mapping[str, str],
+    directory: Path,
+) -> str | None:
     """The database's address: a variable's, a file's, or what systemd hands over; None if there is
     none.
 
@@ -193,10 +206,18 @@ def _address(values: Mapping[str, Any], environ: Mapping[str, str], directory: P
     file = directory / named if named else handed(environ)
     if address or file is None:
         return address
+    name = f"{texts[_FILE].name or _FILE}={file}{texts[_FILE].source}" if named else shown(file)
     try:
-        return checked_address(read_secret(file))
+        return checked_address(read_secret(file, name))
     except Hint as hint:
-        raise ConfigError(f"{shown(file)}: must hold {ADDRESS.allowed}; {hint}") from None
+        raise ConfigError(f"{name}: must hold {ADDRESS.allowed}; {hint}") from None
+
+
+def _decided_by_others(values: Mapping[str, Any], directory: Path) -> Iterator[str | None]:
+    """A sentence for each file that others may write; root has been refused it by now."""
+    yield ownership.check(directory / ".env", ".env")
+    if named := values.get("database_url_file"):
+        yield ownership.check(directory / named, named)
 
 
 def _merged(environ: Mapping[str, str], dotenv: Mapping[str, str]) -> dict[str, _Text]:
@@ -211,18 +232,27 @@ def _parsed(texts: Mapping[str, _Text]) -> tuple[dict[str, Any], list[str]]:
     for name, variable in VARIABLES.items():
         if name in texts:
             try:
-                values[variable.field] = variable.kind.parse(texts[name].text)
+                values[variable.field] = _value(variable, texts[name].text)
             except ValueError as error:
                 problems.append(_problem(variable, texts[name], error))
     return values, problems
 
 
+def _value(variable: Variable, text: str) -> Any:
+    """The value; an address in the wrong variable would be shown wherever that is shown."""
+    if not variable.secret and looks_like_address(text):
+        raise Hint(_MISPLACED)
+    return variable.kind.parse(text)
+
+
 def _problem(variable: Variable, set_to: _Text, error: ValueError) -> str:
-    hidden = variable.secret or _ADDRESS_LIKE.search(set_to.text)
-    shown = repr(MASK if hidden else without_secrets(set_to.text))
+    text = set_to.text
+    hidden = variable.secret or looks_like_address(text) or _ADDRESS_LIKE.search(text)
+    shown = repr(MASK if hidden else without_secrets(text))
     shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
     hint = f"; {error}" if isinstance(error, Hint) and str(error) else ""
-    return f"{variable.name}={shown}{set_to.source}: must be {variable.kind.allowed}{hint}"
+    name = set_to.name or variable.name
+    return f"{name}={shown}{set_to.source}: must be {variable.kind.allowed}{hint}"
 
 
 def _unknown(names: Iterable[str]) -> Iterator[str]:

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
-from kronii.address import MASK, checked_address, completed, masked, without_secrets
+from kronii.address import MASK, checked_address, completed, masked, misplaced, without_secrets
 from kronii.address.checking import ENCODE
-from kronii.database.connections import connect_bare
+from kronii.database.connections import connect_bare, secrets
 from kronii.errors import ConfigError, KroniiError
 from kronii.settings import Settings
 
@@ -122,6 +122,34 @@ def refused(name: str, text: str) -> str:
 )
 def test_nothing_to_mask(address: str) -> None:
     assert masked(address) == address
+
+
+#: Of these libpq takes `user:password`, or the whole address, for one part.
+MISPLACED = [
+    "postgres://kr%3Ahunter2@127.0.0.1/k",
+    "postgres://kr%3ahunter2:x@127.0.0.1/k",
+    "postgres://kr%253Ahunter2@127.0.0.1/k",
+    "postgres://127.0.0.1/k?user=kr%3Ahunter2",
+    "host=h user=kr:hunter2",
+    "host=h user='kr:hunter2' dbname=d",
+    "postgres:///kr%3Ahunter2%40h%2Fd",
+    "host=h dbname=kr:hunter2@h/d",
+    "host=h application_name=kr:hunter2@h/d",
+]
+
+
+@pytest.mark.parametrize("address", MISPLACED)
+def test_a_password_in_a_part_that_is_shown(address: str) -> None:
+    checked_address(address)
+    assert masked(address) == MASK
+    (hidden,) = misplaced(conninfo_to_dict(address))
+    assert "hunter2" in hidden
+    assert hidden in secrets(address)  # which the driver's words might repeat
+
+
+def test_users_with_other_signs_are_shown() -> None:
+    for address in ("postgres://u%40server@h/d", "host=h user=a@b.iam", "postgres://u%2Fv@h/d"):
+        assert masked(address) == address
 
 
 def test_masked_keeps_the_rest() -> None:

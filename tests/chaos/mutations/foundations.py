@@ -181,8 +181,8 @@ MUTATIONS = (
     Mutation(
         "an address that libpq refuses is shown",
         "kronii/address/masking.py",
-        "        return MASK\n",
-        "        return url\n",
+        "    except ValueError:\n        return MASK\n",
+        "    except ValueError:\n        return url\n",
         (ADDRESS + "no_password_is_shown",),
     ),
     Mutation(
@@ -209,12 +209,40 @@ MUTATIONS = (
     Mutation(
         "a wrong value is shown whatever it is",
         "kronii/settings/settings.py",
-        "repr(MASK if hidden else without_secrets(set_to.text))",
-        "repr(set_to.text)",
+        "repr(MASK if hidden else without_secrets(text))",
+        "repr(text)",
         (
             "tests/unit/test_settings.py::test_the_password_is_never_shown",
             "tests/unit/test_settings.py::test_a_secret_in_the_wrong_variable_is_not_shown",
         ),
+    ),
+    Mutation(
+        "an address in the wrong variable is taken and shown",
+        "kronii/settings/settings.py",
+        "    if not variable.secret and looks_like_address(text):\n",
+        "    if False:\n",
+        ("tests/unit/test_settings.py::test_no_other_variable_takes_or_shows_an_address",),
+    ),
+    Mutation(
+        "an address among a command's arguments is repeated",
+        "kronii/commands/arguments.py",
+        "        if looks_like_address(argument):\n",
+        "        if False:\n",
+        ("tests/unit/commands/test_main.py::test_an_address_among_the_arguments_is_not_shown",),
+    ),
+    Mutation(
+        "half of a password is shown as a user",
+        "kronii/address/masking.py",
+        "    if any(misplaced(parts)):\n",
+        "    if False:\n",
+        (ADDRESS + "a_password_in_a_part_that_is_shown",),
+    ),
+    Mutation(
+        "a server's words repeat half of a password as a user",
+        "kronii/database/connections.py",
+        ", *misplaced(parts))",
+        ",)",
+        (ADDRESS + "a_password_in_a_part_that_is_shown",),
     ),
     Mutation(
         "a sentence on a jobs file names who is in an address",

@@ -26,4 +26,21 @@ MUTATIONS = (
         "    if False:\n",
         ("tests/e2e/commands/test_doctor.py::test_other_time_zone_rules_are_seen",),
     ),
+    Mutation(
+        "doctor does not look who may write the files",
+        "kronii/commands/filechecks.py",
+        "[_defined(settings.jobs_file), *_decided_by_others(settings)]",
+        "[_defined(settings.jobs_file)]",
+        (
+            "tests/unit/commands/test_filechecks.py::test_who_may_write_what_decides_is_a_warning",
+            "tests/unit/commands/test_filechecks.py::test_what_root_would_refuse_is_78",
+        ),
+    ),
+    Mutation(
+        "nobody is warned that others may write the address's file",
+        "kronii/settings/settings.py",
+        "        yield ownership.check(directory / named, named)\n",
+        "        pass\n",
+        ("tests/unit/test_settings.py::test_a_file_that_others_may_write_is_a_warning",),
+    ),
 )

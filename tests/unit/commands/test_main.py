@@ -77,6 +77,34 @@ def test_usage_errors(kronii: Kronii, arguments: Sequence[str], fragment: str) -
     assert fragment in done.err
 
 
+@pytest.mark.parametrize("address", ["postgres://u:hunter2@h/d", "host=h password=hunter2"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(
+            ["validate"],
+            ["validate", "--json"],
+            ["next"],
+            ["list"],
+            ["run"],
+            ["trigger"],
+            ["pause"],
+        ),
+        *(["history", "--since"], ["logs"], [], ["next", "@daily", "--timezone"]),
+    ],
+    ids=" ".join,
+)
+def test_an_address_among_the_arguments_is_not_shown(
+    kronii: Kronii, words: list[str], address: str
+) -> None:
+    done = kronii(*words, address)
+    assert (done.status, done.out) == (2, "")
+    assert done.err == (
+        f"kronii: argument {len(words) + 1} is ***: it looks like the address of a database, and no"
+        " command takes one: put it into DATABASE_URL\n"
+    )
+
+
 def test_every_command_has_help(kronii: Kronii) -> None:
     for name in commands():
         done = kronii(name, "--help")
