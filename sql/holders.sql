@@ -28,7 +28,7 @@ SELECT DISTINCT l.relation::regclass::text, l.pid, a.usename::text, a.applicatio
   FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
  WHERE l.locktype = 'relation' AND l.granted AND l.pid <> pg_backend_pid()
    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-   AND l.relation = ANY (ARRAY['jobs'::regclass, 'runs'::regclass, 'nodes'::regclass]::oid[])
+   AND l.relation = ANY (ARRAY[@our_tables]::oid[])
    AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
 
 -- name: key_holders
@@ -42,13 +42,18 @@ SELECT wanted.key, l.pid, a.usename::text, a.application_name
    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 
 -- name: lingering
--- Sessions that have kept rows of ours locked, or whole tables, for longer than this many seconds.
-SELECT DISTINCT l.relation::regclass::text, l.pid, a.usename::text, a.application_name
+-- Sessions that have kept rows of ours locked, or whole tables, for longer than this many seconds; or
+-- nobody knows for how long, for of other roles' sessions that is shown to pg_read_all_stats alone.
+SELECT DISTINCT l.relation::regclass::text
+                || CASE WHEN a.xact_start IS NULL
+                        THEN ' (since when is not shown to this role)' ELSE '' END,
+       l.pid, a.usename::text, a.application_name
   FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
  WHERE l.locktype = 'relation' AND l.granted AND l.pid <> pg_backend_pid()
    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-   AND l.relation = ANY (ARRAY['jobs'::regclass, 'runs'::regclass, 'nodes'::regclass]::oid[])
-   AND l.mode <> 'AccessShareLock' AND a.xact_start < clock_timestamp() - @seconds(%(longer)s)
+   AND l.relation = ANY (ARRAY[@our_tables]::oid[])
+   AND l.mode <> 'AccessShareLock'
+   AND COALESCE(a.xact_start < clock_timestamp() - @seconds(%(longer)s), true)
 
 -- name: strangers
 -- Of these jobs.
