@@ -10,7 +10,7 @@ from psycopg import pq
 from kronii.commands.grades import Grade, Seen
 from kronii.database import adoption, rights, schema, trust
 from kronii.database.connections import Connection
-from kronii.errors import DatabaseRefusal
+from kronii.errors import Contended, DatabaseRefusal
 
 #: libpq's version from which on it has `require_auth`, as `pq.version` gives it.
 HAS_REQUIRE_AUTH = 160000
@@ -66,10 +66,12 @@ def owners(connection: Connection) -> Seen:
 
 
 def unmade(connection: Connection) -> bool:
-    """True if there is no schema yet; one whose version may not be read is there."""
+    """True if there is no schema yet; one whose version may not be read, or that somebody keeps
+    locked, is there.
+    """
     try:
         return not schema.version(connection)
-    except DatabaseRefusal:
+    except (DatabaseRefusal, Contended):
         return False
 
 
