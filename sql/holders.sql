@@ -42,8 +42,8 @@ SELECT wanted.key, l.pid, a.usename::text, a.application_name
    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 
 -- name: lingering
--- Sessions that have kept rows of ours locked, or whole tables, for longer than this many seconds; or
--- nobody knows for how long, for of other roles' sessions that is shown to pg_read_all_stats alone.
+-- Sessions that have kept rows of ours locked, or whole tables, for longer than this many seconds;
+-- or nobody knows for how long: of other roles' sessions that is shown to pg_read_all_stats alone.
 SELECT DISTINCT l.relation::regclass::text
                 || CASE WHEN a.xact_start IS NULL
                         THEN ' (since when is not shown to this role)' ELSE '' END,

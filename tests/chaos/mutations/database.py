@@ -385,8 +385,8 @@ MUTATIONS = (
     Mutation(
         "an application's jobs are rewritten",
         "kronii/database/migrations.py",
-        "        adoption.require_original(connection)\n",
-        "        pass\n",
+        "its own\n        adoption.require_original(connection)\n",
+        "its own\n        pass\n",
         ("tests/database/test_migrations.py::test_an_applications_jobs_are_left_alone",),
     ),
     # -- what it refuses ---------------------------------------------------------------------------

@@ -62,8 +62,8 @@ MUTATIONS = (
     Mutation(
         "who keeps a table that doctor can't read is not named",
         "kronii/commands/checks.py",
-        'with naming("it could not be looked at", lambda: tables_held(connection)), database_errors():',
-        "with database_errors():",
+        '            naming("it could not be looked at", lambda: tables_held(connection)),\n',
+        "",
         (DOCTOR + "who_keeps_a_whole_table_is_named_by_each_check_that_meets_it",),
     ),
     Mutation(
