@@ -55,6 +55,21 @@ SELECT DISTINCT l.relation::regclass::text
    AND l.mode <> 'AccessShareLock'
    AND COALESCE(a.xact_start < clock_timestamp() - @seconds(%(longer)s), true)
 
+-- name: overdue_row_holders
+-- Jobs that nobody has claimed for so many seconds and whose row a session that is not ours keeps
+-- locked: claims pass over it without a word.  Where none is overdue, pg_locks is not looked at.
+WITH overdue AS MATERIALIZED (
+    SELECT id, name, xmax FROM jobs
+     WHERE active AND owner IS NULL AND due <= @now_utc - @seconds(%(overdue)s)
+     ORDER BY due LIMIT 10
+)
+SELECT j.name, l.pid, a.usename::text, a.application_name
+  FROM overdue AS j
+  JOIN pg_locks AS l ON l.locktype = 'transactionid' AND l.granted AND l.transactionid = j.xmax
+  JOIN pg_stat_activity AS a ON a.pid = l.pid
+ WHERE EXISTS (SELECT FROM overdue) AND l.pid <> pg_backend_pid()
+   AND NOT (a.usename::text = current_user::text AND starts_with(a.application_name, 'kronii '))
+
 -- name: strangers
 -- Of these jobs.
 @held_by_strangers(j.id = ANY (%(jobs)s::uuid[]))

@@ -13,6 +13,7 @@ from kronii.database.connections import (
     PooledConnection,
     connect,
     connect_bare,
+    limit_first,
     parameters,
     prepare,
     secrets,
@@ -161,7 +162,7 @@ class Database:
 
     def prepare_last_words(self, connection: Connection) -> None:
         """Send what the session is set up with; in a pipeline this waits for no answer."""
-        queries.run(connection, "first_limit", prepare=False)
+        limit_first(connection)
         queries.run(connection, "pin_search_path", prepare=False)
         settle(connection, statement_limit(LAST_WORDS), self.timings.network)
 

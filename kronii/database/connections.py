@@ -165,8 +165,7 @@ def prepare(
     """
     _sessions.add(connection)
     check_version(connection.info.server_version)
-    # Not as an option of the connection's start, which a pooler refuses with words of its own.
-    queries.run(connection, "first_limits", prepare=False)
+    limit_first(connection)
     # Not prepared: a pooler would say that it knows no such statement, and hide what is wrong.
     first = queries.run(connection, "pin_search_path" if ours else "backend_pid", prepare=False)
     first.row_factory = dict_row
@@ -182,6 +181,16 @@ def prepare(
         raise ConfigError(POOLED)
     if ours and found["schema"] is None:
         raise DatabaseRefusal(NO_SCHEMA.format_map(found))
+
+
+def limit_first(connection: Connection) -> None:
+    """Limits for the statements that set up the session, in place of a role's; raises as
+    `queries.run`.
+
+    Not as an option of the connection's start, which a pooler refuses with words of its own.
+    """
+    for limit in ("first_limit", "first_lock_limit"):
+        queries.run(connection, limit, prepare=False)
 
 
 def settle(

@@ -580,6 +580,13 @@ MUTATIONS = (
         ),
     ),
     Mutation(
+        "a due job whose row is locked stands still without a word",
+        "kronii/database/poll.py",
+        "            result.rows_held = {job: Holder(*holder) for job, *holder in held}\n",
+        "            result.rows_held = {}\n",
+        (LOCKED + "who_keeps_the_row_of_an_overdue_job_is_named",),
+    ),
+    Mutation(
         "row security is taken for a GRANT that is missing",
         "kronii/database/errors.py",
         "    if error.diag.source_function in ROW_SECURITY:\n",
@@ -589,14 +596,14 @@ MUTATIONS = (
     Mutation(
         "a role's time limit ends the statement that would replace it",
         "sql/sessions.sql",
-        "SET statement_timeout = '15s'; SET lock_timeout = '5s'",
-        "SET lock_timeout = '5s'",
+        "SET statement_timeout = '15s'",
+        "SET statement_timeout TO DEFAULT",
         (CONNECTIONS + "limits_of_the_role_do_not_end_the_statements_that_replace_them",),
     ),
     Mutation(
         "a role's time limit ends the guard's last words",
         "kronii/database/access.py",
-        '        queries.run(connection, "first_limit", prepare=False)\n',
+        "        limit_first(connection)\n",
         "",
         (CONNECTIONS + "nor_the_last_words",),
     ),
