@@ -53,6 +53,7 @@ class DatabaseRefusal(DatabaseError):
         """`said`: what was refused, in the server's words; `remedy`: what would mend it."""
         super().__init__(f"{said}: {remedy}" if remedy else said)
         self.said = said
+        self.remedy = remedy
 
 
 class AlreadyRunning(KroniiError):

@@ -28,7 +28,7 @@ SELECT DISTINCT l.relation::regclass::text, l.pid, a.usename::text, a.applicatio
   FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
  WHERE l.locktype = 'relation' AND l.granted AND l.pid <> pg_backend_pid()
    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-   AND l.relation = ANY (ARRAY['jobs'::regclass, 'runs'::regclass, 'nodes'::regclass]::oid[])
+   AND l.relation = ANY (ARRAY[@our_tables]::oid[])
    AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
 
 -- name: key_holders
@@ -42,13 +42,33 @@ SELECT wanted.key, l.pid, a.usename::text, a.application_name
    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 
 -- name: lingering
--- Sessions that have kept rows of ours locked, or whole tables, for longer than this many seconds.
-SELECT DISTINCT l.relation::regclass::text, l.pid, a.usename::text, a.application_name
+-- Sessions that have kept rows of ours locked, or whole tables, for longer than this many seconds;
+-- or nobody knows for how long: of other roles' sessions that is shown to pg_read_all_stats alone.
+SELECT DISTINCT l.relation::regclass::text
+                || CASE WHEN a.xact_start IS NULL
+                        THEN ' (since when is not shown to this role)' ELSE '' END,
+       l.pid, a.usename::text, a.application_name
   FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
  WHERE l.locktype = 'relation' AND l.granted AND l.pid <> pg_backend_pid()
    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-   AND l.relation = ANY (ARRAY['jobs'::regclass, 'runs'::regclass, 'nodes'::regclass]::oid[])
-   AND l.mode <> 'AccessShareLock' AND a.xact_start < clock_timestamp() - @seconds(%(longer)s)
+   AND l.relation = ANY (ARRAY[@our_tables]::oid[])
+   AND l.mode <> 'AccessShareLock'
+   AND COALESCE(a.xact_start < clock_timestamp() - @seconds(%(longer)s), true)
+
+-- name: overdue_row_holders
+-- Jobs that nobody has claimed for so many seconds and whose row a session that is not ours keeps
+-- locked: claims pass over it without a word.  Where none is overdue, pg_locks is not looked at.
+WITH overdue AS MATERIALIZED (
+    SELECT id, name, xmax FROM jobs
+     WHERE active AND owner IS NULL AND due <= @now_utc - @seconds(%(overdue)s)
+     ORDER BY due LIMIT 10
+)
+SELECT j.name, l.pid, a.usename::text, a.application_name
+  FROM overdue AS j
+  JOIN pg_locks AS l ON l.locktype = 'transactionid' AND l.granted AND l.transactionid = j.xmax
+  JOIN pg_stat_activity AS a ON a.pid = l.pid
+ WHERE EXISTS (SELECT FROM overdue) AND l.pid <> pg_backend_pid()
+   AND NOT (a.usename::text = current_user::text AND starts_with(a.application_name, 'kronii '))
 
 -- name: strangers
 -- Of these jobs.

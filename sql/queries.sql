@@ -60,6 +60,11 @@ active AND owner IS NULL AND digest IS NOT NULL AND version <= %(version)s AND
 floor(extract(epoch FROM clock_timestamp() - TIMESTAMPTZ '2020-01-01 00:00:00Z')
       * 65536::numeric)::bigint
 
+-- shorthand: @our_tables
+-- Their oids, NULL for one that is not there; looking up a name waits for nobody's lock.
+to_regclass('jobs'), to_regclass('runs'), to_regclass('nodes'), to_regclass('kronii_schema'),
+to_regclass('kronii_migrations'), to_regclass('kronii_server')
+
 -- shorthand: @session_name(node)
 -- The name in pg_stat_activity that `session_name` in kronii/database/access.py makes.
 left('kronii ' || @node.id::text, 63)

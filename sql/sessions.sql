@@ -1,5 +1,13 @@
 -- What every session is set up with, and what it hears and tells.
 
+-- name: first_limit
+-- The first statement of all, which next to no limit is too short for: those that role, database or
+-- address give to statements must not end the next ones, whose work is to replace them.
+SET statement_timeout = '15s'
+
+-- name: first_lock_limit
+SET lock_timeout = '5s'
+
 -- name: session_settings
 -- A job's session has the search path that its users gave it: so every function says whose it is
 -- (what `unnest` is given two arrays for is always PostgreSQL's).

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from psycopg import pq
 
 from kronii.commands.grades import Grade, Seen
-from kronii.database import rights, schema, trust
+from kronii.database import adoption, rights, schema, trust
 from kronii.database.connections import Connection
+from kronii.errors import Contended, DatabaseRefusal
 
 #: libpq's version from which on it has `require_auth`, as `pq.version` gives it.
 HAS_REQUIRE_AUTH = 160000
@@ -51,10 +52,12 @@ def _advice(parameters: Mapping[str, str], libpq: int) -> list[str]:
 
 
 def owners(connection: Connection) -> Seen:
-    """Whether anybody else could have our statements run code of theirs; raises ConfigError if
-    so.
+    """Whether anybody else could have our statements run code of theirs, or has a table where ours
+    would be; raises ConfigError if so.
     """
     trust.require(connection)
+    if unmade(connection):
+        adoption.require_original(connection)
     others = trust.triggerers(connection)
     if others:
         says = f"may add triggers, which run as this role: {'; '.join(others)}"
@@ -62,11 +65,21 @@ def owners(connection: Connection) -> Seen:
     return Grade.OK, "nobody else can put anything into the schema, and what is there is Kronii's"
 
 
+def unmade(connection: Connection) -> bool:
+    """True if there is no schema yet; one whose version may not be read, or that somebody keeps
+    locked, is there.
+    """
+    try:
+        return not schema.version(connection)
+    except (DatabaseRefusal, Contended):
+        return False
+
+
 def grants(connection: Connection) -> Seen:
     """Whether all that an instance does is granted; raises DatabaseRefusal with each that is
     not.
     """
-    if not schema.version(connection):
+    if unmade(connection):
         return Grade.OK, "tried once there are tables"
     rights.require(connection)
     return Grade.OK, "all that an instance does was tried, and rolled back"

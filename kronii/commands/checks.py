@@ -12,16 +12,21 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
 from kronii.clock import rfc3339
-from kronii.commands import accesschecks, filechecks
+from kronii.commands import accesschecks, filechecks, lockchecks
 from kronii.commands.grades import Check, Grade, Seen
 from kronii.database import migrations, queries, schema
 from kronii.database.access import Database
 from kronii.database.connections import Connection
-from kronii.database.errors import database_errors
-from kronii.database.holders import holders, key_held
+from kronii.database.errors import NAME_THEM, database_errors
+from kronii.database.holders import naming, tables_held
 from kronii.database.limits import OLDEST
-from kronii.database.store import HISTORY_LOCK
-from kronii.errors import DatabaseUnavailable, KroniiError, ScheduleError
+from kronii.errors import (
+    ConfigError,
+    DatabaseRefusal,
+    DatabaseUnavailable,
+    KroniiError,
+    ScheduleError,
+)
 from kronii.instance import capacity
 from kronii.schedule import Schedule, tzdata_version
 from kronii.settings import DEFAULT_PORT, Settings
@@ -31,13 +36,6 @@ SKEW = 1.0
 #: Connections that an instance may need at once, running sql jobs apart: lock session, pool,
 #: registration.
 CONNECTIONS = 4
-#: Seconds for which a transaction may keep rows of ours locked before it is worth a word.
-LINGERING = 10.0
-#: Advisory locks beside those of jobs.
-FIXED_KEYS = {
-    "the lock for registrations": migrations.LOCK,
-    "the lock for old history": HISTORY_LOCK,
-}
 
 
 def examine(settings: Settings) -> Iterator[Check]:
@@ -106,8 +104,15 @@ def _connection(database: Database) -> Connection:
 
 def _server_check(name: str, look: Callable[[Connection], Seen], connection: Connection) -> Check:
     try:
-        with database_errors():
+        with (
+            naming("it could not be looked at", lambda: tables_held(connection)),
+            database_errors(),
+        ):
             return Check(name, *look(connection))
+    except DatabaseRefusal as error:
+        says = f"{error.said}: the check `grants` says what it takes"
+        says = says if error.remedy == NAME_THEM else str(error)
+        return Check(name, Grade.PROBLEM, says, error.exit_status)
     except KroniiError as error:
         return Check(name, Grade.PROBLEM, str(error), error.exit_status)
 
@@ -125,17 +130,23 @@ def _schema(connection: Connection) -> Seen:
     if there.version > latest:
         says = f"version {there.version} is newer than this Kronii's {latest}, which can work with"
         return Grade.OK, f"{says} it"
+    if not there.version:
+        migrations.rehearse(connection)
     says = f"version {there.version}, wanted is {latest}: `kronii migrate` or the first instance"
     return Grade.WARNING, f"{says} upgrades it"
 
 
 def _rights(connection: Connection) -> Seen:
     (rights,) = queries.rows(connection, "rights")
-    role, schema = rights["role"], rights["schema"]
+    role, name = rights["role"], rights["schema"]
     if rights["may_create"]:
-        return Grade.OK, f"role {role} may create tables in schema {schema}"
-    says = f"role {role} may not create tables in schema {schema}: needed to migrate, not to run"
-    return Grade.WARNING, says
+        return Grade.OK, f"role {role} may create tables in schema {name}"
+    says = f"role {role} may not create tables in schema {name}"
+    if accesschecks.unmade(connection):
+        raise ConfigError(
+            f"{says}, and they are not there yet: run `kronii migrate` as a role that may"
+        )
+    return Grade.WARNING, f"{says}: needed to migrate, not to run"
 
 
 def _durability(connection: Connection) -> Seen:
@@ -195,27 +206,6 @@ def _same_rules(row: Mapping[str, str]) -> bool:
         return False
 
 
-def _locks(connection: Connection) -> Seen:
-    """Who stands in the way: of jobs, of registrations and the retention, of rows."""
-    if not schema.read(connection).version:
-        return Grade.OK, "nothing is there yet that could be locked"
-    jobs = holders(connection, "all_strangers")
-    held = {f"the lock of job {job!r}": holder for job, holder in jobs.items()}
-    role = queries.rows(connection, "rights")[0]["role"]
-    for what, key in FIXED_KEYS.items():
-        found = key_held(connection, key, what)
-        held |= {what: holder for what, holder in found.items() if not holder.is_ours(role)}
-    rows = holders(connection, "lingering", {"longer": LINGERING})
-    held |= {f"rows of table {table}": holder for table, holder in rows.items()}
-    if not held:
-        return Grade.OK, "no stranger holds a lock that is in our way"
-    says = "; ".join(f"{holder} holds {what}" for what, holder in held.items())
-    return Grade.WARNING, (
-        f"{says}: end it with pg_terminate_backend, and keep others out with REVOKE CONNECT ON"
-        " DATABASE … FROM PUBLIC"
-    )
-
-
 #: Without this one the others would work with tables that somebody else may have put a trap into.
 GATE = "owners"
 #: What is looked at on the server, in this order.
@@ -230,5 +220,5 @@ ON_SERVER: Mapping[str, Callable[[Connection], Seen]] = {
     "connections": _connections,
     "clock": _clock,
     "zones": _zones,
-    "locks": _locks,
+    "locks": lockchecks.locks,
 }

@@ -13,6 +13,7 @@ from kronii.database.connections import (
     PooledConnection,
     connect,
     connect_bare,
+    limit_first,
     parameters,
     prepare,
     secrets,
@@ -42,7 +43,7 @@ POOL_IDLE = 60.0
 #: before it says who holds it.
 COMMAND, COMMAND_LOCK = 10.0, 2.0
 #: The same for `kronii doctor`, which says what is wrong rather than wait for it.
-DOCTOR = 5.0
+DOCTOR, DOCTOR_LOCK = 5.0, 1.0
 #: Seconds that one statement of the guard's last words may take.
 LAST_WORDS = 10.0
 #: Seconds that a registration waits for an unanswering network: a large file takes its time.
@@ -161,6 +162,7 @@ class Database:
 
     def prepare_last_words(self, connection: Connection) -> None:
         """Send what the session is set up with; in a pipeline this waits for no answer."""
+        limit_first(connection)
         queries.run(connection, "pin_search_path", prepare=False)
         settle(connection, statement_limit(LAST_WORDS), self.timings.network)
 
@@ -189,4 +191,5 @@ class Database:
 
     def for_doctor(self) -> Connection:
         """A session that looks at whatever is there."""
-        return connect(self.url, session_name("doctor"), statement_limit(DOCTOR), DOCTOR)
+        limits = statement_limit(DOCTOR) | lock_limit(DOCTOR_LOCK)
+        return connect(self.url, session_name("doctor"), limits, DOCTOR)

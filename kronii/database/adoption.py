@@ -55,6 +55,11 @@ def require_original(connection: Connection) -> None:
             )
 
 
+def there(connection: Connection) -> bool:
+    """True if there is anything of that name in our schema; raises as `require_original`."""
+    return bool(queries.rows(connection, "unoriginal"))
+
+
 def _differences(found: dict[str, Any]) -> Iterator[str]:
     if found["kind"] != "r":
         yield f"it is {KINDS.get(found['kind'], 'no table')}"

@@ -9,6 +9,7 @@ which a session lock means nothing, is refused.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import traceback
 import weakref
@@ -27,6 +28,10 @@ from kronii.errors import ConfigError, DatabaseRefusal, DatabaseUnavailable
 from kronii.logs.masking import masking
 
 Connection = psycopg.Connection[Any]
+
+#: Of whatever uses it, an instance or a command: the driver warns of each try of its pool that
+#: failed, and of a pipeline that could not be ended well; what has failed raises, and is said once.
+logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 #: Seconds, beside the network's, that a server may take for the first statements of a session.
 HANDSHAKE = 5.0
@@ -160,6 +165,7 @@ def prepare(
     """
     _sessions.add(connection)
     check_version(connection.info.server_version)
+    limit_first(connection)
     # Not prepared: a pooler would say that it knows no such statement, and hide what is wrong.
     first = queries.run(connection, "pin_search_path" if ours else "backend_pid", prepare=False)
     first.row_factory = dict_row
@@ -175,6 +181,16 @@ def prepare(
         raise ConfigError(POOLED)
     if ours and found["schema"] is None:
         raise DatabaseRefusal(NO_SCHEMA.format_map(found))
+
+
+def limit_first(connection: Connection) -> None:
+    """Limits for the statements that set up the session, in place of a role's; raises as
+    `queries.run`.
+
+    Not as an option of the connection's start, which a pooler refuses with words of its own.
+    """
+    for limit in ("first_limit", "first_lock_limit"):
+        queries.run(connection, limit, prepare=False)
 
 
 def settle(

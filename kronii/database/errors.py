@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 import psycopg
@@ -18,11 +19,22 @@ TRANSIENT = ("08", "53", "57", "58", "25006", "40", "55P03", "XX000")
 REFUSALS = ("0L", "0P", "28", "3D", "3F", "42")
 #: Missing rights, and what mends them.
 NOT_GRANTED, NAME_THEM = "42501", "`kronii doctor` names each GRANT that is missing"
+#: The functions of the server that refuse for the sake of row security, with NOT_GRANTED's SQLSTATE
+#: (PostgreSQL's rls.c and execMain.c); their names are the same in every language.
+ROW_SECURITY = frozenset({"check_enable_rls", "ExecWithCheckOptions"})
+#: What mends that: no GRANT does, and Kronii's tables have none (PostgreSQL manual, 5.9 "Row
+#: Security Policies").
+NO_POLICIES = (
+    "Kronii's tables are without row security, for which no GRANT makes up: `ALTER TABLE {table}"
+    " DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY`, or a role that has BYPASSRLS"
+)
 #: What mends any other refusal.
 AS_MADE = "the tables must be as `kronii migrate` makes them; `kronii doctor` says more"
 #: SQLSTATEs of those that a lock of another session may be behind: lock not available, deadlock,
 #: and the statement's time limit, which waits for locks count towards.
 CONTENTION = frozenset({"55P03", "40P01", "57014"})
+#: A name in a sentence of the server's, as most of its languages quote it.
+_QUOTED = re.compile(r"[\"«»„“](\w+)[\"«»“”]")
 
 
 @contextlib.contextmanager
@@ -50,5 +62,14 @@ def converted(error: psycopg.Error) -> DatabaseError | DatabaseUnavailable:
         return DatabaseUnavailable(text)
     said = f"{text} (SQLSTATE {state or 'none'})"
     if state.startswith(REFUSALS):
-        return DatabaseRefusal(said, NAME_THEM if state == NOT_GRANTED else AS_MADE)
+        return DatabaseRefusal(said, _remedy(error))
     return DatabaseError(said)
+
+
+def _remedy(error: psycopg.Error) -> str:
+    if error.sqlstate != NOT_GRANTED:
+        return AS_MADE
+    if error.diag.source_function in ROW_SECURITY:
+        quoted = _QUOTED.search(error.diag.message_primary or "")
+        return NO_POLICIES.format(table=quoted[1] if quoted else "…")
+    return NAME_THEM

@@ -79,6 +79,21 @@ def migrate(
             time.sleep(backoff.failed(now))  # to wait for the lock itself is what must not be
 
 
+def rehearse(connection: Connection) -> None:
+    """Make the schema where there is none, and take it back: what would refuse it, refuses now.
+
+    Where there is a `jobs`, it is only looked at: to make it ours would keep its users waiting.
+    Raises as `migrate` does.
+    """
+    if adoption.there(connection):
+        adoption.require_original(connection)
+        return
+    with _refusals_are_final(), database_errors(), connection.transaction(force_rollback=True):
+        queries.run(connection, "transaction_lock", {"key": LOCK})
+        queries.run(connection, "migration_limits", {"lock": LOCK_TIMEOUT})
+        _apply_missing(connection)
+
+
 class _InUse(DatabaseUnavailable):
     """A table could not be locked in time."""
 

@@ -29,6 +29,9 @@ from kronii.schedule import tzdata_version
 Cursor = psycopg.Cursor[Any]
 Row = tuple[Any, ...]
 
+#: Seconds that a job is overdue before it is worth asking who keeps its row locked.
+OVERDUE = 5.0
+
 
 @dataclass(slots=True)
 class _Sent:
@@ -42,6 +45,7 @@ class _Sent:
     claim: Cursor | None = None
     peers: Cursor | None = None
     strangers: Cursor | None = None
+    rows_held: Cursor | None = None
 
 
 class Poller:
@@ -121,6 +125,8 @@ class Poller:
             sent.peers = run(connection, "peers", me)
         if request.renew and (stuck := self._claimer.deferred.stuck(now)):
             sent.strangers = run(connection, "strangers", {"jobs": array(stuck)})
+        if request.renew:
+            sent.rows_held = run(connection, "overdue_row_holders", {"overdue": OVERDUE})
         sent.upcoming = run(connection, "upcoming", me)
         return sent
 
@@ -180,6 +186,9 @@ class Poller:
         if request.renew:
             rows = [] if sent.strangers is None else sent.strangers.fetchall()
             result.strangers = {job: Holder(*holder) for job, *holder in rows}
+        if sent.rows_held is not None:
+            held = sent.rows_held.fetchall()
+            result.rows_held = {job: Holder(*holder) for job, *holder in held}
         return result
 
     def _recovered(self, rows: Sequence[Row]) -> list[LostRun]:

@@ -58,3 +58,5 @@ class PollResult:
     ended: int = 0
     #: Jobs whose lock is held by a session that is no instance's; None: nobody looked.
     strangers: Mapping[str, Holder] | None = None
+    #: Overdue jobs whose row is kept locked by a session that is not ours; None: nobody looked.
+    rows_held: Mapping[str, Holder] | None = None

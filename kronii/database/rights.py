@@ -6,9 +6,10 @@ so an instance tries them all before it registers anything, and `kronii doctor` 
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ import psycopg
 
 from kronii.database import queries
 from kronii.database.connections import Connection
-from kronii.database.errors import AS_MADE, NOT_GRANTED, database_errors
+from kronii.database.errors import AS_MADE, NAME_THEM, database_errors
 from kronii.errors import DatabaseError, DatabaseRefusal
 
 
@@ -70,6 +71,8 @@ class Lacking:
     said: str
     #: Privilege and object, as GRANT has them; None if it is not a right that is missing.
     grant: str | None
+    #: What else would mend it; empty if nothing more is known than that.
+    remedy: str = ""
 
 
 def require(connection: Connection) -> None:
@@ -84,8 +87,23 @@ def require(connection: Connection) -> None:
     lacking = missing(connection)
     if lacking:
         said = [lack.said for lack in lacking if lack.grant is None] or [lacking[0].said]
-        remedies = grants(connection, lacking) or [AS_MADE]
+        others = dict.fromkeys(lack.remedy for lack in lacking if lack.remedy)
+        remedies = [*others, *grants(connection, lacking)] or [AS_MADE]
         raise DatabaseRefusal("; ".join(dict.fromkeys(said)), "; ".join(remedies))
+
+
+@contextlib.contextmanager
+def all_named(connection: Connection) -> Iterator[None]:
+    """Do something before `require`; what is refused there is but the first of what is missing.
+
+    Raises:
+        DatabaseRefusal: something is refused; the sentence is that of `require`, if it has one.
+    """
+    try:
+        yield
+    except DatabaseRefusal:
+        require(connection)
+        raise
 
 
 def missing(connection: Connection) -> list[Lacking]:
@@ -149,11 +167,12 @@ def _refused(connection: Connection, trial: Trial, values: Mapping[str, object])
         with database_errors(), connection.transaction():
             granted = _granted(queries.run(connection, trial.statement, values))
             return None if granted else Lacking("a right is missing", trial.grant)
+    except DatabaseRefusal as error:
+        if error.remedy == NAME_THEM:
+            return Lacking(error.said, trial.grant)
+        return Lacking(error.said, None, error.remedy if error.remedy != AS_MADE else "")
     except DatabaseError as error:
-        cause = error.__cause__
-        missing = isinstance(cause, psycopg.Error) and cause.sqlstate == NOT_GRANTED
-        said = error.said if isinstance(error, DatabaseRefusal) else str(error)
-        return Lacking(said, trial.grant if missing else None)
+        return Lacking(str(error), None)
 
 
 def _granted(cursor: psycopg.Cursor[Any]) -> bool:

@@ -16,6 +16,7 @@ class Findings:
     def __init__(self, metrics: Metrics) -> None:
         """Nothing was found yet."""
         self.strangers = Strangers()
+        self.row_strangers = Strangers("row is locked")
         self._metrics = metrics
         self._row_locked = False
 
@@ -30,7 +31,13 @@ class Findings:
                 sessions=result.ended,
             )
         self.strangers.seen(result.strangers)
+        self.row_strangers.seen(result.rows_held)
         self._say_renewed(result.renewed)
+
+    @property
+    def foreign(self) -> int:
+        """Due jobs whose lock or row a stranger holds; read by any thread."""
+        return self.strangers.count + self.row_strangers.count
 
     def _say_lost(self, lost: LostRun) -> None:
         log.warning("run lost: its instance died", job=lost.job, run=lost.run_id, node=lost.node)

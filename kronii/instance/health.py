@@ -100,8 +100,8 @@ class Health:
                 lambda: self._recorder.waiting,
             ),
             "locks_foreign": (
-                "Due jobs whose lock is held by a session that is no instance's.",
-                lambda: self._scheduler.findings.strangers.count,
+                "Due jobs whose lock or row is held by a session that is no instance's.",
+                lambda: self._scheduler.findings.foreign,
             ),
             "threads_alive": (
                 "Threads of this instance that live, of those that must.",

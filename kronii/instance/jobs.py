@@ -62,7 +62,8 @@ class Jobs:
         """
         with self._database.for_registration() as connection:
             trust.require(connection)
-            self._prepare_schema(connection)
+            with rights.all_named(connection):
+                self._prepare_schema(connection)
             rights.require(connection)
             self.runnable = _said(register(connection, self.loaded.definitions)).runnable
         keep_out_of_collections()

@@ -17,26 +17,27 @@ log = Log("kronii.scheduler")
 class Strangers:
     """Says each change once.  Written by the main thread; `count` is read by any."""
 
-    def __init__(self) -> None:
-        """Nobody has been seen."""
+    def __init__(self, held: str = "lock is held") -> None:
+        """Nobody has been seen; `held`: what of a job it is about."""
+        self._held = held
         self._holders: dict[str, Holder] = {}
 
     @property
     def count(self) -> int:
-        """Jobs whose lock a stranger holds."""
+        """Jobs of which a stranger holds it."""
         return len(self._holders)
 
     def seen(self, holders: Mapping[str, Holder] | None) -> None:
-        """Who holds the locks of which due jobs, by name; None: nobody looked."""
+        """Who holds it of which due jobs, by name; None: nobody looked."""
         if holders is None:
             return
         before, self._holders = self._holders, dict(holders)
         for job, holder in holders.items():
             if before.get(job) != holder:
                 log.error(
-                    "job not run: its lock is held by a session that is no instance's",
+                    f"job not run: its {self._held} by a session that is no instance's",
                     job=job,
                     held_by=str(holder),
                 )
         for job in before.keys() - holders.keys():
-            log.info("the job's lock is held by no stranger any more", job=job)
+            log.info(f"the job's {self._held} by no stranger any more", job=job)

@@ -92,8 +92,6 @@ def setup(
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("kronii").setLevel(LEVELS[level])
-    # its pool warns of each failed try; the scheduler says it once
-    logging.getLogger("psycopg").setLevel(logging.ERROR)
     logging.captureWarnings(True)
     return handler
 

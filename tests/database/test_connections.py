@@ -5,14 +5,18 @@ is refused.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from kronii.database import access, connections, queries
+from kronii.database.access import Database
 from kronii.database.connections import connect
 from kronii.errors import ConfigError
+from kronii.lease import LeaseTimings
 
 TEXT = "ü 日本 😀"
 
@@ -46,3 +50,35 @@ def test_a_database_that_cannot_hold_any_text_is_refused(made: dict[str, str]) -
         connect(made["LATIN1"], "test", {}, 10.0)
     with connect(made["SQL_ASCII"], "test", {}, 10.0) as connection:
         assert connection.execute("SELECT %s::text", [TEXT]).fetchone() == (TEXT,)
+
+
+class Slow:
+    """The named statements, of which the one that pins the search path takes its time."""
+
+    @staticmethod
+    def run(connection: psycopg.Connection[Any], name: str, *values: Any, **keys: Any) -> Any:
+        if name == "pin_search_path":
+            connection.execute("SELECT pg_sleep(0.3)")
+        return queries.run(connection, name, *values, **keys)
+
+
+@pytest.fixture
+def hasty_url(database_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An address whose sessions begin with limits that are too short for Kronii's statements."""
+    for module in (connections, access):
+        monkeypatch.setattr(module, "queries", Slow)
+    return make_conninfo(database_url, options="-cstatement_timeout=100 -clock_timeout=1")
+
+
+def test_limits_of_the_role_do_not_end_the_statements_that_replace_them(hasty_url: str) -> None:
+    with connect(hasty_url, "test", {"statement_timeout": "7s"}, 10.0) as connection:
+        assert connection.execute("SHOW statement_timeout").fetchone() == ("7s",)
+        assert connection.execute("SHOW lock_timeout").fetchone() == ("5s",)
+
+
+def test_nor_the_last_words(hasty_url: str) -> None:
+    database = Database(hasty_url, "n1", LeaseTimings(15.0))
+    with database.for_last_words() as connection:
+        with connection.pipeline():
+            database.prepare_last_words(connection)
+        assert connection.execute("SHOW statement_timeout").fetchone() == ("10s",)

@@ -238,3 +238,41 @@ def test_a_registration_says_who_holds_the_table(job: Make, database_url: str) -
         said = refused(database_url, job("new"))
     assert f"session {pid} " in said
     assert said.partition(" holds ")[2].startswith("table jobs")
+
+
+# -- due jobs that nobody can claim ----------------------------------------------------------------
+
+
+def test_who_keeps_the_row_of_an_overdue_job_is_named(
+    member: Make, job: Make, table: Any, database_url: str
+) -> None:
+    """Claims pass over it, so nothing else would tell."""
+    one = member("a")
+    one.register(*(job(name) for name in JOBS))
+    one.open()
+    table.due("victim", ago=60)
+    table.due("k", ago=1)
+    assert one.poll(renew=True).rows_held == {}, "overdue alone says nothing"
+    both = "UPDATE jobs SET description = 'mine' WHERE name IN ('victim', 'k', 'j')"
+    with stranger(database_url, both) as backend:
+        assert one.claim() == []
+        assert one.poll().rows_held is None, "asked on the beat alone"
+        held = one.poll(renew=True).rows_held
+        assert {name: (h.pid, h.application) for name, h in held.items()} == {
+            "victim": (backend, "psql")
+        }
+    assert one.poll(renew=True).rows_held == {}
+    assert {claim.definition.name for claim in one.claim()} == {"victim", "k"}
+    assert one.poll(renew=True).rows_held == {}
+
+
+def test_a_session_of_ours_at_an_overdue_row_is_no_stranger(
+    member: Make, job: Make, table: Any, database_url: str
+) -> None:
+    one = member("a")
+    one.register(job("victim"))
+    one.open()
+    table.due("victim", ago=60)
+    with psycopg.connect(database_url, application_name="kronii command") as ours:
+        ours.execute(LOCKS["job updated"].encode())
+        assert one.poll(renew=True).rows_held == {}

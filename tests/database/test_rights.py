@@ -10,7 +10,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from kronii.catchup import Transition
-from kronii.database import migrations, queries, rights
+from kronii.database import migrations, queries, rights, schema
 from kronii.database.access import Database
 from kronii.database.connections import connect
 from kronii.database.errors import converted
@@ -142,12 +142,29 @@ def test_elsewhere_the_grant_says_where(roles: Roles) -> None:
 def test_a_policy_that_would_hide_rows_is_told(roles: Roles, runner: str) -> None:
     """As the server is set up by itself, it would hide them without a word."""
     roles.run("ALTER TABLE jobs ENABLE ROW LEVEL SECURITY")
-    assert "query would be affected by row-level security" in lacking(roles.url_of(runner))
+    said = lacking(roles.url_of(runner))
+    assert "query would be affected by row-level security" in said
+    assert "`ALTER TABLE jobs DISABLE ROW LEVEL SECURITY" in said
+    assert "GRANT SELECT" not in said
+    roles.run(f"REVOKE INSERT ON runs FROM {runner}")
+    assert f"GRANT INSERT ON runs TO {runner}" in lacking(roles.url_of(runner)), "both are said"
 
 
 def test_a_table_that_is_gone_is_told(roles: Roles) -> None:
     roles.run("DROP TABLE nodes")
     assert 'relation "nodes" does not exist (SQLSTATE 42P01)' in lacking(roles.url)
+
+
+def test_a_refusal_before_the_trials_names_all_that_is_missing(roles: Roles, runner: str) -> None:
+    roles.run(f"REVOKE ALL ON kronii_schema, runs FROM {runner}")
+    with (
+        connect(roles.url_of(runner), "test", {}, 10.0) as connection,
+        pytest.raises(DatabaseRefusal) as refused,
+        rights.all_named(connection),
+    ):
+        schema.read(connection)
+    for grant in ("SELECT ON kronii_schema", "SELECT, INSERT, UPDATE, DELETE ON runs"):
+        assert f"GRANT {grant} TO {runner}" in str(refused.value)
 
 
 # -- kinds of refusals -----------------------------------------------------------------------------

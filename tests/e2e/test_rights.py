@@ -51,6 +51,18 @@ def test_what_is_not_granted_at_the_start_is_named_and_waited_for(
     assert fleet.nothing_left()
 
 
+def test_where_the_schema_s_version_can_t_be_read_everything_is_named(
+    fleet: Fleet, roles: Roles, runner: str
+) -> None:
+    roles.run(f"REVOKE ALL ON kronii_schema, runs FROM {runner}")
+    fleet.jobs(fleet.job("tick"))
+    a = fleet.start(DATABASE_URL=roles.url_of(runner))
+    wait_until(lambda: "the database refuses: " in reason(a))
+    for grant in ("SELECT ON kronii_schema", "SELECT, INSERT, UPDATE, DELETE ON runs"):
+        assert f"GRANT {grant} TO {runner}" in reason(a)
+    assert a.stop() == 0
+
+
 @pytest.mark.parametrize(
     ("right", "named"),
     [

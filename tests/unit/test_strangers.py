@@ -36,6 +36,17 @@ def test_each_change_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     assert strangers.count == 1
 
 
+def test_rows_are_told_from_locks(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    strangers = Strangers("row is locked")
+    strangers.seen({"j": PSQL})
+    strangers.seen({})
+    assert [record.getMessage() for record in caplog.records] == [
+        "job not run: its row is locked by a session that is no instance's",
+        "the job's row is locked by no stranger any more",
+    ]
+
+
 def test_who_only_calls_itself_as_we_do_is_a_stranger() -> None:
     assert Holder(1, "kronii", "kronii register").is_ours("kronii")
     assert not Holder(1, "tenant", "kronii register").is_ours("kronii")

@@ -13,6 +13,7 @@ RULES = "tests/database/test_zone_rules.py::test_"
 UPGRADE = "tests/database/test_upgrade.py::test_"
 LOCKED = "tests/database/test_locked_rows.py::test_"
 QUARANTINE = "tests/database/test_quarantine.py::test_"
+CONNECTIONS = "tests/database/test_connections.py::test_"
 HALF_OPEN = "tests/database/test_half_open.py::test_"
 
 MUTATIONS = (
@@ -384,8 +385,8 @@ MUTATIONS = (
     Mutation(
         "an application's jobs are rewritten",
         "kronii/database/migrations.py",
-        "        adoption.require_original(connection)\n",
-        "        pass\n",
+        "its own\n        adoption.require_original(connection)\n",
+        "its own\n        pass\n",
         ("tests/database/test_migrations.py::test_an_applications_jobs_are_left_alone",),
     ),
     # -- what it refuses ---------------------------------------------------------------------------
@@ -567,5 +568,43 @@ MUTATIONS = (
         "        if request.renew and (stuck := self._claimer.deferred.stuck(now)):\n",
         "        if False and (stuck := []):\n",
         (HALF_OPEN + "a_stranger_that_holds_a_due_jobs_lock_is_named",),
+    ),
+    Mutation(
+        "of the rights that are missing an instance names the first alone",
+        "kronii/database/rights.py",
+        "    except DatabaseRefusal:\n        require(connection)\n        raise\n",
+        "    except DatabaseRefusal:\n        raise\n",
+        (
+            RIGHTS + "a_refusal_before_the_trials_names_all_that_is_missing",
+            REFUSED + "where_the_schema_s_version_can_t_be_read_everything_is_named",
+        ),
+    ),
+    Mutation(
+        "a due job whose row is locked stands still without a word",
+        "kronii/database/poll.py",
+        "            result.rows_held = {job: Holder(*holder) for job, *holder in held}\n",
+        "            result.rows_held = {}\n",
+        (LOCKED + "who_keeps_the_row_of_an_overdue_job_is_named",),
+    ),
+    Mutation(
+        "row security is taken for a GRANT that is missing",
+        "kronii/database/errors.py",
+        "    if error.diag.source_function in ROW_SECURITY:\n",
+        "    if False:\n",
+        (RIGHTS + "a_policy_that_would_hide_rows_is_told",),
+    ),
+    Mutation(
+        "a role's time limit ends the statement that would replace it",
+        "sql/sessions.sql",
+        "SET statement_timeout = '15s'",
+        "SET statement_timeout TO DEFAULT",
+        (CONNECTIONS + "limits_of_the_role_do_not_end_the_statements_that_replace_them",),
+    ),
+    Mutation(
+        "a role's time limit ends the guard's last words",
+        "kronii/database/access.py",
+        "        limit_first(connection)\n",
+        "",
+        (CONNECTIONS + "nor_the_last_words",),
     ),
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tests.chaos.mutations.mutation import Mutation
 
+DOCTOR = "tests/e2e/commands/test_doctor.py::test_"
+
 MUTATIONS = (
     Mutation(
         "idle clients keep every scrape away",
@@ -42,5 +44,50 @@ MUTATIONS = (
         "        yield ownership.check(directory / named, named)\n",
         "        pass\n",
         ("tests/unit/test_settings.py::test_a_file_that_others_may_write_is_a_warning",),
+    ),
+    Mutation(
+        "doctor, asked which rights are missing, says to ask doctor",
+        "kronii/commands/accesschecks.py",
+        "    except (DatabaseRefusal, Contended):\n        return False\n",
+        "    except Contended:\n        return False\n",
+        (DOCTOR + "without_the_schema_s_version_all_grants_are_named_at_once",),
+    ),
+    Mutation(
+        "doctor finds a database right in which an instance does not start",
+        "kronii/commands/checks.py",
+        "        migrations.rehearse(connection)\n",
+        "        pass\n",
+        (
+            DOCTOR + "where_there_is_no_schema_a_table_of_somebody_else_s_is_a_problem",
+            DOCTOR + "where_there_is_no_schema_it_must_be_possible_to_make_it",
+        ),
+    ),
+    Mutation(
+        "another application's jobs are praised by doctor",
+        "kronii/commands/accesschecks.py",
+        "        adoption.require_original(connection)\n",
+        "        pass\n",
+        (DOCTOR + "where_there_is_no_schema_a_table_of_somebody_else_s_is_a_problem",),
+    ),
+    Mutation(
+        "who lingers is not seen by a role that is not shown since when",
+        "sql/holders.sql",
+        "@seconds(%(longer)s), true)",
+        "@seconds(%(longer)s), false)",
+        (DOCTOR + "who_is_at_a_row_is_named_though_since_when_is_not_shown",),
+    ),
+    Mutation(
+        "who keeps a table that doctor can't read is not named",
+        "kronii/commands/checks.py",
+        '            naming("it could not be looked at", lambda: tables_held(connection)),\n',
+        "",
+        (DOCTOR + "who_keeps_a_whole_table_is_named_by_each_check_that_meets_it",),
+    ),
+    Mutation(
+        "the driver's own lines stand among a command's",
+        "kronii/database/connections.py",
+        'logging.getLogger("psycopg").setLevel(logging.ERROR)',
+        'logging.getLogger("psycopg").setLevel(logging.WARNING)',
+        (DOCTOR + "the_driver_says_nothing_beside_the_command",),
     ),
 )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
 import pytest
 
-from kronii.commands import checks
+from kronii.commands import lockchecks
 from kronii.database.migrations import LOCK
 from tests.support import RARELY, Fleet
 from tests.support.roles import Roles
@@ -67,11 +71,12 @@ def test_a_schema_that_is_not_there_yet_is_a_warning_and_a_newer_one_a_problem(
     fleet: Fleet, kronii: Kronii
 ) -> None:
     fleet.jobs(fleet.job("tick"))
-    fleet.query("DELETE FROM kronii_schema")
+    fleet.query("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     done = kronii("doctor", "--json")
     schema = next(c for c in done.document["checks"] if c["check"] == "schema")
     assert (done.status, schema["grade"]) == (0, "warning")
     assert schema["says"].startswith("version 0, wanted is ")
+    assert kronii("migrate").status == 0, "the rehearsal has left nothing"
     fleet.query("INSERT INTO kronii_schema (version) VALUES (9000)")
     done = kronii("doctor", "--json")
     schema = next(c for c in done.document["checks"] if c["check"] == "schema")
@@ -143,13 +148,142 @@ def test_doctor_names_strangers_that_are_in_the_way(fleet: Fleet, kronii: Kronii
 def test_doctor_names_who_keeps_rows_locked(
     fleet: Fleet, kronii: Kronii, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checks, "LINGERING", 0.0)
+    monkeypatch.setattr(lockchecks, "LINGERING", 0.0)
     fleet.jobs(fleet.job("tick"))
     with psycopg.connect(fleet.url, application_name="psql") as stranger:
         stranger.execute("UPDATE jobs SET description = 'x'")
         done = kronii("doctor")
         assert f"session {stranger.info.backend_pid} " in done.out
     assert "holds rows of table jobs" in done.out
+
+
+def amiss(done: Any) -> dict[str, str]:
+    """What each check says that is no "ok", but what the server of the tests is like."""
+    checks = done.document["checks"]
+    seen = {check["check"]: check["says"] for check in checks if check["grade"] != "ok"}
+    return {name: says for name, says in seen.items() if name not in {"durability", "connections"}}
+
+
+@pytest.mark.parametrize("unreadable", ["kronii_schema", "kronii_migrations"])
+def test_without_the_schema_s_version_all_grants_are_named_at_once(
+    fleet: Fleet, kronii: Kronii, roles: Roles, monkeypatch: pytest.MonkeyPatch, unreadable: str
+) -> None:
+    fleet.jobs(fleet.job("tick"))
+    role = roles.make("runner")
+    roles.run(
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}",
+        f"REVOKE ALL ON {unreadable}, runs FROM {role}",
+    )
+    monkeypatch.setenv("DATABASE_URL", roles.url_of(role))
+    done = kronii("doctor", "--json")
+    seen = amiss(done)
+    for grant in (f"SELECT ON {unreadable}", "SELECT, INSERT, UPDATE, DELETE ON runs"):
+        assert f"GRANT {grant} TO {role}" in seen["grants"]
+    assert done.status == 78
+    for name in ("schema", "zones", "locks"):
+        assert "`grants`" in seen[name]
+    assert "`kronii doctor`" not in "".join(seen.values())
+
+
+def test_where_there_is_no_schema_a_table_of_somebody_else_s_is_a_problem(
+    fleet: Fleet, kronii: Kronii
+) -> None:
+    fleet.jobs(fleet.job("tick"))
+    for foreign in ("jobs", "runs", "nodes", "kronii_server"):
+        fleet.query("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        fleet.query(f"CREATE TABLE {foreign} (id int, title text)")
+        done = kronii("doctor", "--json")
+        (said,) = [says for name, says in amiss(done).items() if name in {"owners", "schema"}]
+        assert done.status == 78
+        assert f'relation "{foreign}" already exists' in said
+        assert "a schema, of its own" in said or "a schema of its own" in said
+
+
+def test_where_there_is_no_schema_it_must_be_possible_to_make_it(
+    fleet: Fleet, kronii: Kronii, roles: Roles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.jobs(fleet.job("tick"))
+    fleet.query("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    role = roles.make("runner")
+    roles.run(f"GRANT USAGE ON SCHEMA public TO {role}")
+    monkeypatch.setenv("DATABASE_URL", roles.url_of(role))
+    done = kronii("doctor", "--json")
+    assert done.status == 78
+    assert said_of(done, "schema")[0] == said_of(done, "rights")[0] == "problem"
+    assert "run `kronii migrate` as a role that may" in said_of(done, "rights")[1]
+
+
+def test_row_security_is_told_with_what_mends_it(
+    fleet: Fleet, kronii: Kronii, roles: Roles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.jobs(fleet.job("tick"))
+    role = roles.make("runner")
+    roles.run(
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}",
+        f"GRANT SELECT, USAGE, UPDATE ON ALL SEQUENCES IN SCHEMA public TO {role}",
+        "ALTER TABLE jobs ENABLE ROW LEVEL SECURITY",
+        "ALTER TABLE jobs FORCE ROW LEVEL SECURITY",
+    )
+    monkeypatch.setenv("DATABASE_URL", roles.url_of(role))
+    done = kronii("doctor", "--json")
+    seen = amiss(done)
+    mends = "`ALTER TABLE jobs DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY`"
+    assert (done.status, mends in seen["grants"]) == (78, True)
+    assert "GRANT " not in seen["grants"].replace("no GRANT", "")
+    roles.run(mends.strip("`"))
+    assert kronii("doctor").status == 0
+
+
+def test_who_is_at_a_row_is_named_though_since_when_is_not_shown(
+    fleet: Fleet, kronii: Kronii, roles: Roles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.jobs(fleet.job("tick"))
+    role = roles.make("runner")
+    roles.run(
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}",
+        f"GRANT SELECT, USAGE, UPDATE ON ALL SEQUENCES IN SCHEMA public TO {role}",
+    )
+    monkeypatch.setenv("DATABASE_URL", roles.url_of(role))
+    with psycopg.connect(fleet.url, application_name="psql") as stranger:
+        stranger.execute("UPDATE jobs SET description = 'x'")
+        grade, says = said_of(kronii("doctor", "--json"), "locks")
+    assert grade == "warning"
+    assert "holds rows of table jobs (since when is not shown to this role)" in says
+
+
+@pytest.mark.parametrize("table", ["jobs", "kronii_schema"])
+def test_who_keeps_a_whole_table_is_named_by_each_check_that_meets_it(
+    fleet: Fleet, kronii: Kronii, table: str
+) -> None:
+    fleet.jobs(fleet.job("tick"))
+    with psycopg.connect(fleet.url, application_name="psql") as stranger:
+        stranger.execute(f"LOCK TABLE {table}".encode())
+        named = f"session {stranger.info.backend_pid} "
+        begun = time.monotonic()
+        done = kronii("doctor", "--json")
+        took = time.monotonic() - begun
+    seen = amiss(done)
+    assert "application 'psql') holds table " + table in seen["locks"]
+    assert all(named in seen[name] for name in ("grants", "locks"))
+    assert "\n" not in done.err
+    assert took < 10.0, "each check waits for a second"
+
+
+def test_the_driver_says_nothing_beside_the_command(database_url: str, fleet: Fleet) -> None:
+    """Its own lines have no place among a command's."""
+    fleet.jobs(fleet.job("tick"))
+    with psycopg.connect(fleet.url) as stranger:
+        stranger.execute("LOCK TABLE jobs")
+        done = subprocess.run(
+            [sys.executable, "-m", "kronii", "doctor"],
+            env={**os.environ, "DATABASE_URL": database_url},
+            cwd=fleet.directory,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert "holds table jobs" in done.stdout
+    assert done.stderr == ""
 
 
 def zones_of(kronii: Kronii) -> tuple[str, str]:
