@@ -37,6 +37,11 @@ def alive(pid: int) -> bool:
     return bool(fields) and fields[0] not in "ZX"
 
 
+def stopped(pid: int) -> bool:
+    """True while the process is stopped by a signal."""
+    return _stat(pid)[:1] == ["T"]
+
+
 def command(pid: int) -> str:
     """The process's command line, for people; `gone` if there is none."""
     words = _read(pid, "cmdline").replace(b"\0", b" ").decode("utf-8", "replace")

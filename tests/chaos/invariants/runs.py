@@ -29,6 +29,14 @@ def outcomes_are_true(history: History) -> Broken:
     return broken
 
 
+def _recorded_by(history: History, ended: float) -> float:
+    """When the outcome of a run that ended at a moment is in the database, if nothing more comes:
+    where a stranger holds its row, after that.
+    """
+    holds = [f.end for f in history.faults if f.kind.startswith("hold") and f.begin <= ended]
+    return max(ended, *holds, ended) + history.lease
+
+
 def _untrue(
     history: History, job: Job, run: Run, begin: Line | None, end: Line | None
 ) -> Iterator[str]:
@@ -39,7 +47,7 @@ def _untrue(
             yield "is said to be skipped, but has begun"
     elif run.outcome in ("lost", "interrupted"):
         if begin is not None and not explained(
-            history, run.node, begin.at, (end or begin).at + history.lease
+            history, run.node, begin.at, _recorded_by(history, (end or begin).at)
         ):
             yield f"is {run.outcome}, and no fault explains it"
     elif run.outcome != job.outcome:
