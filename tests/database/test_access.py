@@ -63,7 +63,7 @@ def setting(connection: Connection, name: str) -> str:
         ("last words", "kronii guard", "0", "0", NETWORK),
         ("command", "kronii command", "10s", "2s", 10_000),
         ("migration", "kronii migrate", "0", "5s", 10_000),
-        ("doctor", "kronii doctor", "5s", "5s", 5_000),
+        ("doctor", "kronii doctor", "5s", "1s", 5_000),
     ],
 )
 def test_each_kind_has_its_name_and_its_limits(
