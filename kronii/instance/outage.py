@@ -54,7 +54,7 @@ class Outage:
 
     def _named(self, error: Exception) -> str:
         """Its sentence, and who holds the table if a lock was waited for in vain."""
-        held_by = blocker(self._store) if isinstance(error, Contended) else None
+        held_by = blocker(self._store, error)
         return f"{error}: {held_by}" if held_by else str(error)
 
     def _say(self) -> None:
@@ -71,8 +71,10 @@ class Outage:
         self._patience.succeeded()
 
 
-def blocker(store: Store) -> str | None:
-    """Who holds a whole table, if that is it."""
+def blocker(store: Store, error: Exception) -> str | None:
+    """Who holds a whole table, if that is what `error` is about."""
+    if not isinstance(error, Contended):
+        return None
     try:
         held = store.table_holders()
     except (DatabaseUnavailable, DatabaseError):

@@ -98,7 +98,7 @@ class Recorder:
     @property
     def waiting(self) -> int:
         """Outcomes that wait for rows which other sessions hold locked."""
-        return len(self._writer.aside)
+        return len(self._writer.aside.runs)
 
     @property
     def pending(self) -> list[Claim]:
@@ -123,13 +123,13 @@ class Recorder:
 
     def _run(self) -> None:
         ending = False
-        while not (ending and (self._writer.gave_up or not self._writer.aside)):
+        while not (ending and (self._writer.gave_up or not self._writer.aside.runs)):
             batch, more = self._batch()
             ending = ending or not more
             self._announce_timeouts()
             if batch:
                 self._record(batch)
-            if due := self._writer.due(time.monotonic()):
+            if due := self._writer.aside.due(time.monotonic()):
                 self._settle(due, self._writer.write(due, again=True))
 
     def _batch(self) -> tuple[list[FinishedRun], bool]:
@@ -151,7 +151,8 @@ class Recorder:
         """What comes next; what waits (announcements for the database, outcomes for locked rows) is
         a reason to look again.
         """
-        waits = [self._writer.wait(time.monotonic()), ANNOUNCE_AGAIN if self._unannounced else None]
+        announce = ANNOUNCE_AGAIN if self._unannounced else None
+        waits = [self._writer.aside.wait(time.monotonic()), announce]
         try:
             return self._queue.get(timeout=min((w for w in waits if w is not None), default=None))
         except queue.Empty:
@@ -184,7 +185,7 @@ class Recorder:
 
     def _settle(self, batch: Sequence[FinishedRun], written: set[int] | None) -> None:
         """Hand on what is written, or refused; what is set aside is not settled yet."""
-        aside = self._writer.aside if written is not None else ()
+        aside = self._writer.aside.runs if written is not None else ()
         settled = [run for run in batch if run.claim.run_id not in aside]
         for run in settled:
             self._pending.pop(run.claim.run_id, None)

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from kronii.backoff import Backoff
-from kronii.database.holders import SOMEBODY, Holder
 from kronii.database.store import FinishedRun, Store
 from kronii.errors import Contended, DatabaseError, DatabaseRefusal, DatabaseUnavailable
-from kronii.instance.outage import blocker
+from kronii.instance.aside import Aside
+from kronii.instance.outage import REFUSED, blocker
 from kronii.instance.repeats import Repeats
 from kronii.logs import Log
 from kronii.model import Result
@@ -24,12 +24,6 @@ log = Log("kronii.recorder")
 
 #: Seconds between two tries in an outage, the first and the longest.
 RETRY = (0.05, 1.0)
-#: The same while the server refuses them: that ends when somebody mends it.
-REFUSED = (1.0, 5.0)
-#: The same for outcomes whose rows are locked.
-ASIDE = (0.05, 1.0)
-#: Of so many that are set aside together each has a line in the log; the others are a sum.
-NAMED = 10
 #: Stands in for a text of a run that the database refuses.
 UNSTORABLE = "the text of this run could not be stored"
 
@@ -45,8 +39,8 @@ class OutcomeWriter:
         #: Why no outcome can be written until somebody has mended it; None while that is not so.
         #: Read by any thread.
         self.refusal: str | None = None
-        self._aside: dict[int, FinishedRun] = {}
-        self._backoff = Backoff(*ASIDE)
+        #: Outcomes whose rows are locked.
+        self.aside = Aside(store)
 
     def give_up(self) -> None:
         """Try no more: this instance ends.  Any thread."""
@@ -95,7 +89,10 @@ class OutcomeWriter:
     def _say_waiting(self, error: DatabaseUnavailable, runs: int) -> None:
         """Not each try: an outage may last.  Nor that our own pool is closed, once we end."""
         if not self.gave_up and self._waiting.due(str(error), time.monotonic()):
-            _say_waiting(self._store, error, runs)
+            held_by = blocker(self._store, error)
+            log.warning(
+                "outcomes wait for the database", runs=runs, error=str(error), held_by=held_by
+            )
 
     def _try(self, batch: Sequence[FinishedRun], again: bool) -> set[int]:
         try:
@@ -104,13 +101,13 @@ class OutcomeWriter:
             raise
         except DatabaseError as error:
             return self._one_by_one(batch, again, error)
-        self._set_aside(batch, locked)
+        self.aside.keep(batch, locked, time.monotonic())
         missing = {run.claim.run_id for run in batch} - written - locked
         return written | self._store.recorded(list(missing)) if missing and again else written
 
     def _finish(self, batch: Sequence[FinishedRun], again: bool) -> tuple[set[int], set[int]]:
         """Written and locked ones.  One statement, unless it has met a lock, or is likely to."""
-        if not again and not self._aside:
+        if not again and not self.aside.runs:
             try:
                 return self._store.finish(batch, time.monotonic()), set()
             except Contended as error:
@@ -131,61 +128,3 @@ class OutcomeWriter:
             log.error("outcome refused by the database", job=job, run=run_id, error=str(error))
         plain = Result(run.result.outcome, error=UNSTORABLE)
         return self._try([replace(run, result=plain)], again)
-
-    # -- locked rows -------------------------------------------------------------------------------
-
-    @property
-    def aside(self) -> frozenset[int]:
-        """Runs whose outcomes wait for locked rows; any thread."""
-        return frozenset(self._aside.copy())
-
-    def wait(self, now: float) -> float | None:
-        """Seconds from monotonic second `now` until some of them are `due`; None: there are
-        none.
-        """
-        return self._backoff.left(now) if self._aside else None
-
-    def due(self, now: float) -> list[FinishedRun]:
-        """Those that are to be written again at monotonic second `now`."""
-        return [] if self._backoff.left(now) else list(self._aside.values())
-
-    def _set_aside(self, batch: Sequence[FinishedRun], locked: set[int]) -> None:
-        """Keep those of the batch that are locked, and no others of it."""
-        runs = {run.claim.run_id: run for run in batch}
-        new = [run for run_id, run in runs.items() if run_id in locked - self._aside.keys()]
-        for run_id, run in runs.items():
-            if run_id in locked:
-                self._aside[run_id] = run
-            else:
-                self._aside.pop(run_id, None)
-        if locked:
-            self._backoff.failed(time.monotonic())
-        elif not self._aside:
-            self._backoff.succeeded()
-        self._name(new)
-
-    def _name(self, new: Sequence[FinishedRun]) -> None:
-        """Say once of each that it waits, and for whom."""
-        if not new:
-            return
-        holders = self._holders(new[:NAMED])
-        for run in new[:NAMED]:
-            log.warning(
-                "outcome waits: its row is locked by another session",
-                job=run.claim.definition.name,
-                run=run.claim.run_id,
-                held_by=str(holders.get(run.claim.run_id, SOMEBODY)),
-            )
-        if new[NAMED:]:
-            log.warning("more outcomes wait for locked rows", runs=len(new) - NAMED)
-
-    def _holders(self, runs: Sequence[FinishedRun]) -> dict[int, Holder]:
-        try:
-            return self._store.holders(runs)
-        except (DatabaseUnavailable, DatabaseError):  # who it is decides nothing
-            return {}
-
-
-def _say_waiting(store: Store, error: DatabaseUnavailable, runs: int) -> None:
-    held_by = blocker(store) if isinstance(error, Contended) else None
-    log.warning("outcomes wait for the database", runs=runs, error=str(error), held_by=held_by)

@@ -17,8 +17,8 @@ from kronii.clock import DatabaseClock
 from kronii.database.holders import Holder
 from kronii.database.store import CommittedRun, FinishedRun, Store
 from kronii.errors import Contended, DatabaseError, DatabaseRefusal, DatabaseUnavailable
+from kronii.instance import aside, writer
 from kronii.instance import recorder as module
-from kronii.instance import writer
 from kronii.instance.committed import Committed
 from kronii.instance.recorder import BATCH, Recorder
 from kronii.instance.supervisor import Supervisor
@@ -125,7 +125,7 @@ class World:
 @pytest.fixture
 def world(make_claim: MakeClaim, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(writer, "RETRY", (0.001, 0.01))
-    monkeypatch.setattr(writer, "ASIDE", (0.001, 0.01))
+    monkeypatch.setattr(aside, "PAUSES", (0.001, 0.01))
     monkeypatch.setattr(module, "ANNOUNCE_AGAIN", 0.01)
     world = World(make_claim)
     yield world
@@ -350,7 +350,7 @@ def test_many_locked_rows_are_a_few_lines(
     wait_for(lambda: world.recorder.waiting == 100)
     world.table.locked = set()
     wait_for(lambda: not world.recorder.pending)
-    assert len([r for r in caplog.records if r.levelname == "WARNING"]) == writer.NAMED + 1
+    assert len([r for r in caplog.records if r.levelname == "WARNING"]) == aside.NAMED + 1
 
 
 def test_a_locked_outcome_that_the_fence_refuses_is_lost(world: World, wait_for: Any) -> None:

@@ -108,7 +108,7 @@ MUTATIONS = (
     Mutation(
         "an outcome that waits for its row is forgotten at a stop",
         "kronii/instance/recorder.py",
-        "while not (ending and (self._writer.gave_up or not self._writer.aside)):",
+        "while not (ending and (self._writer.gave_up or not self._writer.aside.runs)):",
         "while not ending:",
         (RECORDER + "a_stop_tries_a_locked_row_as_long_as_it_is_given",),
     ),
