@@ -3,7 +3,7 @@
 VENV ?= .venv
 PYTHON := "$(VENV)/bin/python"
 #: Tests at the same time: most of them wait for something most of the time.
-TESTERS ?= 4
+TESTERS ?= 6
 #: Seconds that a chaos run or a soak lasts, and the seed of its faults.
 SECONDS ?= 1800
 SEED ?= 1
@@ -11,7 +11,7 @@ SEED ?= 1
 FROM ?= 5efc9e3
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fresh lint format schema validate chaos mutations failover rolling matrix soak steady bench bench-peers clean for-run for-test
+.PHONY: help run test properties fresh lint format schema validate chaos mutations failover rolling matrix soak steady bench bench-peers clean for-run for-test
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ run: for-run  ## an instance, on an embedded PostgreSQL if DATABASE_URL is not s
 
 test: for-test  ## all tests, on a real PostgreSQL, with branch coverage
 	@$(PYTHON) -m pytest --numprocesses $(TESTERS) --dist loadgroup --cov --cov-report=term $(ARGS)
+
+properties: for-test  ## the unit tests, with all examples of what holds for every expression, zone and file
+	@KRONII_TEST_PROPERTIES=all $(PYTHON) -m pytest --numprocesses $(TESTERS) tests/unit $(ARGS)
 
 lint: for-test  ## ruff and mypy --strict
 	@$(PYTHON) -m ruff check .

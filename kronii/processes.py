@@ -70,6 +70,11 @@ def process(pid: int) -> Process | None:
     return Process(pid, parent, group, session, started, bool(flags & _KERNEL))
 
 
+def exists(pid: int) -> bool:
+    """True for a process that is there, zombies among them."""
+    return os.access(f"/proc/{pid}", os.F_OK)
+
+
 def group_of(pid: int) -> int:
     """The process group of a live process; 0 for one that is gone, a zombie, or not shown to us."""
     with contextlib.suppress(PermissionError):

@@ -2,17 +2,17 @@
 
 A look goes through every process of this host.  A process is the instance's own if it is in a group
 of the board, carries one of the marks, or is a child of one that does.  It is *undecided* if we may
-not read what decides.  A look is empty if it met neither, and missed nobody: it goes on until no
-process is new, so that one which forks and ends all the time is met at its pace.  The end is proven
-by two empty looks, one after the other and some time apart; where all of them are in one control
-group, by its being empty.
+not read what decides.  A look is empty if it met neither, and missed nobody: it goes on while one
+has ended before it was read, so that one which forks and ends all the time is met at its pace.  The
+end is proven by two empty looks, one after the other and some time apart; where all of them are in
+one control group, by its being empty.
 """
 
 from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from kronii import processes
 from kronii.backoff import Backoff
@@ -27,9 +27,21 @@ APART = 0.005
 #: Seconds for which a process that is not ours needs no second reading: until then its number can't
 #: have come round to another one.
 REMEMBERED = 0.5
-#: Times that one look lists the processes anew.  Where there are new ones each time, it is not
-#: empty, for they start faster than they are read.
+#: Times that one look lists the processes anew.  Where one has ended unread each time, the look is
+#: not empty.
 LISTINGS = 20
+
+
+@dataclass
+class Look:
+    """What one look has found."""
+
+    #: Process → process group of each that is the instance's.
+    ours: dict[int, int] = field(default_factory=dict)
+    #: Of some we could not tell.
+    undecided: bool = False
+    #: One of the last listing ended before it was read.
+    missed: bool = False
 
 
 class Survivors:
@@ -97,30 +109,30 @@ class Survivors:
         if self._cgroup:
             self._cgroup.kill()
         shown = processes.all_are_shown()
-        ours: dict[int, int] = {}
-        verdicts = list(self._verdicts(ours))
-        self._groups.intersection_update(ours.values())  # a number that is free may be taken anew
-        self._met_now = bool(ours)
-        if ours:
+        look = self._read_all()
+        # A number that is free may be taken anew.
+        self._groups.intersection_update(look.ours.values())
+        self._met_now = bool(look.ours)
+        if look.ours:
             return False
-        return self._cgroup.empty() if self._cgroup else shown and None not in verdicts
+        return self._cgroup.empty() if self._cgroup else shown and not look.undecided
 
-    def _verdicts(self, ours: dict[int, int]) -> Iterator[bool | None]:
-        """For each process: is it ours?  None: undecided.  `ours` gets the groups of those that
-        are.
+    def _read_all(self) -> Look:
+        """Read every process, and list them again as long as one ended before it was read: it may
+        have begun another one behind the listing.
         """
+        look = Look()
         seen = {self._instance.pid, *self._remembered(time.monotonic())}
         for _ in range(LISTINGS):
             new = [pid for pid in processes.process_ids() if pid not in seen]
-            if not new:
-                return
             seen.update(new)
+            look.missed = False
             for pid in new:
-                verdict = self._settle(pid, ours)
-                if verdict is False:
-                    self._others.add(pid)
-                yield verdict
-        yield None
+                self._settle(pid, look)
+            if not look.missed:
+                return look
+        look.undecided = True
+        return look
 
     def _remembered(self, now: float) -> set[int]:
         if now >= self._others_until:
@@ -128,19 +140,23 @@ class Survivors:
             self._others_until = now + REMEMBERED
         return self._others
 
-    def _settle(self, pid: int, ours: dict[int, int]) -> bool | None:
-        """Kill a process if it is ours, and tell whether it is."""
+    def _settle(self, pid: int, look: Look) -> None:
+        """Kill a process if it is ours, and note what it is."""
         try:
             process = processes.process(pid)
         except PermissionError:
-            return None
-        if process is None:
-            return False
-        is_ours = process.parent in ours or self._is_ours(process)
-        if is_ours:
-            ours[pid] = process.group
+            look.undecided = True
+            return
+        verdict = process and (process.parent in look.ours or self._is_ours(process))
+        if process and verdict:
+            look.ours[pid] = process.group
             self._kill(process)
-        return is_ours
+        elif not process or not processes.exists(pid):
+            look.missed = True
+        elif verdict is None:
+            look.undecided = True
+        else:
+            self._others.add(pid)
 
     def _kill(self, process: Process) -> None:
         """Kill a process, with its group where all of that is ours: it can't fork itself away."""

@@ -379,15 +379,22 @@ def test_timeouts(fleet: Fleet) -> None:
         "silent": ({"command": "exec >&- 2>&- <&-; sleep 1000"}, ("timeout", 143)),
         "sql": ({"sql": "SELECT pg_sleep(1000)"}, ("timeout", None)),
         "listens": ({"python": "work:listens"}, ("timeout", None)),
-        "isolated": ({"python": "work:listens", "isolate": True}, ("timeout", None)),
+        # An interpreter of its own: time to start before what it does about a TERM is asked.
+        "isolated": (
+            {"python": "work:listens", "isolate": True, "timeout": "8s"},
+            ("timeout", None),
+        ),
         # One call of C's: in the instance it would hold every thread's lock.
-        "holds": ({"python": "work:holds_the_lock", "isolate": True}, ("timeout", 137)),
+        "holds": (
+            {"python": "work:holds_the_lock", "isolate": True, "timeout": "8s"},
+            ("timeout", 137),
+        ),
     }
     with http_server() as server, deaf_port() as port:
         works["http-deaf"] = ({"http": {"url": f"http://127.0.0.1:{port}/"}}, ("timeout", None))
         works["http"] = ({"http": {"url": f"{server}/hang"}}, ("timeout", None))
         jobs = [
-            {"name": name, "cron": RARELY, "timeout": "1500ms", **keys}
+            {"name": name, "cron": RARELY, "timeout": "1500ms"} | keys
             for name, (keys, _) in works.items()
         ]
         fleet.jobs(*jobs)

@@ -24,6 +24,7 @@ from kronii.catchup import (
 )
 from kronii.model import CatchUp, Claim, Definition, Outcome, Result, Retries, Trigger
 from kronii.schedule import Schedule, schedule
+from tests.support.properties import examples
 
 TICK = datetime(2026, 1, 1)
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
@@ -132,7 +133,7 @@ def test_splay_is_no_reason_to_take_a_tick_for_missed(catch_up: CatchUp) -> None
     assert plan(one, TICK + behind + SECOND, TICK + behind) is one
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     st.sampled_from(["0 * * * * *", "*/7 * * * * *", "0 0 * * * *", "0 30 2 * * *"]),
     st.sampled_from(["UTC", "Europe/Berlin"]),

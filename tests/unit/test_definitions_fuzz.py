@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kronii.definitions import DefinitionsError, check_text, load_text, parsing
+from tests.support.properties import examples
 
 SHIPPED = (Path(__file__).parents[2] / "jobs.yaml").read_text(encoding="utf-8")
 
@@ -87,7 +88,7 @@ TOKENS = [
     "2026-01-01",
 ]
 
-QUICK = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @st.composite
@@ -143,7 +144,7 @@ def test_any_bytes(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> 
         parsing.read_text(path)
 
 
-@settings(QUICK, max_examples=300)
+@settings(QUICK, max_examples=examples(300))
 @given(st.integers(0, len(SECRETIVE)), st.sampled_from(TOKENS))
 def test_no_secret_in_a_report(place: int, token: str) -> None:
     """One token put in anywhere but into a secret itself, which would make it another text."""

@@ -19,6 +19,7 @@ from jsonschema.protocols import Validator
 from kronii.definitions import check_text
 from kronii.definitions.jsonschema import document, schema
 from tests.support.badfiles import BAD, BEYOND_A_SCHEMA, SYNTAX
+from tests.support.properties import examples
 
 ROOT = Path(__file__).parents[2]
 
@@ -195,7 +196,7 @@ def documents(draw: st.DrawFn) -> dict[str, object]:
     return document
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(400), deadline=None, suppress_health_check=list(HealthCheck))
 @given(documents(), st.booleans())
 def test_they_agree(document: dict[str, object], as_json: bool) -> None:
     text = (

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from kronii import logs
 from kronii.logs import Log, chosen, setup
+from tests.support.properties import examples
 from tests.unit.test_visible import obeyed
 
 log = Log("kronii.test")
@@ -71,7 +72,7 @@ def test_an_event_is_one_line(format: str, text: str) -> None:
         assert re.fullmatch(rf"{PAIR}(?: {PAIR})*", line)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.text(), st.text(), st.sampled_from(FORMATS))
 def test_whatever_is_in_it(message: str, value: str, format: str) -> None:
     stream = written(format)

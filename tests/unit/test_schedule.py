@@ -15,6 +15,7 @@ from kronii.errors import ScheduleError
 from kronii.schedule import ALIASES, Schedule, schedule
 from kronii.schedule.days import Days
 from kronii.schedule.expression import read
+from tests.support.properties import examples
 
 NEW_YEAR = datetime(2026, 1, 1)  # a Thursday
 FAR = datetime(2200, 1, 1)
@@ -268,7 +269,7 @@ def test_refused_with_the_field_and_what_it_takes(cron: str, fragment: str) -> N
 
 
 @given(st.text(alphabet="0123456789*/,-#LWHR?@ \tjanmonfri\u0663", max_size=30))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_any_text_is_read_or_refused(text: str) -> None:
     with contextlib.suppress(ScheduleError):
         timing = Schedule(text, "Europe/Berlin", "a")

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from kronii.errors import ScheduleError
 from kronii.schedule import Schedule
 from kronii.schedule.ticks import Ticks
+from tests.support.properties import examples
 
 NEW_YEAR = datetime(2026, 1, 1)
 INSTANT = timedelta(microseconds=1)
@@ -263,7 +264,10 @@ def _distinct(moments: Iterator[datetime]) -> Iterator[datetime]:
 #: The same examples each time: the oracle has slips of its own, and a new one must not turn up in
 #: somebody's change.
 QUICK = settings(
-    max_examples=300, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+    max_examples=examples(300),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    derandomize=True,
 )
 
 

@@ -28,6 +28,7 @@ from kronii.schedule.fields import (
     Field,
 )
 from kronii.schedule.reading import Unread, read
+from tests.support.properties import examples, share
 
 #: All fields but the year's, whose values don't come again.
 ROUND = [SECOND, MINUTE, HOUR, MONTHDAY, MONTH, WEEKDAY]
@@ -60,7 +61,7 @@ def test_every_range_with_every_step(kind: Field) -> None:
     every = range(kind.low, kind.high + 1)
     wrong = [
         text
-        for first, last, step in itertools.product(every, every, steps(kind))
+        for first, last, step in share(itertools.product(every, every, steps(kind)))
         if numbers(kind, text := f"{first}-{last}/{step}") != walked(kind, first, last, step)
     ]
     assert wrong == []
@@ -188,7 +189,7 @@ def fields(kind: Field) -> st.SearchStrategy[str]:
 
 
 @given(st.tuples(*(fields(kind) for kind in FIELDS[:6])).map(" ".join))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_lists_as_croniter_reads_them(cron: str) -> None:
     assert ours(read_expression(cron, "")) == by_croniter(cron)
 
@@ -205,7 +206,7 @@ def hashed(name: str) -> Iterator[str]:
             yield " ".join(texts)
 
 
-@pytest.mark.parametrize("name", [f"job-{n}" for n in range(30)])
+@pytest.mark.parametrize("name", [f"job-{n}" for n in share(range(51))])
 def test_jobs_keep_the_place_that_their_name_gave_them(name: str) -> None:
     """Since the first release, which read `H` by croniter."""
     for cron in hashed(name):

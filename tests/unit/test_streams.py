@@ -173,7 +173,7 @@ def test_no_terminal_obeys_the_trace_of_a_thread(monkeypatch: pytest.MonkeyPatch
     [
         lambda: sys.stdout.write("x" * 10_000_000 + "end"),
         lambda: sys.stdout.buffer.write(b"x" * 10_000_000 + b"end"),
-        lambda: sys.stdout.writelines(["x"] * 200_000 + ["end"]),
+        lambda: sys.stdout.writelines(["x" * 10] * 10_000 + ["end"]),
         lambda: logging.getLogger("mine").warning("x" * 10_000_000 + "en" + "%s", "d"),
     ],
     ids=["text", "bytes", "lines", "log"],

@@ -15,7 +15,7 @@ import pytest
 
 from kronii import processes
 from kronii.guard.parent import Origin
-from kronii.guard.survivors import LOOK_AGAIN, Survivors
+from kronii.guard.survivors import LISTINGS, LOOK_AGAIN, Survivors
 from kronii.processes import MARK_VARIABLE
 from tests.support import wait_until
 from tests.support.spawned import WAIT, Spawn, alive, line
@@ -225,7 +225,19 @@ def test_where_nothing_is_to_be_proven_what_is_seen_is_ended_and_no_more_waited_
     assert not alive(process.pid)
 
 
-def test_processes_that_start_faster_than_they_are_read_leave_it_unproven(
+def test_processes_of_others_that_start_all_the_time_do_not_leave_it_unproven(
+    left: Left, spawn: Spawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy host: one more, alive and nobody's of ours, in each listing."""
+    pids = [spawn("sleep", "300").pid for _ in range(LISTINGS + 5)]
+    for pid in pids:
+        wait_until(lambda pid=pid: processes.environment(pid))  # its exec is over
+    shown = (iter(pids[:number]) for number in range(1, len(pids)))
+    monkeypatch.setattr(processes, "process_ids", lambda: next(shown))
+    assert left.survivors().end(time.monotonic())
+
+
+def test_processes_that_end_faster_than_they_are_read_leave_it_unproven(
     left: Left, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     numbers = iter(range(2**22 + 2, 2**23))

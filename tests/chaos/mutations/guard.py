@@ -88,11 +88,21 @@ MUTATIONS = (
     Mutation(
         "a process that is gone when it is read has left nobody",
         "kronii/guard/survivors.py",
-        "        yield None\n",
-        "",
+        "            look.missed = True\n",
+        "            pass\n",
         (
             "tests/unit/test_survivors.py::"
-            "test_processes_that_start_faster_than_they_are_read_leave_it_unproven",
+            "test_processes_that_end_faster_than_they_are_read_leave_it_unproven",
+        ),
+    ),
+    Mutation(
+        "a busy host keeps every death unproven",
+        "kronii/guard/survivors.py",
+        "            if not look.missed:\n",
+        "            if not new:\n",
+        (
+            "tests/unit/test_survivors.py::"
+            "test_processes_of_others_that_start_all_the_time_do_not_leave_it_unproven",
         ),
     ),
     Mutation(
