@@ -20,7 +20,7 @@ run: for-run  ## an instance, on an embedded PostgreSQL if DATABASE_URL is not s
 	@exec $(PYTHON) -P -m kronii run --embedded
 
 test: for-test  ## all tests, on a real PostgreSQL, with branch coverage
-	@$(PYTHON) -m pytest --numprocesses $(TESTERS) --dist loadgroup --cov --cov-report=term $(ARGS)
+	@$(PYTHON) -m pytest --numprocesses $(TESTERS) --cov --cov-report=term $(ARGS)
 
 properties: for-test  ## the unit tests, with all examples of what holds for every expression, zone and file
 	@KRONII_TEST_PROPERTIES=all $(PYTHON) -m pytest --numprocesses $(TESTERS) tests/unit $(ARGS)

@@ -17,6 +17,7 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from xdist.scheduler import LoadScopeScheduling
 
 from kronii import embedded
 from kronii.database import migrations
@@ -38,14 +39,10 @@ SETTINGS = {
 #: Files whose tests measure the processes that they start, too; between them these run every module
 #: of `kronii/`.  To measure costs a process as much as to start it, so the others don't.
 MEASURED = (
-    "e2e/commands",
     "e2e/test_actions.py",
-    "e2e/test_catch_up.py",
+    "e2e/test_outcomes.py",
     "e2e/test_reload.py",
-    "e2e/test_rights.py",
     "e2e/test_shortage.py",
-    "e2e/test_stop.py",
-    "e2e/test_survivors.py",
 )
 
 
@@ -55,6 +52,23 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         if not any(place in str(item.path) for place in MEASURED):
             patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
         return (yield)
+
+
+#: Files whose tests share something that is dear to make: they go to one worker of pytest-xdist.
+TOGETHER = ("e2e/test_outcomes.py", "e2e/test_packaging.py", "e2e/test_venv.py")
+
+
+class Together(LoadScopeScheduling):  # type: ignore[misc]
+    """Each test for itself, but for those files."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return file if file.endswith(TOGETHER) else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
+    return Together(config, log)
 
 
 class WaitFor(Protocol):

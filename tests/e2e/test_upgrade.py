@@ -34,9 +34,9 @@ def newer(fleet: Fleet, tmp_path: Path) -> Newer:
     def start(node: str, migration: str, *words: str, **environ: str) -> Instance:
         tree = tmp_path / f"newer-{node}"
         for folder in ("kronii", "sql"):
-            shutil.copytree(
-                ROOT / folder, tree / folder, ignore=shutil.ignore_patterns("__pycache__")
-            )
+            # with what Python has compiled of it, but for what it is just writing
+            ignore = shutil.ignore_patterns("*.pyc.*")
+            shutil.copytree(ROOT / folder, tree / folder, ignore=ignore)
         (tree / "sql" / "9000_newer.sql").write_text(migration, "utf-8")
         command = (*KRONII, *(words or ("run",)))
         return fleet.start(node, command, PYTHONPATH=str(tree), **environ)

@@ -52,7 +52,7 @@ def test_a_server_that_answers_nothing_hangs_nobody(fleet: Fleet) -> None:
     os.kill(backend, signal.SIGSTOP)
     try:
         instance.wait_for("database away", timeout=30.0)
-        assert instance.get("/readyz")[0] == 503
+        wait_until(lambda: instance.get("/readyz")[0] == 503)
         assert instance.stop(timeout=30.0) == 0
     finally:
         os.kill(backend, signal.SIGCONT)

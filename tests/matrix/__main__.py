@@ -142,7 +142,7 @@ def _alone(program: Path) -> Path:
 
 def _tested(python: str, options: argparse.Namespace, **environ: str) -> tuple[bool, str]:
     """Run the tests; whether they passed, and pytest's last line."""
-    words = ["-q", "-p", "no:cacheprovider", "-n", str(options.testers), "--dist", "loadgroup"]
+    words = ["-q", "-p", "no:cacheprovider", "-n", str(options.testers)]
     done = subprocess.run(
         [python, "-m", "pytest", *words, *options.tests],
         env={**environment(), **environ},

@@ -143,6 +143,7 @@ def test_a_pipe_that_was_let_go_is_not_closed_again(guard: Guard) -> None:
         guard.let_go()
         guard.stop(clean=False)
     assert guard._process is not None
+    guard._process.kill()
     guard._process.wait(WAIT)
 
 

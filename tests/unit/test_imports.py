@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.properties import share
+
 ROOT = Path(__file__).parents[2]
 
 #: The packages and modules of `kronii/`, in order: each may import from those in layers before its
@@ -126,7 +128,7 @@ def test_there_is_no_circle_of_modules() -> None:
 
 def test_every_module_can_be_imported_alone() -> None:
     """In whatever order: a circle through a package's `__init__` shows only from one side."""
-    modules = sorted({module for module in FILES if not module.endswith("__main__")})
+    modules = share(sorted({module for module in FILES if not module.endswith("__main__")}))
     program = (
         "import importlib, sys\nfor name in sys.argv[1:]:\n    for known in [m for m in sys.modules"
         " if m.split('.')[0] == 'kronii']: del sys.modules[known]\n   "
