@@ -96,6 +96,11 @@ SELECT j.name, l.pid, a.usename::text, a.application_name
                     WHERE n.backend_pid = l.pid AND a.application_name = @session_name(n))
  ORDER BY j.name, l.pid
 
+-- shorthand: @plain
+-- A run as plain as can be: the first attempt, a success, and for no tick but its own.
+(trigger = 'schedule' AND attempt = 1 AND outcome = 'success' AND missed = 0
+ AND COALESCE(exit_code, 0) = 0 AND finished_at >= scheduled_for)
+
 -- shorthand: @locked_runs_of(rows)
 -- For a CTE: the runs of these rows that another session holds locked.  Nobody is waited for, and
 -- all others are ours from here on.  As arrays, for which the planner always walks the index: it

@@ -1,0 +1,241 @@
+"""From stretches and events to the times in which a job's ticks were owed.
+
+A *leg* is a time in which one schedule went on without a break: definitions that follow each other
+without another schedule are one leg, a pause ends it, and the resume begins the next.  Where a leg
+begins, `next_run` was set anew (a *reset*); what the job still stood at then was given up, and the
+event of the reset says what that was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+from kronii.auditing.facts import Event, Record, Stretch, Window
+from kronii.auditing.moments import INSTANT, moment
+from kronii.schedule import Schedule
+
+#: By how much moments may differ that belong together: a command computes a tick before it has
+#: the row, and a step of the server's clock back sets a stretch behind its event.
+TOGETHER = timedelta(seconds=5)
+#: Events that begin a definition's stretch, end one without another, and begin and end a pause.
+BEGIN, END = ("defined", "changed", "came_back"), ("retired",)
+PAUSE, RESUME = ("paused", "quarantined"), ("resumed",)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The time (after, until]."""
+
+    after: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """A time (after, until] in which the ticks of one schedule were owed."""
+
+    after: datetime
+    until: datetime
+    timing: Schedule
+    #: Up to here each tick must have an outcome: later ones were given up, or still wait.  None:
+    #: it is not known what was given up, so up to the last one that has an outcome.
+    settled_until: datetime | None
+    #: It began before what is looked at.
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """`next_run` was set anew."""
+
+    at: datetime
+    #: The tick that was given up with those behind it; None: there was none, or it is not known.
+    stood_at: datetime | None
+    #: It is known, be it none.
+    known: bool
+
+
+# -- resets ----------------------------------------------------------------------------------------
+
+
+def resets(record: Record) -> list[Reset]:
+    """Whenever `next_run` was set anew, in order."""
+    stretches = in_turn(record.stretches)
+    moments = [
+        *((stretch.since, BEGIN) for stretch in _beginning(stretches)),
+        *((at, END) for at in _ending(stretches)),
+        *((event.at, RESUME) for event in record.events if event.what in RESUME),
+    ]
+    made = [_reset(at, nearest(record.events, at, kinds)) for at, kinds in moments]
+    return sorted(made, key=lambda reset: reset.at)
+
+
+def nearest(events: Sequence[Event], at: datetime, kinds: Collection[str]) -> Event | None:
+    """The event of one of these kinds that belongs to a moment, the nearest if there are several."""
+    close = [e for e in events if e.what in kinds and abs(e.at - at) <= TOGETHER]
+    return min(close, key=lambda event: abs(event.at - at), default=None)
+
+
+def _reset(at: datetime, event: Event | None) -> Reset:
+    details = {} if event is None else event.details
+    details = details.get("was", details)
+    return Reset(at, time_of(details, "next_run"), "next_run" in details)
+
+
+def time_of(details: Mapping[str, Any], key: str) -> datetime | None:
+    """A moment in the details of an event, naive UTC."""
+    text = details.get(key)
+    return datetime.fromisoformat(text) if isinstance(text, str) else None
+
+
+def in_turn(stretches: Sequence[Stretch]) -> list[Stretch]:
+    """Each ends where the next one begins, at the latest."""
+    return [
+        replace(one, until=next.since) if one.until is None or one.until > next.since else one
+        for one, next in pairwise(stretches)
+    ] + list(stretches[-1:])
+
+
+def goes_on(before: Stretch, after: Stretch) -> bool:
+    """Whether the schedule went on from one definition to the next, so that `next_run` stayed."""
+    return (
+        before.until == after.since
+        and before.enabled
+        and after.enabled
+        and before.timing == after.timing
+    )
+
+
+def _beginning(stretches: Sequence[Stretch]) -> Iterator[Stretch]:
+    """Those that don't go on with what was in force before."""
+    yield from stretches[:1]
+    for before, after in pairwise(stretches):
+        if not goes_on(before, after):
+            yield after
+
+
+def _ending(stretches: Sequence[Stretch]) -> Iterator[datetime]:
+    """When a definition went out of force without another one."""
+    followed = {stretch.since for stretch in stretches}
+    for stretch in stretches:
+        if stretch.until is not None and stretch.until not in followed:
+            yield stretch.until
+
+
+def rules_since(record: Record) -> datetime | None:
+    """The moment from which on the rules of the job's time zone are those that we have; None: all
+    the time, as far as is known.  What was computed before may be another tick by ours.
+    """
+    job, current = record.job, record.stretches[-1]
+    since = None if job is None else job.scheduled_since
+    if since is None or since <= current.since or not (current.timing and current.timing.rules):
+        return None
+    told = any(abs(reset.at - since) <= TOGETHER for reset in resets(record))
+    return None if told else since
+
+
+# -- pauses ----------------------------------------------------------------------------------------
+
+
+def pauses(record: Record, now: datetime) -> list[Span]:
+    """When it was paused, in order.  One whose beginning is not known is left out: what it kept
+    from running is given up by its end.
+    """
+    spans, begun = [], None
+    for event in record.events:
+        if event.what in PAUSE:
+            begun = begun or _begun(event)
+        elif event.what in RESUME:
+            begun = begun or time_of(event.details, "paused_at")
+            spans += [Span(begun, event.at)] * (begun is not None)
+            begun = None
+    if record.job is not None and record.job.paused_at is not None:
+        spans.append(Span(begun or record.job.paused_at, now))
+    return spans
+
+
+def _begun(event: Event) -> datetime:
+    """The pause had the row a little later, when the job may have stood at a later tick."""
+    stood_at = time_of(event.details, "next_run")
+    late = stood_at is not None and event.at < stood_at <= event.at + TOGETHER
+    return stood_at - INSTANT if late and stood_at else event.at
+
+
+# -- legs ------------------------------------------------------------------------------------------
+
+
+def legs(record: Record, window: Window) -> list[Leg]:
+    """The times in which its ticks were owed, in order, as far as they are looked at."""
+    known, paused = resets(record), pauses(record, window.now)
+    made = [
+        _leg(record, span, timing, known, window)
+        for whole, timing in _scheduled(record, window.now)
+        for span in _without(whole, paused)
+    ]
+    return [leg for leg in made if leg.after < leg.until]
+
+
+def _scheduled(record: Record, now: datetime) -> Iterator[tuple[Span, Schedule]]:
+    """The times in which one schedule was in force, paused or not."""
+    merged: list[tuple[Span, Schedule]] = []
+    before: Stretch | None = None
+    for stretch in in_turn(record.stretches):
+        until = now if stretch.until is None else stretch.until
+        if before is not None and merged and goes_on(before, stretch):
+            span, timing = merged.pop()
+            merged.append((Span(span.after, max(until, span.until)), timing))
+        elif stretch.enabled and stretch.timing is not None:
+            merged.append((Span(stretch.since, until), stretch.timing))
+        before = stretch
+    yield from merged
+
+
+def _without(span: Span, taken: Sequence[Span]) -> Iterator[Span]:
+    """What is left of a span."""
+    after = span.after
+    for other in taken:
+        if other.after > after:
+            yield Span(after, min(other.after, span.until))
+        after = max(after, other.until)
+        if after >= span.until:
+            return
+    yield Span(after, span.until)
+
+
+def _leg(
+    record: Record, span: Span, timing: Schedule, known: Sequence[Reset], window: Window
+) -> Leg:
+    reset = next((reset for reset in known if reset.at >= span.until), None)
+    until, settled = span.until, None
+    if reset is None:
+        settled = _settled(record, span, timing)
+    elif reset.known:
+        # What was set anew may have gone on for a moment before that had the row.
+        if reset.at == until and reset.stood_at is not None:
+            until = min(max(until, reset.stood_at - INSTANT), until + TOGETHER)
+        settled = _before(record, Span(span.after, until), timing, reset.stood_at)
+    start = max(window.start - INSTANT, rules_since(record) or window.start - INSTANT)
+    return Leg(max(span.after, start), until, timing, settled, span.after < start)
+
+
+def _settled(record: Record, span: Span, timing: Schedule) -> datetime | None:
+    """Up to where a job must have its outcomes whose schedule was not set anew since."""
+    job = record.job
+    if job is None or job.retired or not job.enabled:
+        return None
+    return _before(record, span, timing, job.next_run)
+
+
+def _before(record: Record, span: Span, timing: Schedule, tick: datetime | None) -> datetime:
+    """The end of a span, or the moment before a tick and those that its runs stand for."""
+    if tick is None or tick > span.until:
+        return span.until
+    missed = max((run.missed for run in record.runs if run.tick == tick), default=0)
+    if not missed:
+        return tick - INSTANT
+    ticks = timing.listed(span.after, tick - INSTANT)
+    return moment(ticks[-missed]) - INSTANT if len(ticks) >= missed else span.after
