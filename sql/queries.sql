@@ -9,7 +9,9 @@
 --     leases.sql        rows of instances, their leases and their deaths
 --     claims.sql        what an instance claims, finds and gives back
 --     outcomes.sql      how runs ended, and the end of old history
---     registration.sql  the schema's version, and making the table agree with the file
+--     registration.sql  the schema's version, what stands in the table, and zone rules
+--     definitions.sql   what was ever seen, who holds what, and what is in force
+--     events.sql        what is noted of what was done
 --     holders.sql       who holds what we wait for
 --     commands.sql      what `kronii list` and its neighbours ask and change
 --
@@ -63,7 +65,8 @@ floor(extract(epoch FROM clock_timestamp() - TIMESTAMPTZ '2020-01-01 00:00:00Z')
 -- shorthand: @our_tables
 -- Their oids, NULL for one that is not there; looking up a name waits for nobody's lock.
 to_regclass('jobs'), to_regclass('runs'), to_regclass('nodes'), to_regclass('kronii_schema'),
-to_regclass('kronii_migrations'), to_regclass('kronii_server')
+to_regclass('kronii_migrations'), to_regclass('kronii_server'), to_regclass('kronii_definitions'),
+to_regclass('kronii_files'), to_regclass('kronii_in_force'), to_regclass('kronii_events')
 
 -- shorthand: @session_name(node)
 -- The name in pg_stat_activity that `session_name` in kronii/database/access.py makes.

@@ -18,6 +18,7 @@ from kronii.database.answers import answer_within
 from kronii.database.connections import Connection
 from kronii.database.errors import database_errors
 from kronii.database.holders import Holder, holders
+from kronii.database.holding import Held, Holding, held
 from kronii.model import Claim, Outcome, Result
 
 #: Seconds that a session of the pool is waited for before it is cut: beyond its statements' own
@@ -130,16 +131,39 @@ class Store:
             deleted, last = queries.run(connection, "forget", values).fetchall()[0]
         return deleted, last or after
 
-    def sweep(self, identity: str, grace: float) -> list[str]:
+    def forget_rest(self, keep: float) -> int:
+        """As `forget`, of all that is kept beside runs: events, stretches in which definitions were
+        in force, and what was in files that nobody holds; returns how many rows were deleted.
+        """
+        values = {"keep": keep, "batch": FORGET_BATCH}
+        with self._connection() as connection, connection.transaction():
+            if not queries.value(connection, "try_transaction_lock", {"key": HISTORY_LOCK}):
+                return 0
+            deleted = [
+                queries.run(connection, statement, values).rowcount
+                for statement in ("forget_events", "forget_stretches")
+            ]
+            queries.run(connection, "forget_files", values)
+        return sum(deleted)
+
+    def held(self, me: Holding) -> Held:
+        """Which files live instances hold, as `me` sees it."""
+        with self._connection() as connection:
+            return held(connection, me)
+
+    def sweep(self, identity: str, grace: float, lease: float = 0.0) -> list[str]:
         """Remove the rows of other instances that died and own nothing any more; returns their
         names.
 
         Args:
             identity: the asking instance's.
             grace: seconds after the end of a lease for which it is left alone.
+            lease: seconds after the asking instance's coming for which only those are removed whose
+                death is proven: the others may only need to reconnect.
         """
+        values = {"id": identity, "grace": grace, "lease": lease}
         with self._connection() as connection:
-            swept = queries.run(connection, "sweep", {"id": identity, "grace": grace}).fetchall()
+            swept = queries.run(connection, "sweep", values).fetchall()
         return [name for (name,) in swept]
 
     def _ids(self, name: str, values: Mapping[str, object]) -> set[int]:

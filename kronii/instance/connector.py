@@ -80,14 +80,14 @@ class Connector:
         if now < self._outage.retry_at:
             return self._outage.retry_at
         if self._jobs.runnable is None:
-            self._jobs.register()
+            self._jobs.prepare()
         self._session.connect()
         refusal = self._refusal() if self.refused else None
-        self._register_on_another_copy()
+        self._prepare_another_copy()
         self._resume(refusal)
         if refusal is not None:
             raise refusal
-        self._jobs.refresh(self._session)
+        self._register_or_refresh()
         self._say_connected(now)
         return now
 
@@ -104,21 +104,32 @@ class Connector:
         better.
         """
         try:
-            self._end(self._membership.resume(self._unrecorded(), bool(self._inflight.runs)))
+            working = bool(self._inflight.runs)
+            lost = self._membership.resume(self._unrecorded(), working, self._jobs.recorded)
+            self._end(lost)
         except DatabaseError as error:
             if refusal is None:
                 raise
             raise refusal from error
         self.tell_guard()
 
-    def _register_on_another_copy(self) -> None:
-        """A copy of the database may lack registrations, or have others under the same number; it
-        may even lack the schema, or have an older one.
+    def _prepare_another_copy(self) -> None:
+        """A copy of the database may lack our file, or have another one under its number; it may
+        even lack the schema, or have an older one.
         """
         if self._copy not in ("", self._session.copy):
-            self._jobs.register()
+            self._jobs.prepare()
             self._session.connect()
-        self._copy = self._session.copy
+
+    def _register_or_refresh(self) -> None:
+        """On this copy for the first time, settle what is in force; from then on others may have,
+        and the sweeper does.
+        """
+        if self._copy == self._session.copy:
+            self._jobs.refresh(self._session)
+        else:
+            self._jobs.register()
+            self._copy = self._session.copy
 
     def _say_connected(self, now: float) -> None:
         quiet = self._membership.quiet_until - now

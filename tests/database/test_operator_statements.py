@@ -61,7 +61,7 @@ def test_what_is_not_paused_is_not_resumed(jobs: Any, table: Any) -> None:
     jobs(next_run=LONG_AGO)
     before = table.job("j")
     assert control.resume(table.connection, ["j"]) == []
-    values = {"names": ["j"], "nexts": [datetime(2100, 1, 1)], "rules": [""]}
+    values = {"names": ["j"], "nexts": [datetime(2100, 1, 1)], "rules": [""], "client": "me@here"}
     assert queries.run(table.connection, "resume", values).fetchall() == []  # paused no more
     assert table.job("j") == before
 
@@ -94,7 +94,10 @@ def test_a_retired_job_is_no_job(jobs: Any, table: Any, act: Callable[[Any, Any]
 
 @pytest.mark.parametrize(
     ("statement", "values"),
-    [("pause", {"names": ["gone"], "reason": ""}), ("trigger", {"name": "gone"})],
+    [
+        ("pause", {"names": ["gone"], "reason": "", "client": "me@here"}),
+        ("trigger", {"name": "gone", "client": "me@here"}),
+    ],
 )
 def test_a_job_that_retires_at_the_last_moment_is_left_alone(
     jobs: Any, table: Any, statement: str, values: dict[str, Any]

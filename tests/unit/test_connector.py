@@ -33,7 +33,7 @@ class World:
         self.tried = 0
         self.not_regained: set[int] = set()
         self.resumed: list[tuple[list[int], bool]] = []
-        self.registered = 0
+        self.prepared = self.registered = 0
         self.looked = 0
         self.watched: list[float] = []
         self.beats: list[tuple[float, str, int]] = []
@@ -48,7 +48,11 @@ class World:
             release=self._release,
         )
         self.jobs = SimpleNamespace(
-            runnable=None, register=self._register, refresh=lambda session: None
+            runnable=None,
+            recorded=7,
+            prepare=self._prepare,
+            register=self._register,
+            refresh=lambda session: None,
         )
         self.session = SimpleNamespace(
             lease=self.lease,
@@ -80,6 +84,9 @@ class World:
         self.looked += 1
         return {"nodes": Holder(42, "dba", "psql")}
 
+    def _prepare(self) -> None:
+        self.prepared += 1
+
     def _register(self) -> None:
         self.registered += 1
         self.jobs.runnable = object()
@@ -97,7 +104,8 @@ class World:
     def _release(self, claims: Any) -> None:
         self.released.append([claim.run_id for claim in claims])
 
-    def _resume(self, claims: list[Any], working: bool) -> set[int]:
+    def _resume(self, claims: list[Any], working: bool, file: int) -> set[int]:
+        assert file == 7
         self.resumed.append(([claim.run_id for claim in claims], working))
         return self.not_regained
 
