@@ -164,11 +164,12 @@ SELECT job_id::text AS job, at, what, details FROM kronii_events
 
 -- name: audited_ticks
 -- Of each job the ticks of its plainest runs, which are nearly all, packed into one value: 8 bytes
--- each, as timestamps are sent.
+-- each, as timestamps are sent.  With those that began since: what was moved to before the job was
+-- there is seen by that.
 SELECT job_id::text AS job,
        pg_catalog.string_agg(pg_catalog.timestamp_send(scheduled_for), ''::bytea) AS ticks
   FROM runs
- WHERE scheduled_for >= %(start)s::timestamp AND @plain
+ WHERE (scheduled_for >= %(start)s::timestamp OR started_at >= %(start)s::timestamp) AND @plain
  GROUP BY job_id
 
 -- name: audited_runs
@@ -176,7 +177,8 @@ SELECT job_id::text AS job,
 SELECT job_id::text AS job, id, scheduled_for AS tick, outcome, attempt, trigger, missed,
        started_at, finished_at, exit_code, error
   FROM runs
- WHERE scheduled_for >= %(start)s::timestamp AND trigger <> 'manual' AND @plain IS NOT TRUE
+ WHERE (scheduled_for >= %(start)s::timestamp OR started_at >= %(start)s::timestamp)
+   AND trigger <> 'manual' AND @plain IS NOT TRUE
  ORDER BY id
 
 -- name: runs_of_ticks

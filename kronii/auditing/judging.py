@@ -161,6 +161,8 @@ def _may_be(case: _Case, point: int) -> bool:
         return True
     if at <= first.since:
         return first.file is None or first.since <= case.window.history
+    if at < case.window.start:
+        return True
     schedules = {leg.timing for leg in case.legs if leg.after < at <= leg.until}
     if any(e.at - TOGETHER <= at <= e.at for e in record.events if e.what in RESUME):
         schedules |= {s.timing for s in record.stretches if s.timing is not None}
@@ -173,7 +175,10 @@ def _may_be(case: _Case, point: int) -> bool:
 def _contradictory(case: _Case) -> Iterator[Problem]:
     """Runs of one tick that can't be, and runs that the definition does not allow."""
     running = case.record.job.run if case.record.job else None
+    begin = number(case.window.start)
     for tick, runs in case.by_tick.items():
+        if tick < begin:  # not all of its runs are there
+            continue
         found = [*attempts.contradictions(runs, running), *_not_allowed(case, runs)]
         for verdict, what in dict.fromkeys(found):
             yield _of(case, tick, verdict, what)
