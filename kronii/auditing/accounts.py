@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from kronii.auditing.legs import TOGETHER, Leg, Span
+from kronii.auditing.legs import Leg, Span
 from kronii.auditing.moments import INSTANT, moment
+from kronii.auditing.resets import TOGETHER
 
 #: Ticks of one job that are named each; the last of them stands for the rest.
 NAMED = 100

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from kronii.auditing import accounts, attempts, standing, story
+from kronii.auditing import accounts, attempts, cases, standing, story
 from kronii.auditing.accounts import Compared
+from kronii.auditing.cases import Case
 from kronii.auditing.facts import Ran, Record, Stretch, Window
 from kronii.auditing.findings import Audit, Problem, Unaccounted, Verdict, Waiting
-from kronii.auditing.legs import RESUME, TOGETHER, Leg, legs, rules_since
+from kronii.auditing.legs import Leg
 from kronii.auditing.moments import INSTANT, moment, number
+from kronii.auditing.resets import RESUME, TOGETHER, rules_since
 
 
 @dataclass
@@ -26,21 +27,6 @@ class Judged:
     problems: list[Problem] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
     unaccounted: list[Unaccounted] = field(default_factory=list)
-
-
-@dataclass
-class _Case:
-    """A record, prepared."""
-
-    record: Record
-    window: Window
-    legs: Sequence[Leg]
-    #: The irregular runs by their ticks; with a plain one, if there is one, before them.
-    by_tick: Mapping[int, Sequence[Ran]]
-    #: Moments that have an outcome, in order, each once.
-    points: Sequence[int]
-    #: Of those whose run stands for ticks before it, for how many.
-    missed: Mapping[int, int]
 
 
 def audit(records: Iterable[Record], window: Window) -> Audit:
@@ -59,7 +45,7 @@ def audit(records: Iterable[Record], window: Window) -> Audit:
 
 def judge(record: Record, window: Window) -> Judged:
     """One job's; it has at least one stretch."""
-    case = _case(record, window)
+    case = cases.of(record, window)
     judged = Judged(bool(case.legs))
     strays = _outside(case)
     judged.problems += story.contradictions(record, window)
@@ -75,40 +61,10 @@ def judge(record: Record, window: Window) -> Judged:
     return judged
 
 
-# -- preparing -------------------------------------------------------------------------------------
-
-
-def _case(record: Record, window: Window) -> _Case:
-    plain = set(record.plain)
-    by_tick: dict[int, list[Ran]] = defaultdict(list)
-    for run in record.runs:
-        by_tick[number(run.tick)].append(run)
-    for tick, runs in by_tick.items():
-        if tick in plain:
-            runs.insert(0, _plain(tick))
-    for tick in _twice(record.plain):
-        by_tick[tick] = [_plain(tick), *(by_tick.get(tick) or [_plain(tick)])]
-    ended = {tick: run for tick, runs in by_tick.items() if (run := attempts.settled(runs))}
-    points = sorted(plain.union(ended)) if ended or len(plain) < len(record.plain) else record.plain
-    missed = {tick: run.missed for tick, run in ended.items() if run.missed}
-    return _Case(record, window, legs(record, window), by_tick, points, missed)
-
-
-def _plain(tick: int) -> Ran:
-    at = moment(tick)
-    return Ran(at, "success", finished_at=at)
-
-
-def _twice(ticks: Sequence[int]) -> Iterator[int]:
-    """Those that come more than once."""
-    if len(set(ticks)) < len(ticks):
-        yield from sorted({one for one, other in zip(ticks, ticks[1:], strict=False) if one == other})
-
-
 # -- owed ticks ------------------------------------------------------------------------------------
 
 
-def _owed(case: _Case, judged: Judged, strays: set[int]) -> Iterator[Problem]:
+def _owed(case: Case, judged: Judged, strays: set[int]) -> Iterator[Problem]:
     """Ticks without an outcome, runs that stand for too many, and runs of what is no tick: of
     `strays`, in the end, those are left.
     """
@@ -131,20 +87,20 @@ def _count(leg: Leg) -> int:
     return leg.timing.latest(leg.after, until)[1] if until > leg.after else 0
 
 
-def _lost(case: _Case, leg: Leg, compared: Compared) -> Iterator[Problem]:
+def _lost(case: Case, leg: Leg, compared: Compared) -> Iterator[Problem]:
     ticks, more = accounts.ticks(leg, compared.lost)
     for place, tick in enumerate(ticks, 1):
         rest = more if place == len(ticks) else 0
         yield _of(case, number(tick), Verdict.LOST, "no outcome", more=rest)
 
 
-def _beyond(case: _Case, compared: Compared) -> Iterator[Problem]:
+def _beyond(case: Case, compared: Compared) -> Iterator[Problem]:
     for tick, missed, before in compared.beyond:
         says = f"it stands for {missed} before it, and {before} had no outcome of their own"
         yield _of(case, tick, Verdict.DOUBLED, "stands for too many ticks", says)
 
 
-def _outside(case: _Case) -> set[int]:
+def _outside(case: Case) -> set[int]:
     """Points that lie in no leg."""
     strays, cursor = set[int](), 0
     for leg in case.legs:
@@ -153,8 +109,8 @@ def _outside(case: _Case) -> set[int]:
     return strays.union(case.points[cursor:])
 
 
-def _may_be(case: _Case, point: int) -> bool:
-    """Whether a run of this moment is explained though it is no tick of the leg in which it lies."""
+def _may_be(case: Case, point: int) -> bool:
+    """Whether a run of this moment is explained though it is no tick of its leg."""
     at, record = moment(point), case.record
     first, known_from = record.stretches[0], rules_since(record)
     if known_from is not None and at <= known_from:
@@ -172,7 +128,7 @@ def _may_be(case: _Case, point: int) -> bool:
 # -- runs ------------------------------------------------------------------------------------------
 
 
-def _contradictory(case: _Case) -> Iterator[Problem]:
+def _contradictory(case: Case) -> Iterator[Problem]:
     """Runs of one tick that can't be, and runs that the definition does not allow."""
     running = case.record.job.run if case.record.job else None
     begin = number(case.window.start)
@@ -184,7 +140,7 @@ def _contradictory(case: _Case) -> Iterator[Problem]:
             yield _of(case, tick, verdict, what)
 
 
-def _not_allowed(case: _Case, runs: Sequence[Ran]) -> Iterator[attempts.Found]:
+def _not_allowed(case: Case, runs: Sequence[Ran]) -> Iterator[attempts.Found]:
     for run in runs:
         kept = {s.catch_up for s in case.record.stretches if _in_force(s, run, case.window.now)}
         if kept and run.outcome == "skipped" and run.error is None and "none" not in kept:
@@ -202,12 +158,10 @@ def _in_force(stretch: Stretch, run: Ran, now: datetime) -> bool:
 # -- where it stands -------------------------------------------------------------------------------
 
 
-def _standing(case: _Case, strays: Collection[int]) -> Iterator[Problem | Waiting]:
+def _standing(case: Case, strays: Collection[int]) -> Iterator[Problem | Waiting]:
     job = case.record.job
-    tick = None if job is None or job.next_run is None else number(job.next_run)
-    at_tick = [] if tick is None else case.by_tick.get(tick, [])
-    if tick is not None and not at_tick and tick in case.record.plain:
-        at_tick = [_plain(tick)]
+    next_run = None if job is None else job.next_run
+    at_tick = () if next_run is None else case.runs(number(next_run))
     begin = number(case.legs[-1].after) if case.legs else 0
     last = next((p for p in reversed(case.points) if p not in strays and p > begin), None)
     return standing.stands(
@@ -230,6 +184,6 @@ def _unaccounted(record: Record, window: Window) -> Iterator[Unaccounted]:
 
 
 def _of(
-    case: _Case, tick: int, verdict: Verdict, what: str, says: str = "", more: int = 0
+    case: Case, tick: int, verdict: Verdict, what: str, says: str = "", more: int = 0
 ) -> Problem:
     return Problem(case.record.name, moment(tick), verdict, what, says, more=more)

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from kronii.auditing.facts import Event, Record, Stretch, Window
 from kronii.auditing.findings import Problem, Verdict
-from kronii.auditing.legs import BEGIN, END, PAUSE, RESUME, TOGETHER, resets, time_of
+from kronii.auditing.resets import BEGIN, END, PAUSE, RESUME, TOGETHER, resets, time_of
 
 
 def contradictions(record: Record, window: Window) -> list[Problem]:

@@ -58,7 +58,7 @@ class World:
     plain: Sequence[float] = ()
     runs: list[Ran] = field(default_factory=list)
     job: dict[str, Any] = field(default_factory=dict)
-    now: datetime = at(10, 30)
+    now: datetime = NOON + timedelta(minutes=10, seconds=30)
     start: datetime = NOON - timedelta(hours=1)
     history: datetime = NOON - timedelta(hours=1)
     alive: bool = True
@@ -468,7 +468,8 @@ FAULTS: dict[str, tuple[World, list[tuple[str, str, str]]]] = {
         [(CHANGED, "5.5", "a pause that no event tells of")],
     ),
     "another digest": (
-        world(job={"digest": "other"}), [(CHANGED, "0", "another definition in `jobs` than in force")],
+        world(job={"digest": "other"}),
+        [(CHANGED, "0", "another definition in `jobs` than in force")],
     ),
     "a row that is gone": (
         world(job={"gone": True}), [(CHANGED, "10.5", "its row is gone from `jobs`")],
@@ -621,4 +622,3 @@ def test_a_command_computes_its_tick_a_little_before_it_resumes() -> None:
     made.events[-1] = replace(made.events[-1], at=at(7, 0.5))
     made.job = {"scheduled_since": at(7, 0.5)}
     assert made.said() == []
-
