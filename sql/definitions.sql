@@ -66,8 +66,8 @@ SELECT j.name, j.digest, j.cron, j.timezone, j.catch_up, j.description,
 
 -- name: held_files
 -- The files that live instances hold; whether one holds what nobody knows (an earlier release, or a
--- file whose definitions are forgotten); whether we live; whether the table says which file we hold;
--- and the latest registration.
+-- file whose definitions are forgotten); whether we live; whether the table says which file we
+-- hold; and the latest registration.
 WITH live AS MATERIALIZED (
     SELECT n.id, n.file, COALESCE(pg_catalog.cardinality(f.definitions), 0) = 0 AS unknown
       FROM nodes AS n LEFT JOIN kronii_files AS f ON f.id = n.file
@@ -237,8 +237,8 @@ WITH old AS MATERIALIZED (
 DELETE FROM kronii_in_force AS f USING old WHERE f.job_id = old.job_id AND f.since = old.since
 
 -- name: forget_files
--- Which definitions are in files that nobody holds.  That they were seen, and when, stays: so a file
--- that comes back after years is known as an old one.
+-- Which definitions are in files that nobody holds.  That they were seen, and when, stays: so a
+-- file that comes back after years is known as an old one.
 UPDATE kronii_files AS f SET definitions = '{}'
  WHERE f.first_seen < @now_utc - @seconds(%(keep)s) AND pg_catalog.cardinality(f.definitions) > 0
    AND NOT EXISTS (SELECT FROM nodes AS n WHERE n.file = f.id)

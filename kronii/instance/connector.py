@@ -53,8 +53,6 @@ class Connector:
         self._metrics = metrics
         self._outage = Outage(session.lease.timings.beat, store)
         self._connected_before = False
-        #: The copy of the database with which the jobs are registered.
-        self._copy = ""
 
     @property
     def outage(self) -> str | None:
@@ -83,11 +81,13 @@ class Connector:
             self._jobs.prepare()
         self._session.connect()
         refusal = self._refusal() if self.refused else None
-        self._prepare_another_copy()
+        if self._jobs.elsewhere(self._session):  # there may not even be the schema
+            self._jobs.prepare()
+            self._session.connect()
         self._resume(refusal)
         if refusal is not None:
             raise refusal
-        self._register_or_refresh()
+        self._jobs.agree(self._session)
         self._say_connected(now)
         return now
 
@@ -105,31 +105,13 @@ class Connector:
         """
         try:
             working = bool(self._inflight.runs)
-            lost = self._membership.resume(self._unrecorded(), working, self._jobs.recorded)
+            lost = self._membership.resume(self._unrecorded(), working, self._jobs.registrar.file)
             self._end(lost)
         except DatabaseError as error:
             if refusal is None:
                 raise
             raise refusal from error
         self.tell_guard()
-
-    def _prepare_another_copy(self) -> None:
-        """A copy of the database may lack our file, or have another one under its number; it may
-        even lack the schema, or have an older one.
-        """
-        if self._copy not in ("", self._session.copy):
-            self._jobs.prepare()
-            self._session.connect()
-
-    def _register_or_refresh(self) -> None:
-        """On this copy for the first time, settle what is in force; from then on others may have,
-        and the sweeper does.
-        """
-        if self._copy == self._session.copy:
-            self._jobs.refresh(self._session)
-        else:
-            self._jobs.register()
-            self._copy = self._session.copy
 
     def _say_connected(self, now: float) -> None:
         quiet = self._membership.quiet_until - now

@@ -6,27 +6,16 @@ jobs file ─▶ load ─▶ record ─▶ join ─▶ register ─▶ runnable 
 from __future__ import annotations
 
 import gc
-import threading
 from pathlib import Path
 
 from kronii import definitions, ownership, schedule
-from kronii.database import rights, trust
 from kronii.database.access import Database
 from kronii.database.answers import answer_within
-from kronii.database.holding import Holding
-from kronii.database.registration import (
-    Registered,
-    RunnableJobs,
-    record_file,
-    refresh,
-    register,
-    settle_anew,
-)
+from kronii.database.registration import RunnableJobs, refresh
 from kronii.database.session import Session
-from kronii.database.settling import Settled
 from kronii.definitions import Loaded
-from kronii.instance.changes import Superseded, say_registered, say_settled
-from kronii.instance.upgrade import bring_up_to_date
+from kronii.instance.changes import Superseded, say_registered
+from kronii.instance.registrar import Registrar
 from kronii.lease import Lease
 from kronii.logs import Log
 from kronii.web.metrics import Metrics
@@ -47,21 +36,18 @@ class Jobs:
         """
         self.file = file
         self._path = file.absolute()  # a python job may change the working directory
-        self._database = database
-        self._lease = lease
         self._metrics = metrics
-        self._migrate = migrate
+        #: Writes what the file says, and what follows from it.
+        self.registrar = Registrar(database, lease, migrate)
         #: The file in force.  Written by the thread that registers it, read by any.
         self.loaded = self._load()
         #: What may be claimed; None until the first registration.  The main thread's.
         self.runnable: RunnableJobs | None = None
+        #: The copy of the database with which they are registered.
+        self._copy = ""
         #: True while a reload registers what it has read, until `runnable` is what it brought.
         self.reloading = False
-        #: Where the file is recorded: `kronii_files.id`; 0: nowhere yet.
-        self.recorded = 0
         self._superseded = Superseded()
-        #: One registration at a time: which file is held changes with it.
-        self._registering = threading.Lock()
 
     @property
     def registered(self) -> RunnableJobs:
@@ -74,39 +60,32 @@ class Jobs:
         """Jobs of the file that are left to others, who hold a later definition; any thread."""
         return len(self.runnable.outdated) if self.runnable is not None else 0
 
-    @property
-    def holding(self) -> Holding:
-        """What this instance holds."""
-        timings = self._lease.timings
-        return Holding(self._lease.identity, self._database.node, self.recorded, timings.length)
-
     # -- the table ---------------------------------------------------------------------------------
 
     def prepare(self) -> None:
         """Bring the schema up to date and record the file, before this instance joins the others on
-        this copy of the database.
-
-        Raises:
-            DatabaseUnavailable, DatabaseError, ConfigError: nothing is recorded.
+        this copy of the database; raises as `Registrar.prepare`.
         """
-        with self._database.for_registration() as connection:
-            trust.require(connection)
-            with rights.all_named(connection):
-                bring_up_to_date(connection, self._migrate, self._database.node)
-            rights.require(connection)
-            self.recorded = record_file(connection, self.loaded.definitions)
+        self.registrar.prepare(self.loaded.definitions)
 
-    def register(self) -> None:
-        """Settle what is in force, once this instance is among the others: before its first claim
-        on this copy of the database (main thread).
-
-        Raises:
-            DatabaseUnavailable, DatabaseError: nothing is registered.
+    def elsewhere(self, session: Session) -> bool:
+        """True if this is another copy of the database than before: it may lack our file, or have
+        another one under its number.
         """
-        with self._registering, self._database.for_registration() as connection:
-            registered = register(connection, self.holding, self.loaded.definitions)
+        return self._copy not in ("", session.copy)
+
+    def agree(self, session: Session) -> None:
+        """Settle what is in force, once this instance is among the others, before its first claim
+        on this copy of the database; from then on see what others have settled.  Main thread;
+        raises as `Registrar.register`.
+        """
+        if self._copy == session.copy:
+            self.refresh(session)
+            return
+        registered = self.registrar.register(self.loaded.definitions)
         say_registered(registered)
         self.take(registered.runnable)
+        self._copy = session.copy
         keep_out_of_collections()
 
     def read(self) -> Loaded:
@@ -125,35 +104,12 @@ class Jobs:
             DatabaseUnavailable, DatabaseError, ConfigError: the old file stays in force.
         """
         self.reloading = True
-        with self._registering:
-            registered = self._reloaded(loaded)
+        registered = self.registrar.register(loaded.definitions, reload=True)
         say_registered(registered)
         self._metrics.only(job.name for job in loaded.definitions)
+        self.loaded = loaded
         gc.freeze()
         return registered.runnable
-
-    def _reloaded(self, loaded: Loaded) -> Registered:
-        with self._database.for_registration() as connection:
-            trust.require(connection)
-            registered = register(connection, self.holding, loaded.definitions, reload=True)
-        self.loaded, self.recorded = loaded, registered.file
-        return registered
-
-    def settle(self) -> Settled | None:
-        """Settle what is in force when others have come or gone; None if this instance is taken for
-        dead, or has not registered yet; any thread.
-
-        Raises:
-            DatabaseUnavailable, DatabaseError: it is to be tried again.
-        """
-        if self.runnable is None:
-            return None
-        with self._registering, self._database.for_registration() as connection:
-            wanted = {job.name: job for job in self.loaded.definitions}
-            settled = settle_anew(connection, self.holding, wanted)
-        if settled is not None:
-            say_settled(settled)
-        return settled
 
     # -- what may be claimed (main thread) ---------------------------------------------------------
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from kronii.database.store import Store
 from kronii.errors import DatabaseError, DatabaseUnavailable
+from kronii.instance.changes import say_settled
 from kronii.instance.jobs import Jobs
 from kronii.logs import Log
 
@@ -37,11 +38,13 @@ class Settler:
         self._said = None
 
     def _look(self) -> None:
-        held = self._store.held(self._jobs.holding)
+        registrar = self._jobs.registrar
+        held = self._store.held(registrar.holding)
         if not held.live or held.here == self._settled:
             return
-        settled = self._jobs.settle()
+        settled = registrar.settle()
         if settled is not None:
+            say_settled(settled)
             self._settled = settled.held.here
 
     def _say(self, error: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import socket
+import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -112,10 +113,14 @@ def test_a_death_that_is_proven_is_noted_once(one: Any, table: Any, store: Store
     assert len(noted(table, "died")) == 1
 
 
-def test_a_lease_that_is_over_is_a_death(one: Any, table: Any, store: Store, wait_for: Any) -> None:
+def test_a_lease_that_is_over_is_a_death(
+    one: Any, member: Make, table: Any, store: Store, wait_for: Any
+) -> None:
+    sweeping = member("b")
+    sweeping.open()
     one.session.drop()
     table.end_lease("a")
-    wait_for(lambda: store.sweep("00000000-0000-0000-0000-00000000000b", 0.0) == ["a"])
+    wait_for(lambda: store.sweep(sweeping.lease.identity, 0.0) == ["a"])
     (died,) = noted(table, "died")
     assert (died["who"], died["details"]["proven"]) == ("a", False)
 
@@ -137,7 +142,7 @@ def test_who_has_just_come_sweeps_only_whose_death_is_proven(
 def test_a_new_life_is_noted_with_its_reason(one: Any, table: Any) -> None:
     first = one.lease.identity
     one.session.drop()
-    one.lease.end(0.0)
+    one.lease.end(time.monotonic())
     one.open()
     (died,) = noted(table, "died")
     _, again = noted(table, "instance_started")
@@ -183,6 +188,5 @@ def test_what_is_old_is_deleted_and_what_is_in_force_stays(
     assert [row["name"] for row in names] == ["j", "other"]
     counts = table.query("SELECT cardinality(definitions) AS c FROM kronii_files ORDER BY id")
     assert [row["c"] for row in counts] == [0, 2], "what is held stays"
-    assert len(table.query("SELECT FROM kronii_definitions")) == 3, (
-        "what was seen is never forgotten"
-    )
+    (seen,) = table.query("SELECT count(*) FROM kronii_definitions")
+    assert seen["count"] == 3, "what was seen is never forgotten"

@@ -208,6 +208,10 @@ def test_two_files_for_ever_and_one_that_is_spoilt(three: Three) -> None:
     assert fleet.nothing_left()
 
 
+def reloaded(instance: Instance, times: int) -> None:
+    wait_until(lambda: len(instance.said("jobs file reloaded")) == times)
+
+
 def test_alone_it_never_speaks_of_another_instance(fleet: Fleet) -> None:
     """A reload with new jobs, changed ones and one that goes back."""
     first = [fleet.job("j"), fleet.job("other")]
@@ -218,7 +222,7 @@ def test_alone_it_never_speaks_of_another_instance(fleet: Fleet) -> None:
     ):
         fleet.jobs(*jobs)
         a.signal(signal.SIGHUP)
-        wait_until(lambda times=times: len(a.said("jobs file reloaded")) == times)  # type: ignore[misc]
+        reloaded(a, times)
         fleet.ended("j", "success", len(fleet.runs("j", "success")) + 1)
     assert fleet.row("j")["cron"] == "* * * * * *"
     assert not a.said("jobs are")
