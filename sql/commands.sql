@@ -174,8 +174,8 @@ SELECT job_id::text AS job,
 
 -- name: audited_runs
 -- All others, none that was asked for by hand.
-SELECT job_id::text AS job, id, scheduled_for AS tick, outcome, attempt, trigger, missed,
-       started_at, finished_at, exit_code, error
+SELECT job_id::text, scheduled_for, outcome, attempt, trigger, missed, id, finished_at, exit_code,
+       error IS NOT NULL
   FROM runs
  WHERE (scheduled_for >= %(start)s::timestamp OR started_at >= %(start)s::timestamp)
    AND trigger <> 'manual' AND @plain IS NOT TRUE

@@ -47,8 +47,9 @@ def _followed(runs: Sequence[Ran]) -> Iterator[Found]:
 def _counted(runs: Sequence[Ran]) -> Iterator[Found]:
     """An attempt twice is said as two outcomes already."""
     attempts = {run.attempt for run in runs}
-    if missing := sorted(set(range(1, max(attempts))) - attempts):
-        yield Verdict.CHANGED, f"attempt {missing[0]} is missing"
+    if max(attempts) > len(attempts):
+        missing = min(set(range(1, max(attempts))) - attempts)
+        yield Verdict.CHANGED, f"attempt {missing} is missing"
     if any(one.attempt > other.attempt for one, other in pairwise(runs)):
         yield Verdict.CHANGED, "a later attempt has an earlier run"
 
@@ -66,7 +67,7 @@ def _alone(run: Ran, running: int | None) -> Iterator[Found]:
         yield Verdict.CHANGED, f"attempt {run.attempt} as {run.trigger}"
     if run.outcome == "success" and run.exit_code:
         yield Verdict.CHANGED, f"success with exit status {run.exit_code}"
-    if run.outcome in ("failed", "timeout", "lost", "interrupted") and run.error is None:
+    if not run.explained and run.outcome in ("failed", "timeout", "lost", "interrupted"):
         yield Verdict.CHANGED, f"{run.outcome} without a reason"
 
 

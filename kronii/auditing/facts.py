@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from kronii.schedule import Schedule
 
@@ -66,9 +66,8 @@ class Event:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """A row of `runs`."""
+class Ran(NamedTuple):
+    """A row of `runs`: a tuple, for there may be very many."""
 
     tick: datetime
     outcome: str
@@ -77,10 +76,10 @@ class Ran:
     #: Earlier ticks that it stands for.
     missed: int = 0
     id: int = 0
-    started_at: datetime | None = None
     finished_at: datetime | None = None
     exit_code: int | None = None
-    error: str | None = None
+    #: There is a sentence that says why it is not a success.
+    explained: bool = False
 
 
 @dataclass(frozen=True)

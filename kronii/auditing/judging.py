@@ -142,11 +142,13 @@ def _contradictory(case: Case) -> Iterator[Problem]:
 
 def _not_allowed(case: Case, runs: Sequence[Ran]) -> Iterator[attempts.Found]:
     for run in runs:
+        skipped = run.outcome == "skipped"
+        if not (skipped and not run.explained) and not (run.missed and not skipped):
+            continue
         kept = {s.catch_up for s in case.record.stretches if _in_force(s, run, case.window.now)}
-        if kept and run.outcome == "skipped" and run.error is None and "none" not in kept:
-            yield Verdict.CHANGED, f"skipped under catch_up {', '.join(sorted(kept))}"
-        if kept and run.missed and run.outcome != "skipped" and "latest" not in kept:
-            yield Verdict.CHANGED, f"stands for others under catch_up {', '.join(sorted(kept))}"
+        if kept and ("none" if skipped else "latest") not in kept:
+            what = "skipped" if skipped else "stands for others"
+            yield Verdict.CHANGED, f"{what} under catch_up {', '.join(sorted(kept))}"
 
 
 def _in_force(stretch: Stretch, run: Ran, now: datetime) -> bool:

@@ -61,7 +61,7 @@ def pauses(record: Record, now: datetime) -> list[Span]:
     begun: datetime | None = None
     for event in record.events:
         if event.what in PAUSE:
-            begun = begun or _begun(event)
+            begun = begun or event.at
         elif event.what in RESUME:
             begun = begun or time_of(event.details, "paused_at")
             if begun is not None:
@@ -70,13 +70,6 @@ def pauses(record: Record, now: datetime) -> list[Span]:
     if record.job is not None and record.job.paused_at is not None:
         spans.append(Span(begun or record.job.paused_at, now))
     return spans
-
-
-def _begun(event: Event) -> datetime:
-    """The pause had the row a little later, when the job may have stood at a later tick."""
-    stood_at = time_of(event.details, "next_run")
-    late = stood_at is not None and event.at < stood_at <= event.at + TOGETHER
-    return stood_at - INSTANT if late and stood_at else event.at
 
 
 # -- legs ------------------------------------------------------------------------------------------
@@ -124,24 +117,33 @@ def _leg(
     record: Record, span: Span, timing: Schedule, known: Sequence[Reset], window: Window
 ) -> Leg:
     reset = next((reset for reset in known if reset.at >= span.until), None)
-    until, settled = span.until, None
     if reset is None:
-        settled = _settled(record, span, timing)
-    elif reset.known:
-        # What was set anew may have gone on for a moment before that had the row.
-        if reset.at == until and reset.stood_at is not None:
-            until = min(max(until, reset.stood_at - INSTANT), until + TOGETHER)
-        settled = _before(record, Span(span.after, until), timing, reset.stood_at)
+        stands = _stands_at(record, window)
+    elif reset.known:  # what sets it anew has its row a moment later
+        stands = reset.stood_at, max(reset.at, span.until + TOGETHER)
+    else:
+        stands = None
+    until, settled = span.until, None
+    if stands is not None:
+        until = _last(span.until, *stands)
+        settled = _before(record, Span(span.after, until), timing, stands[0])
     start = max(window.start - INSTANT, rules_since(record) or window.start - INSTANT)
     return Leg(max(span.after, start), until, timing, settled, span.after < start)
 
 
-def _settled(record: Record, span: Span, timing: Schedule) -> datetime | None:
-    """Up to where a job must have its outcomes whose schedule was not set anew since."""
+def _stands_at(record: Record, window: Window) -> tuple[datetime | None, datetime] | None:
+    """Where a job stands whose schedule was not set anew since, and when that is."""
     job = record.job
     if job is None or job.retired or not job.enabled:
         return None
-    return _before(record, span, timing, job.next_run)
+    return job.next_run, window.now
+
+
+def _last(until: datetime, stood_at: datetime | None, seen: datetime) -> datetime:
+    """The end of a leg by the tick at which the job was `seen` to stand later on: a run that was in
+    progress has moved it on until then.
+    """
+    return until if stood_at is None else max(until, min(stood_at - INSTANT, seen))
 
 
 def _before(record: Record, span: Span, timing: Schedule, tick: datetime | None) -> datetime:

@@ -49,7 +49,7 @@ def _records(connection: Connection, window: Window) -> Iterator[Record]:
     stretches = _by_job(connection, "audited_stretches")
     events = _by_job(connection, "audited_events")
     ticks = {row["job"]: row["ticks"] for row in queries.rows(connection, "audited_ticks", start)}
-    runs = _by_job(connection, "audited_runs", start)
+    runs = _runs(connection, start)
     jobs = {row["id"]: row for row in queries.rows(connection, "audited_jobs")}
     names = {id: (jobs[id] if id in jobs else rows[-1])["name"] for id, rows in stretches.items()}
     for id, name in sorted(names.items(), key=lambda item: str(item[1])):
@@ -60,8 +60,16 @@ def _records(connection: Connection, window: Window) -> Iterator[Record]:
             [_stretch(row) for row in stretches[id]],
             [Event(row["at"], row["what"], row["details"]) for row in events.get(id, ())],
             moments.sent(ticks.get(id, b"")),
-            [_ran(row) for row in runs.get(id, ())],
+            runs.get(id, ()),
         )
+
+
+def _runs(connection: Connection, start: Mapping[str, object]) -> dict[str, list[Ran]]:
+    """As tuples: there may be a hundred thousand."""
+    grouped: dict[str, list[Ran]] = defaultdict(list)
+    for job, *row in queries.run(connection, "audited_runs", start):
+        grouped[job].append(Ran(*row))
+    return grouped
 
 
 def _by_job(
@@ -99,10 +107,6 @@ def _timing(row: Row) -> Schedule | None:
         return None if row["cron"] is None else schedule(row["cron"], row["timezone"], row["name"])
     except ScheduleError:
         return None
-
-
-def _ran(row: Row) -> Ran:
-    return Ran(**{key: value for key, value in row.items() if key != "job"})
 
 
 # -- the runs of what is found ---------------------------------------------------------------------

@@ -118,7 +118,8 @@ class Store:
 
     def forget(self, keep: float, after: int) -> tuple[int, int]:
         """Of the oldest runs with an id above `after`, at most FORGET_BATCH, delete those that are
-        older than `keep` seconds.
+        older than `keep` seconds, once all events are deleted that are: so where the oldest event
+        is, no younger run was forgotten, and an audit knows since when the history is whole.
 
         Returns:
             How many were deleted, and the highest id that was looked at (`after` if there was none,
@@ -128,6 +129,8 @@ class Store:
             if not queries.value(connection, "try_transaction_lock", {"key": HISTORY_LOCK}):
                 return 0, after
             values = {"keep": keep, "after": after, "batch": FORGET_BATCH}
+            if (events := queries.run(connection, "forget_events", values).rowcount) == FORGET_BATCH:
+                return events, after
             deleted, last = queries.run(connection, "forget", values).fetchall()[0]
         return deleted, last or after
 

@@ -41,7 +41,7 @@ def ran(minute: float, outcome: str = "success", attempt: int = 1, **keys: Any) 
         "id": int(minute * 100) + attempt,
         "trigger": "schedule" if attempt == 1 else "retry",
         "finished_at": None if outcome == "running" else tick + 10 * SECOND * attempt,
-        "error": None if outcome in ("success", "skipped", "running") else "as expected",
+        "explained": outcome not in ("success", "skipped", "running"),
     }
     return Ran(tick, outcome, attempt, **{**default, **keys})
 
@@ -213,6 +213,20 @@ WHOLE: dict[str, World] = {
         plain=[1 / 60 * n for n in range(1, 242)],
         job={"next_run": at(4, 2), "paused_at": at(3, 59)},
     ),
+    "it ran, and skipped what it ran over, when it was paused": paused(
+        plain=[1, 2, 3, 7, 8, 9, 10], runs=[ran(4, "skipped"), ran(5, "skipped")],
+        events=told_by(
+            event(at(3.5), "paused", at(3)),
+            event(at(6.5), "resumed", at(6), paused_at=text(at(3.5))),
+        ),
+        stretches=[World().stretch(0, catch_up="none")],
+    ),
+    "the same, and it still is paused": world(
+        *range(6, 11), plain=[1, 2, 3], runs=[ran(4, "skipped"), ran(5, "skipped")],
+        events=told_by(event(at(3.5), "paused", at(3))),
+        stretches=[World().stretch(0, catch_up="none")],
+        job={"next_run": at(6), "paused_at": at(3.5)},
+    ),
     "retired and back": gone_and_back(),
     "retired for good": world(
         *range(4, 11), stretches=[World().stretch(0, 3.5)],
@@ -296,6 +310,17 @@ FAULTS: dict[str, tuple[World, list[tuple[str, str, str]]]] = {
     "deleted before a pause": (
         paused(plain=[1.0, 2.0, 7.0, 8.0, 9.0, 10.0]), [(LOST, "3", "no outcome")],
     ),
+    "deleted, of a pause": (
+        paused(
+            plain=[1, 2, 3, 7, 8, 9, 10], runs=[ran(5, "skipped")],
+            events=told_by(
+                event(at(3.5), "paused", at(3)),
+                event(at(6.5), "resumed", at(6), paused_at=text(at(3.5))),
+            ),
+            stretches=[World().stretch(0, catch_up="none")],
+        ),
+        [(LOST, "4", "no outcome")],
+    ),
     "deleted before it was retired": (
         gone_and_back(plain=[1.0, 2.0, 7.0, 8.0, 9.0, 10.0]), [(LOST, "3", "no outcome")],
     ),
@@ -344,7 +369,7 @@ FAULTS: dict[str, tuple[World, list[tuple[str, str, str]]]] = {
         [(LOST, "4", "no outcome"), (CHANGED, "4", "a run that nobody runs")],
     ),
     "a success that failed": (
-        world(4, runs=[ran(4, "failed", error=None)]), [(CHANGED, "4", "failed without a reason")],
+        world(4, runs=[ran(4, "failed", explained=False)]), [(CHANGED, "4", "failed without a reason")],
     ),
     "a failure that is a success": (
         world(4, runs=[ran(4, exit_code=3)]), [(CHANGED, "4", "success with exit status 3")],
@@ -479,6 +504,13 @@ FAULTS: dict[str, tuple[World, list[tuple[str, str, str]]]] = {
         [(CHANGED, "0", "retired, and a definition is in force")],
     ),
     "moved on": (world(job={"next_run": at(12)}), [(MOVED, "12", "next_run moved on")]),
+    "moved on, where each second has a tick": (
+        world(
+            stretches=[World().stretch(0, cron="* * * * * *")],
+            plain=[n / 60 for n in range(1, 631)], job={"next_run": at(60)},
+        ),
+        [(MOVED, "60", "next_run moved on")],
+    ),
     "moved on over one that is due": (
         world(10, job={"next_run": at(11)}), [(LOST, "10", "no outcome")],
     ),
