@@ -129,7 +129,9 @@ class Store:
             if not queries.value(connection, "try_transaction_lock", {"key": HISTORY_LOCK}):
                 return 0, after
             values = {"keep": keep, "after": after, "batch": FORGET_BATCH}
-            if (events := queries.run(connection, "forget_events", values).rowcount) == FORGET_BATCH:
+            if (
+                events := queries.run(connection, "forget_events", values).rowcount
+            ) == FORGET_BATCH:
                 return events, after
             deleted, last = queries.run(connection, "forget", values).fetchall()[0]
         return deleted, last or after

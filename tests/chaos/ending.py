@@ -4,14 +4,19 @@ is left.  What is wrong goes to the findings, as sentences.
 
 from __future__ import annotations
 
+import json
 import re
 import signal
+import subprocess
 from collections import Counter
 from datetime import datetime
 
+from kronii.commands import control
+from kronii.database.connections import connect
 from tests.chaos.fleet import Place
 from tests.chaos.history import Counted, Exit
 from tests.chaos.stage import Stage
+from tests.support.instances import KRONII
 from tests.support.processes import command, usage
 from tests.support.record import now
 from tests.support.waiting import look_until
@@ -66,10 +71,9 @@ def _leaks(stage: Stage, place: Place) -> list[str]:
 def pause(stage: Stage) -> None:
     """Let nothing more begin, so that what is counted stands still."""
     stage.restarting = False
-    stage.fleet.query(
-        "UPDATE jobs SET paused_at = clock_timestamp() AT TIME ZONE 'UTC' WHERE paused_at IS NULL"
-        " AND retired_at IS NULL"
-    )
+    names = [row["name"] for row in stage.fleet.query(GOING_ON)]
+    with connect(stage.fleet.url, "chaos", {}, 10.0) as connection:
+        control.pause(connection, names)
     give_up = now() + 20.0
     owned = "SELECT 1 FROM jobs WHERE owner IS NOT NULL"
     stage.go_on(lambda: now() > give_up or not stage.fleet.query(owned))
@@ -118,6 +122,27 @@ def stop(stage: Stage) -> None:
         f"{pid}: {command(pid)}" for pid in stage.fleet.processes()
     ]
 
+
+def audit(stage: Stage) -> None:
+    """What `kronii audit` says of all that has happened."""
+    done = subprocess.run(
+        [*KRONII, "audit", "--json"],
+        env=stage.fleet.environment(),
+        cwd=stage.fleet.directory,
+        capture_output=True,
+        text=True,
+    )
+    (stage.fleet.directory / "audit.json").write_text(done.stdout)
+    said = [f"status {done.returncode}: {done.stderr.strip()}"] * (done.returncode > 1)
+    problems = json.loads(done.stdout)["problems"] if not said else []
+    stage.findings.complaints["audit"] = said + [
+        f"{p['job']}: {p['scheduled_for']}: {p['problem']} ({p['says']}), runs {p['runs']}"
+        for p in problems
+    ]
+
+
+#: Jobs that are neither retired nor paused.
+GOING_ON = "SELECT name FROM jobs WHERE paused_at IS NULL AND retired_at IS NULL"
 
 #: What instances can leave behind in the database.
 LEFT = {

@@ -202,22 +202,7 @@ def test_who_waits_for_a_lock_does_not_hold_it(
         thread.join(20)
 
 
-# -- audit and doctor ------------------------------------------------------------------------------
-
-
-def test_what_is_audited(jobs: Any, table: Any) -> None:
-    assert [row["name"] for row in asked(table, "audited_jobs")] == ["j", "other"]
-    jobs(enabled=False)
-    assert [row["name"] for row in asked(table, "audited_jobs")] == ["other"]
-    for tick, trigger in ((LONG_AGO, "schedule"), (datetime(2025, 1, 1), "manual")):
-        table.query(
-            "INSERT INTO runs (job_id, scheduled_for, attempt, trigger, outcome)"
-            " SELECT id, %s, 1, %s, 'success' FROM jobs WHERE name = 'other'",
-            tick,
-            trigger,
-        )
-    assert [row["tick"] for row in asked(table, "audited_runs", start=LONG_AGO)] == [LONG_AGO]
-    assert asked(table, "audited_runs", start=datetime(2024, 1, 2)) == []
+# -- doctor ----------------------------------------------------------------------------------------
 
 
 def test_only_clients_take_connections(table: Any) -> None:
