@@ -55,20 +55,20 @@ def _say_changes(settled: Settled) -> None:
     new = [change for change in settled.changes if change.row is None]
     back = [change for change in settled.changes if change.came_back]
     changed = [change for change in settled.changes if change.row and not change.came_back]
-    _say_each("job is new", new)
-    _say_each("job comes back", back)
-    _say_each("job has changed", changed)
+    _say_each("job is new", "more jobs are new", new)
+    _say_each("job comes back", "more jobs come back", back)
+    _say_each("job has changed", "more jobs have changed", changed)
     if settled.retired:
         names = named([row.name for row in settled.retired])
         log.info("jobs retired: no live instance's file lists them", jobs=names)
 
 
-def _say_each(what: str, changes: Iterable[Change]) -> None:
+def _say_each(what: str, more: str, changes: Iterable[Change]) -> None:
     changes = sorted(changes, key=lambda change: change.job.name)
     for change in changes[:NAMED]:
         _say(what, change)
     if len(changes) > NAMED:
-        log.info(f"{what}, as {len(changes) - NAMED} more are, or have")
+        log.info(more, jobs=len(changes) - NAMED)
 
 
 def _say(what: str, change: Change) -> None:

@@ -164,6 +164,7 @@ def test_a_rollout_a_rename_and_a_rollback(three: Three) -> None:
     assert three.events("before") == ["defined", "retired", "came_back"]
     assert three.events("after") == ["defined", "retired"]
     changes = [event for one in fleet.instances for event in one.said("job has changed")]
+    changes.sort(key=lambda event: event["ts"])
     assert [(event["before"], event["schedule"]) for event in changes] == [
         (f"{EVEN} UTC", f"{ODD} UTC"),
         (f"{ODD} UTC", f"{EVEN} UTC"),

@@ -8,6 +8,7 @@ from tests.chaos.mutations import (
     guard,
     host,
     instance,
+    ownership,
     statements,
     surface,
     web,
@@ -23,6 +24,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     *web.MUTATIONS,
     *instance.MUTATIONS,
     *host.MUTATIONS,
+    *ownership.MUTATIONS,
     *statements.MUTATIONS,
     *surface.MUTATIONS,
 )
