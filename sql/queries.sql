@@ -13,6 +13,7 @@
 --     definitions.sql   what was ever seen, who holds what, and what is in force
 --     events.sql        what is noted of what was done
 --     holders.sql       who holds what we wait for
+--     audit.sql         what `kronii audit` reads
 --     commands.sql      what `kronii list` and its neighbours ask and change
 --
 -- Left out are: the migrations' own text; BEGIN and COMMIT, which are the driver's; a job's

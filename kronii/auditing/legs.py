@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from kronii.auditing.facts import Event, Record, Stretch, Window
+from kronii.auditing.facts import Record, Stretch, Window
 from kronii.auditing.moments import INSTANT, moment
 from kronii.auditing.resets import (
     PAUSE,

@@ -39,13 +39,16 @@ class Settler:
 
     def _look(self) -> None:
         registrar = self._jobs.registrar
-        held = self._store.held(registrar.holding)
-        if not held.live or held.here == self._settled:
+        me = registrar.holding
+        held = self._store.held(me)
+        # Our own file, too: a reload settles with those who were there then, and the others may
+        # since be those for which it was settled before.
+        if not held.live or (me.file, held.here) == self._settled:
             return
         settled = registrar.settle()
         if settled is not None:
             say_settled(settled)
-            self._settled = settled.held.here
+            self._settled = me.file, settled.held.here
 
     def _say(self, error: str) -> None:
         """Once for each reason: it is tried again and again."""

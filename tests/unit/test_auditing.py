@@ -369,7 +369,8 @@ FAULTS: dict[str, tuple[World, list[tuple[str, str, str]]]] = {
         [(LOST, "4", "no outcome"), (CHANGED, "4", "a run that nobody runs")],
     ),
     "a success that failed": (
-        world(4, runs=[ran(4, "failed", explained=False)]), [(CHANGED, "4", "failed without a reason")],
+        world(4, runs=[ran(4, "failed", explained=False)]),
+        [(CHANGED, "4", "failed without a reason")],
     ),
     "a failure that is a success": (
         world(4, runs=[ran(4, exit_code=3)]), [(CHANGED, "4", "success with exit status 3")],

@@ -23,13 +23,13 @@ class World:
     def __init__(self) -> None:
         self.held: Held | Exception = HELD
         self.settled = 0
-        registrar = SimpleNamespace(holding=ME, settle=self._settle)
+        self.registrar = registrar = SimpleNamespace(holding=ME, settle=self._settle)
         self.jobs = SimpleNamespace(runnable=object(), registrar=registrar)
         store = SimpleNamespace(held=self._held)
         self.settler = Settler(cast(Any, store), cast(Any, self.jobs))
 
     def _held(self, me: Holding) -> Held:
-        assert me is ME
+        assert me is self.registrar.holding
         if isinstance(self.held, Exception):
             raise self.held
         return self.held
@@ -61,6 +61,15 @@ def test_who_comes_or_goes_with_another_file_is_a_reason(
     world: World, change: dict[str, Any]
 ) -> None:
     assert [world.look(), world.look(**change), world.look(**change), world.look()] == [1, 2, 2, 3]
+
+
+def test_a_reload_beside_one_that_has_died_since_is_a_reason(world: World) -> None:
+    """The other one came and went between two looks, and was there when the reload settled: what
+    it held kept jobs that our new file lacks.
+    """
+    assert world.look(others=()) == 1
+    world.registrar.holding = replace(ME, file=2)
+    assert [world.look(others=()), world.look(others=())] == [2, 2]
 
 
 def test_an_earlier_release_registers_without_a_word(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from tests.chaos.mutations import (
     actions,
+    auditing,
     database,
     definitions,
     foundations,
@@ -18,6 +19,7 @@ from tests.chaos.mutations.mutation import Mutation
 MUTATIONS: tuple[Mutation, ...] = (
     *foundations.MUTATIONS,
     *definitions.MUTATIONS,
+    *auditing.MUTATIONS,
     *database.MUTATIONS,
     *guard.MUTATIONS,
     *actions.MUTATIONS,

@@ -124,9 +124,16 @@ ROWS = (
     (
         "what is settled is settled again and again",
         "kronii/instance/settler.py",
-        " or held.here == self._settled",
+        " or (me.file, held.here) == self._settled",
         "",
         UNIT + "settler.py::test_what_is_settled_is_left_alone",
+    ),
+    (
+        "a reload beside one that dies then leaves its jobs in force",
+        "kronii/instance/settler.py",
+        "(me.file, held.here) == self._settled",
+        "held.here == (self._settled or (0, 0))[1]",
+        UNIT + "settler.py::test_a_reload_beside_one_that_has_died_since_is_a_reason",
     ),
     (
         "what is left to others is said again and again",

@@ -338,7 +338,7 @@ ROWS = (
     (
         "a refused outcome skips ticks",
         OUTCOMES,
-        "     WHERE (s.run_id IN (SELECT run_id FROM closed)) IS TRUE\n",
+        "     WHERE (s.run_id IN (SELECT run_id FROM closed WHERE moved)) IS TRUE\n",
         "",
         STORE + "a_refused_outcome_skips_nothing",
     ),
@@ -483,27 +483,6 @@ ROWS = (
         "AND l.objsubid = 1 AND l.granted\n",
         "AND l.objsubid = 1\n",
         OPERATOR + "who_waits_for_a_lock_does_not_hold_it",
-    ),
-    (
-        "disabled jobs are audited",
-        COMMANDS,
-        "WHERE retired_at IS NULL AND enabled\n ORDER BY name\n\n-- name: audited_runs",
-        "WHERE retired_at IS NULL\n ORDER BY name\n\n-- name: audited_runs",
-        OPERATOR + "what_is_audited",
-    ),
-    (
-        "retired jobs are audited",
-        COMMANDS,
-        "WHERE retired_at IS NULL AND enabled\n ORDER BY name\n\n-- name: audited_runs",
-        "WHERE enabled\n ORDER BY name\n\n-- name: audited_runs",
-        OPERATOR + "what_is_audited",
-    ),
-    (
-        "runs by hand are audited as ticks",
-        COMMANDS,
-        "scheduled_for >= %(start)s AND trigger <> 'manual'",
-        "scheduled_for >= %(start)s",
-        OPERATOR + "what_is_audited",
     ),
     (
         "the server's own processes count as connections",
