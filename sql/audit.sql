@@ -11,9 +11,10 @@ SELECT @now_utc AS now,
        EXISTS (SELECT FROM nodes WHERE died_at IS NULL AND lease_until > @now_utc) AS alive
 
 -- name: audited_jobs
-SELECT j.id::text, j.name, j.next_run, j.digest, j.enabled, j.retired_at IS NOT NULL AS retired,
-       j.paused_at, j.scheduled_since, j.zone_rules, r.id AS run, r.started_at,
-       COALESCE(r.trigger = 'manual', false) AS by_hand, j.attempt, j.retry_at
+SELECT j.id::text, j.name, j.next_run, j.digest, j.cron, j.timezone, j.enabled,
+       j.retired_at IS NOT NULL AS retired, j.paused_at, j.scheduled_since, j.zone_rules,
+       r.id AS run, r.started_at, COALESCE(r.trigger = 'manual', false) AS by_hand, j.attempt,
+       j.retry_at, j.manual_at
   FROM jobs AS j LEFT JOIN runs AS r ON r.id = j.run_id AND j.owner IS NOT NULL
  ORDER BY j.name
 
@@ -24,10 +25,11 @@ SELECT f.job_id::text AS job, f.since, f.until, f.file, d.name, d.digest, d.cron
  ORDER BY f.job_id, f.since
 
 -- name: audited_events
--- Those by which it is known when ticks were owed.
+-- Those by which it is known when ticks were owed, and what was asked for by hand.
 SELECT job_id::text AS job, at, what, details FROM kronii_events
  WHERE job_id IS NOT NULL
-   AND what IN ('defined', 'changed', 'came_back', 'retired', 'paused', 'quarantined', 'resumed')
+   AND what IN ('defined', 'changed', 'came_back', 'retired', 'paused', 'quarantined', 'resumed',
+                'triggered')
  ORDER BY job_id, id
 
 -- name: audited_ticks
@@ -41,13 +43,19 @@ SELECT job_id::text AS job,
  GROUP BY job_id
 
 -- name: audited_runs
--- All others, none that was asked for by hand.
+-- All others, none that was asked for by hand.  That the text of a success could not be
+-- stored does not speak against it.
 SELECT job_id::text, scheduled_for, outcome, attempt, trigger, missed, id, finished_at, exit_code,
-       error IS NOT NULL
+       CASE WHEN outcome = 'success' THEN error <> %(unstorable)s::text ELSE true END
+           AND error IS NOT NULL
   FROM runs
  WHERE (scheduled_for >= %(start)s::timestamp OR started_at >= %(start)s::timestamp)
    AND trigger <> 'manual' AND @plain IS NOT TRUE
  ORDER BY id
+
+-- name: audited_by_hand
+SELECT DISTINCT job_id::text AS job, scheduled_for AS tick FROM runs
+ WHERE scheduled_for >= %(start)s::timestamp AND trigger = 'manual'
 
 -- name: runs_of_ticks
 SELECT r.job_id::text AS job, r.scheduled_for AS tick,

@@ -103,7 +103,7 @@ SELECT j.name, l.pid, a.usename::text, a.application_name
 -- shorthand: @plain
 -- A run as plain as can be: the first attempt, a success, and for no tick but its own.
 (trigger = 'schedule' AND attempt = 1 AND outcome = 'success' AND missed = 0
- AND COALESCE(exit_code, 0) = 0 AND finished_at >= scheduled_for)
+ AND COALESCE(exit_code, 0) = 0 AND error IS NULL AND finished_at >= scheduled_for)
 
 -- shorthand: @locked_runs_of(rows)
 -- For a CTE: the runs of these rows that another session holds locked.  Nobody is waited for, and

@@ -67,6 +67,8 @@ def _alone(run: Ran, running: int | None) -> Iterator[Found]:
         yield Verdict.CHANGED, f"attempt {run.attempt} as {run.trigger}"
     if run.outcome == "success" and run.exit_code:
         yield Verdict.CHANGED, f"success with exit status {run.exit_code}"
+    elif run.outcome == "success" and run.explained:
+        yield Verdict.CHANGED, "success with a reason why it is none"
     if not run.explained and run.outcome in ("failed", "timeout", "lost", "interrupted"):
         yield Verdict.CHANGED, f"{run.outcome} without a reason"
 

@@ -5,7 +5,7 @@ Times are naive UTC, lengths seconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -22,6 +22,8 @@ class Job:
 
     next_run: datetime | None
     digest: str | None
+    cron: str = ""
+    timezone: str = "UTC"
     enabled: bool = True
     retired: bool = False
     paused_at: datetime | None = None
@@ -37,6 +39,8 @@ class Job:
     #: Runs of the tick at `next_run` so far.
     attempt: int = 0
     retry_at: datetime | None = None
+    #: A run that was asked for by hand, and has not ended.
+    manual_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ class Stretch:
     until: datetime | None
     #: None if it can't be read here.
     timing: Schedule | None
+    #: Empty: the definition itself is not there.
     digest: str = ""
     enabled: bool = True
     catch_up: str = "latest"
@@ -99,6 +104,8 @@ class Record:
     plain: Sequence[int] = ()
     #: All other runs from the window's beginning on, oldest first; none that was asked for by hand.
     runs: Sequence[Ran] = ()
+    #: Of runs that were: the moments at which they were asked for, each once.
+    by_hand: Collection[datetime] = ()
 
 
 @dataclass(frozen=True, slots=True)

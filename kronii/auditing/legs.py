@@ -9,8 +9,9 @@ event of the reset says what that was.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import pairwise
 
 from kronii.auditing.facts import Record, Stretch, Window
 from kronii.auditing.moments import INSTANT, moment
@@ -20,7 +21,6 @@ from kronii.auditing.resets import (
     TOGETHER,
     Reset,
     goes_on,
-    in_turn,
     resets,
     rules_since,
     time_of,
@@ -90,7 +90,7 @@ def _scheduled(record: Record, now: datetime) -> Iterator[tuple[Span, Schedule]]
     """The times in which one schedule was in force, paused or not."""
     merged: list[tuple[Span, Schedule]] = []
     before: Stretch | None = None
-    for stretch in in_turn(record.stretches):
+    for stretch in _in_turn(record.stretches):
         until = now if stretch.until is None else stretch.until
         if before is not None and merged and goes_on(before, stretch):
             span, timing = merged.pop()
@@ -99,6 +99,14 @@ def _scheduled(record: Record, now: datetime) -> Iterator[tuple[Span, Schedule]]
             merged.append((Span(stretch.since, until), stretch.timing))
         before = stretch
     yield from merged
+
+
+def _in_turn(stretches: Sequence[Stretch]) -> list[Stretch]:
+    """Each ends where the next one begins, at the latest."""
+    return [
+        replace(one, until=next.since) if one.until is None or one.until > next.since else one
+        for one, next in pairwise(stretches)
+    ] + list(stretches[-1:])
 
 
 def _without(span: Span, taken: Sequence[Span]) -> Iterator[Span]:

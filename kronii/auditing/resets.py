@@ -5,7 +5,7 @@ before, or ended without another one; or a pause ended.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -18,6 +18,8 @@ TOGETHER = timedelta(seconds=5)
 #: Events that begin a definition's stretch, end one without another, and begin and end a pause.
 BEGIN, END = ("defined", "changed", "came_back"), ("retired",)
 PAUSE, RESUME = ("paused", "quarantined"), ("resumed",)
+#: Asks for a run by hand.
+TRIGGER = ("triggered",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +35,9 @@ class Reset:
 
 def resets(record: Record) -> list[Reset]:
     """Whenever `next_run` was set anew, in order."""
-    stretches = in_turn(record.stretches)
     moments = [
-        *((stretch.since, BEGIN) for stretch in _beginning(stretches)),
-        *((at, END) for at in _ending(stretches)),
+        *((stretch.since, BEGIN) for stretch in _beginning(record.stretches)),
+        *((at, END) for at in _ending(record.stretches)),
         *((event.at, RESUME) for event in record.events if event.what in RESUME),
     ]
     made = [_reset(at, nearest(record.events, at, kinds)) for at, kinds in moments]
@@ -59,14 +60,6 @@ def time_of(details: Mapping[str, Any], key: str) -> datetime | None:
     """A moment in the details of an event, naive UTC."""
     text = details.get(key)
     return datetime.fromisoformat(text) if isinstance(text, str) else None
-
-
-def in_turn(stretches: Sequence[Stretch]) -> list[Stretch]:
-    """Each ends where the next one begins, at the latest."""
-    return [
-        replace(one, until=next.since) if one.until is None or one.until > next.since else one
-        for one, next in pairwise(stretches)
-    ] + list(stretches[-1:])
 
 
 def goes_on(before: Stretch, after: Stretch) -> bool:

@@ -26,18 +26,25 @@ def stands(
         last: the latest moment that has an outcome, if there is one.
     """
     job, current = record.job, record.stretches[-1]
-    if job is None or current.until is not None or current.timing is None:
-        return
-    if job.retired or job.paused_at is not None or not (job.enabled and current.enabled):
+    if job is None:
         return
     if job.next_run is not None and job.next_run >= window.start and _lacks(job, at_tick):
         yield Problem(record.name, job.next_run, Verdict.CHANGED, "a run of it is missing")
-    wrong = _misplaced(job, current.timing, window, at_tick, last)
+    wrong = _misplaced(job, current, window, at_tick, last)
     if wrong is not None:
         at = window.now if job.next_run is None else job.next_run
         yield Problem(record.name, at, Verdict.MOVED, *wrong)
-    elif job.next_run is not None and job.next_run <= window.now:
+    elif _goes_on(job, current) and job.next_run is not None and job.next_run <= window.now:
         yield from _waits(record.name, job, job.next_run, current, window)
+
+
+def _goes_on(job: Job, current: Stretch) -> bool:
+    """Whether it is to run at its next tick."""
+    return _has_ticks(job, current) and current.timing is not None and job.paused_at is None
+
+
+def _has_ticks(job: Job, current: Stretch) -> bool:
+    return not job.retired and job.enabled and current.enabled and current.until is None
 
 
 def _lacks(job: Job, at_tick: Sequence[Ran]) -> bool:
@@ -46,10 +53,14 @@ def _lacks(job: Job, at_tick: Sequence[Ran]) -> bool:
 
 
 def _misplaced(
-    job: Job, timing: Schedule, window: Window, at_tick: Sequence[Ran], last: datetime | None
+    job: Job, current: Stretch, window: Window, at_tick: Sequence[Ran], last: datetime | None
 ) -> tuple[str, str] | None:
     """Why `next_run` can't be what it is: in a few words, and what would be right."""
-    tick = job.next_run
+    tick, timing = job.next_run, current.timing
+    if not _has_ticks(job, current):
+        return None if tick is None else ("next_run is set", "no tick is to come")
+    if timing is None:
+        return None
     if tick is None:
         following = timing.next(window.now)
         return ("next_run is not set", _should_be(following)) if following else None
@@ -57,12 +68,19 @@ def _misplaced(
         return "next_run moved back", f"{rfc3339(last)} has its outcome"
     if job.zone_rules != timing.rules:
         return None  # computed elsewhere: which tick is the next one there is not known here
+    if job.paused_at is not None:
+        return None if last is None or at_tick else _after(timing, last, tick)
     if tick > window.now:
-        following = timing.next(max(window.now, last or window.now))
-        return ("next_run moved on", _should_be(following)) if following != tick else None
+        return _after(timing, max(window.now, last or window.now), tick)
     if timing.next(tick - INSTANT) != tick:
         return "next_run is no tick", _should_be(timing.next(tick))
     return _finished(job, at_tick)
+
+
+def _after(timing: Schedule, moment: datetime, tick: datetime) -> tuple[str, str] | None:
+    """Whether a tick is the first one after a moment."""
+    following = timing.next(moment)
+    return None if following == tick else ("next_run moved on", _should_be(following))
 
 
 def _should_be(tick: datetime | None) -> str:

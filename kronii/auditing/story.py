@@ -11,18 +11,19 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from itertools import pairwise
 
-from kronii.auditing.facts import Event, Record, Stretch, Window
+from kronii.auditing.facts import Event, Job, Record, Stretch, Window
 from kronii.auditing.findings import Problem, Verdict
-from kronii.auditing.resets import BEGIN, END, PAUSE, RESUME, TOGETHER, resets, time_of
+from kronii.auditing.resets import BEGIN, END, PAUSE, RESUME, TOGETHER, TRIGGER, resets, time_of
 
 
 def contradictions(record: Record, window: Window) -> list[Problem]:
     """Where they don't, from the beginning of the history and of what is looked at."""
     found = [
-        *_stretches(record),
+        *_stretches(record, window),
         *_begun(record, window),
         *_ended(record, window),
         *_paused(record, window),
+        *_by_hand(record, window),
         *_row(record, window),
     ]
     return [
@@ -38,7 +39,7 @@ _Found = Iterator[tuple[datetime, str]]
 # -- stretches -------------------------------------------------------------------------------------
 
 
-def _stretches(record: Record) -> _Found:
+def _stretches(record: Record, window: Window) -> _Found:
     """They follow each other without overlapping; between two there is nothing only if the job was
     retired in between.
     """
@@ -50,6 +51,8 @@ def _stretches(record: Record) -> _Found:
     for stretch in record.stretches:
         if stretch.until is not None and stretch.until <= stretch.since:
             yield stretch.since, "a definition that ended before it began"
+        if not stretch.digest:
+            yield stretch.until or window.now, "a definition that is not there"
 
 
 def _came_back(record: Record, gone: datetime, back: datetime) -> bool:
@@ -148,6 +151,28 @@ def _left(record: Record, window: Window, paused: datetime | None, known: bool) 
         yield job.paused_at, "a pause that no event tells of"
 
 
+# -- runs by hand ----------------------------------------------------------------------------------
+
+
+def _by_hand(record: Record, window: Window) -> _Found:
+    """Each was asked for, and of what was asked for something came; but a retirement or a
+    quarantine takes it back.
+    """
+    told = {_asked_for(event) for event in record.events if event.what in TRIGGER}
+    for at in set(record.by_hand) - told:
+        if at > window.history:
+            yield at, "a run by hand of which no event tells"
+    open_one = record.job.manual_at if record.job else None
+    taken_back = [event.at for event in record.events if event.what in ("retired", "quarantined")]
+    for asked in told - set(record.by_hand) - {open_one}:
+        if asked is not None and asked > window.start and not any(at >= asked for at in taken_back):
+            yield asked, "triggered, and no run came of it"
+
+
+def _asked_for(event: Event) -> datetime | None:
+    return time_of(event.details, "scheduled_for")
+
+
 # -- the row ---------------------------------------------------------------------------------------
 
 
@@ -161,11 +186,19 @@ def _row(record: Record, window: Window) -> _Found:
         yield last, "retired, and a definition is in force"
     elif not open_ones and not job.retired and job.digest is not None:
         yield window.now, "no definition is in force, and it is not retired"
-    elif open_ones and job.digest != open_ones[-1].digest:
+    elif open_ones and not _is_of(job, open_ones[-1]):
         yield last, "another definition in `jobs` than in force"
     elif open_ones and not _explained(record, open_ones[-1], window):
         assert job.scheduled_since is not None
         yield job.scheduled_since, "its ticks are owed since a moment of which no event tells"
+
+
+def _is_of(job: Job, stretch: Stretch) -> bool:
+    """Whether the row says what the definition says."""
+    if (job.digest, job.enabled) != (stretch.digest, stretch.enabled):
+        return False
+    timing = stretch.timing
+    return timing is None or (job.cron, job.timezone) == (timing.cron, timing.timezone)
 
 
 def _explained(record: Record, current: Stretch, window: Window) -> bool:

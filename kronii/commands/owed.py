@@ -14,6 +14,7 @@ from kronii.database import queries
 from kronii.database.connections import Connection
 from kronii.database.errors import database_errors
 from kronii.errors import ScheduleError
+from kronii.instance.writer import UNSTORABLE
 from kronii.schedule import Schedule, schedule
 
 Row = Mapping[str, Any]
@@ -49,7 +50,8 @@ def _records(connection: Connection, window: Window) -> Iterator[Record]:
     stretches = _by_job(connection, "audited_stretches")
     events = _by_job(connection, "audited_events")
     ticks = {row["job"]: row["ticks"] for row in queries.rows(connection, "audited_ticks", start)}
-    runs = _runs(connection, start)
+    runs = _runs(connection, start | {"unstorable": UNSTORABLE})
+    by_hand = _by_job(connection, "audited_by_hand", start)
     jobs = {row["id"]: row for row in queries.rows(connection, "audited_jobs")}
     names = {id: (jobs[id] if id in jobs else rows[-1])["name"] for id, rows in stretches.items()}
     for id, name in sorted(names.items(), key=lambda item: str(item[1])):
@@ -61,6 +63,7 @@ def _records(connection: Connection, window: Window) -> Iterator[Record]:
             [Event(row["at"], row["what"], row["details"]) for row in events.get(id, ())],
             moments.sent(ticks.get(id, b"")),
             runs.get(id, ()),
+            {row["tick"] for row in by_hand.get(id, ())},
         )
 
 

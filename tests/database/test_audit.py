@@ -15,6 +15,7 @@ from kronii.auditing import Audit, Problem
 from kronii.commands import owed
 from kronii.database import queries
 from kronii.database.store import Store
+from kronii.instance.writer import UNSTORABLE
 
 Make = Callable[..., Any]
 
@@ -113,7 +114,8 @@ def ticks(story: Story) -> bytes:
 
 
 def rows(story: Story) -> list[tuple[Any, ...]]:
-    return queries.run(story.table.connection, "audited_runs", {"start": story.since}).fetchall()
+    values = {"start": story.since, "unstorable": UNSTORABLE}
+    return queries.run(story.table.connection, "audited_runs", values).fetchall()
 
 
 def test_a_plain_run_is_eight_bytes(story: Story) -> None:
@@ -124,8 +126,37 @@ def test_runs_by_hand_are_no_ticks(story: Story) -> None:
     story.drop(30)
     story.run(30, trigger="manual")
     story.run(30, trigger="manual", outcome="failed", error="x")
-    assert story.found() == [("lost", story.tick(30), "no outcome")]
+    assert ("lost", story.tick(30), "no outcome") in story.found()
     assert rows(story) == []
+
+
+@pytest.mark.parametrize("outcome", ["success", "failed"])
+def test_a_text_that_could_not_be_stored_speaks_against_nothing(story: Story, outcome: str) -> None:
+    story.drop(30)
+    story.run(30, outcome=outcome, error=UNSTORABLE)
+    assert story.found() == []
+
+
+def test_a_success_with_a_reason_is_named(story: Story) -> None:
+    story.table.query("UPDATE runs SET error = 'x' WHERE scheduled_for = %s", story.tick(30))
+    (problem,) = story.audit().problems
+    assert problem.what == "success with a reason why it is none"
+
+
+def test_runs_that_were_asked_for_are_held_against_their_events(story: Story, table: Any) -> None:
+    asked = story.tick(30) + timedelta(milliseconds=1500)
+    table.query(
+        "INSERT INTO kronii_events (at, what, job_id, who, details) SELECT %s, 'triggered', id,"
+        " 'x', jsonb_build_object('scheduled_for', %s::timestamp) FROM jobs",
+        asked,
+        asked,
+    )
+    assert [p.what for p in story.audit().problems] == ["triggered, and no run came of it"]
+    story.run(30, trigger="manual")
+    table.query("UPDATE runs SET scheduled_for = %s WHERE trigger = 'manual'", asked)
+    assert story.found() == []
+    table.query("DELETE FROM kronii_events WHERE what = 'triggered'")
+    assert [p.what for p in story.audit().problems] == ["a run by hand of which no event tells"]
 
 
 def test_the_runs_of_a_tick_are_named_oldest_first(story: Story) -> None:

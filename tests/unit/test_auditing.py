@@ -57,6 +57,7 @@ class World:
     #: Minutes of plain runs.
     plain: Sequence[float] = ()
     runs: list[Ran] = field(default_factory=list)
+    by_hand: Sequence[datetime] = ()
     job: dict[str, Any] = field(default_factory=dict)
     now: datetime = NOON + timedelta(minutes=10, seconds=30)
     start: datetime = NOON - timedelta(hours=1)
@@ -79,12 +80,14 @@ class World:
         job: dict[str, Any] = {
             "next_run": at(11),
             "digest": "d",
+            "cron": timing.cron if timing else "",
+            "timezone": self.timezone,
             "scheduled_since": self.stretches[-1].since,
             "zone_rules": timing.rules if timing else "",
         }
         plain = sorted(number(at(minute)) for minute in self.plain)
         row = None if self.job.get("gone") else Job(**{**job, **self.job})
-        return Record("id", "j", row, self.stretches, self.events, plain, self.runs)
+        return Record("id", "j", row, self.stretches, self.events, plain, self.runs, self.by_hand)
 
     def window(self) -> Window:
         return Window(self.start, self.now, self.history, self.alive)
@@ -148,6 +151,10 @@ def rescheduled(**keys: Any) -> World:
 
 def told_by(*more: Event) -> list[Event]:
     return [event(NOON, "defined"), *more]
+
+
+def by_hand(minute: float) -> Event:
+    return Event(at(minute), "triggered", {"scheduled_for": text(at(minute))})
 
 
 WHOLE: dict[str, World] = {
@@ -254,6 +261,13 @@ WHOLE: dict[str, World] = {
     ),
     "a second and more are not looked at": world(1, 2, start=at(2, 30), history=at(2, 30)),
     "narrowed to the last minutes": world(1, 2, 3, start=at(3, 30)),
+    "run by hand": world(events=told_by(by_hand(3.3)), by_hand=[at(3.3)]),
+    "run by hand soon": world(events=told_by(by_hand(10.2)), job={"manual_at": at(10.2)}),
+    "run by hand, and retired before": world(
+        *range(4, 11), stretches=[World().stretch(0, 3.5)],
+        events=told_by(by_hand(3.4), event(at(3.5), "retired", at(4))),
+        job={"next_run": None, "retired": True, "digest": None},
+    ),
     "from before the tables": world(
         stretches=[World().stretch(0, file=None)], events=[event(NOON, "reloaded")],
         plain=[float(n) for n in range(-20, 11)],
@@ -375,6 +389,16 @@ FAULTS: dict[str, tuple[World, list[tuple[str, str, str]]]] = {
     "a failure that is a success": (
         world(4, runs=[ran(4, exit_code=3)]), [(CHANGED, "4", "success with exit status 3")],
     ),
+    "another failure that is a success": (
+        world(4, runs=[ran(4, explained=True)]),
+        [(CHANGED, "4", "success with a reason why it is none")],
+    ),
+    "a run by hand deleted": (
+        world(events=told_by(by_hand(3.3))), [(CHANGED, "3.3", "triggered, and no run came of it")],
+    ),
+    "that it was triggered": (
+        world(by_hand=[at(3.3)]), [(CHANGED, "3.3", "a run by hand of which no event tells")],
+    ),
     "a lost run that failed": (
         world(4, runs=[ran(4, "failed"), ran(4, attempt=2, trigger="recovery")]),
         [(CHANGED, "4", "failed, then run again as recovery")],
@@ -427,6 +451,13 @@ FAULTS: dict[str, tuple[World, list[tuple[str, str, str]]]] = {
         less(rescheduled(), "changed"),
         [(CHANGED, "5.5", "a definition whose beginning no event tells")],
     ),
+    "one of two changes, shortly after each other": (
+        world(
+            stretches=stretches(0, 5.5, 5.55), events=told_by(event(at(5.5), "changed", at(6))),
+            job={"scheduled_since": NOON},
+        ),
+        [(CHANGED, "5.55", "a definition whose beginning no event tells")],
+    ),
     "that it was retired": (
         less(gone_and_back(), "retired"),
         [(CHANGED, "3.5", "a definition whose end no event tells")],
@@ -469,6 +500,7 @@ FAULTS: dict[str, tuple[World, list[tuple[str, str, str]]]] = {
             (CHANGED, "5.5", "a definition whose end no event tells"),
             (MOVED, "6", "no tick"), (MOVED, "8", "no tick"), (MOVED, "10", "no tick"),
             (CHANGED, "10.5", "no definition is in force, and it is not retired"),
+            (MOVED, "12", "next_run is set"),
         ],
     ),
     "a hole": (
@@ -496,6 +528,23 @@ FAULTS: dict[str, tuple[World, list[tuple[str, str, str]]]] = {
     "another digest": (
         world(job={"digest": "other"}),
         [(CHANGED, "0", "another definition in `jobs` than in force")],
+    ),
+    "another schedule in the row": (
+        world(job={"cron": "0 */3 * * * *"}),
+        [(CHANGED, "0", "another definition in `jobs` than in force")],
+    ),
+    "disabled by hand": (
+        world(job={"enabled": False, "next_run": None}),
+        [(CHANGED, "0", "another definition in `jobs` than in force")],
+    ),
+    "a definition deleted": (
+        world(
+            stretches=[World().stretch(0, cron=None, digest="")], plain=[], job={"next_run": None}
+        ),
+        [
+            (CHANGED, "0", "another definition in `jobs` than in force"),
+            (CHANGED, "10.5", "a definition that is not there"),
+        ],
     ),
     "a row that is gone": (
         world(job={"gone": True}), [(CHANGED, "10.5", "its row is gone from `jobs`")],
@@ -528,6 +577,29 @@ FAULTS: dict[str, tuple[World, list[tuple[str, str, str]]]] = {
     ),
     "moved to between two ticks to come": (
         world(job={"next_run": at(10.75)}), [(MOVED, "10.75", "next_run moved on")],
+    ),
+    "moved on while it is paused": (
+        world(
+            *range(4, 11), events=told_by(event(at(3.5), "paused", at(4))),
+            job={"next_run": at(5), "paused_at": at(3.5)},
+        ),
+        [(LOST, "4", "no outcome"), (MOVED, "5", "next_run moved on")],
+    ),
+    "moved back while it is paused": (
+        world(
+            *range(4, 11), events=told_by(event(at(3.5), "paused", at(4))),
+            job={"next_run": at(2), "paused_at": at(3.5)},
+        ),
+        [(MOVED, "2", "next_run moved back")],
+    ),
+    "set though it is disabled": (
+        world(
+            *range(4, 11),
+            stretches=[World().stretch(0, 3.5), World().stretch(3.5, enabled=False)],
+            events=told_by(event(at(3.5), "changed", at(4))),
+            job={"next_run": at(11), "enabled": False},
+        ),
+        [(MOVED, "11", "next_run is set")],
     ),
     "taken away": (world(job={"next_run": None}), [(MOVED, "10.5", "next_run is not set")]),
     # -- what waits

@@ -79,9 +79,9 @@ ROWS = (
     ),
     (
         "a definition that overlaps another one is in force beside it",
-        RESETS,
-        "    stretches = in_turn(record.stretches)\n",
-        "    stretches = record.stretches\n",
+        LEGS,
+        "    for stretch in _in_turn(record.stretches):\n",
+        "    for stretch in record.stretches:\n",
         FAULT,
     ),
     # -- what became of them
@@ -212,6 +212,27 @@ ROWS = (
         "    elif job.paused_at is not None and paused is None",
         "    elif False and paused is None",
         FAULT,
+    ),
+    (
+        "what was triggered need not run",
+        STORY,
+        '            yield asked, "triggered, and no run came of it"\n',
+        "            pass\n",
+        FAULT,
+    ),
+    (
+        "the row says another thing than the definition",
+        STORY,
+        "    elif open_ones and not _is_of(job, open_ones[-1]):\n",
+        "    elif False:\n",
+        FAULT,
+    ),
+    (
+        "a success may have a reason why it is none",
+        "sql/queries.sql",
+        " AND error IS NULL AND finished_at",
+        " AND finished_at",
+        DATABASE + "a_success_with_a_reason_is_named",
     ),
     # -- what is read
     (

@@ -211,6 +211,16 @@ PLANTED = {
         "tick",
         {"changed": "a pause that no event tells of"},
     ),
+    "a trigger deleted": (
+        "DELETE FROM kronii_events WHERE what = 'triggered'",
+        "disabled",
+        {"changed": "a run by hand of which no event tells"},
+    ),
+    "a run by hand deleted": (
+        "DELETE FROM runs WHERE trigger = 'manual'",
+        "disabled",
+        {"changed": "triggered, and no run came of it"},
+    ),
     **{
         f"the event {what} of {job} deleted": (
             f"DELETE FROM kronii_events USING jobs j WHERE what = '{what}' AND job_id = j.id"
