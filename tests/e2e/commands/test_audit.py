@@ -311,6 +311,8 @@ def test_what_is_late_is_named_and_no_failure(copy: Copy, kronii: Kronii) -> Non
     copy.make(
         "UPDATE kronii_events SET details = '{}' WHERE what IN ('changed', 'retired', 'resumed')"
     )
+    copy.make("DELETE FROM kronii_events WHERE what = 'triggered'")
+    copy.make("DELETE FROM runs WHERE trigger = 'manual'")
     late = kronii("audit", "--json")
     assert {(p["verdict"], p["problem"], p["says"]) for p in late.document["problems"]} == {
         ("late", "overdue", "no instance is live")
