@@ -1,5 +1,9 @@
 -- What an audit reads, in one snapshot; nothing of it is decided here.
 
+-- name: audit_limits
+-- For this transaction: a long history takes its time, and nobody waits for who only reads.
+SELECT set_config('statement_timeout', '0', true)
+
 -- name: audit_window
 -- Since when the history is whole: what is forgotten is older than what is left, of runs as of
 -- events, and the oldest stand at the beginning, for ids grow with time.

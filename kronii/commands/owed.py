@@ -31,6 +31,7 @@ def audit(connection: Connection, since: float | None) -> Audit:
     """
     with database_errors(), connection.transaction():
         queries.run(connection, "snapshot")
+        queries.run(connection, "audit_limits")
         window = _window(connection, since)
         records = list(_records(connection, window))
         return _with_runs(connection, records, auditing.audit(records, window))

@@ -232,6 +232,21 @@ def test_all_is_of_one_moment(story: Story, monkeypatch: pytest.MonkeyPatch) -> 
     assert story.audit().jobs == 0
 
 
+def test_a_long_history_may_take_its_time(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, limits = queries.rows, []
+
+    def noting(connection: Any, name: str, *values: Any) -> list[dict[str, Any]]:
+        limits.append(connection.execute("SHOW statement_timeout").fetchone()[0])
+        return read(connection, name, *values)
+
+    monkeypatch.setattr(queries, "rows", noting)
+    with psycopg.connect(story.url, autocommit=True) as connection:
+        connection.execute("SET statement_timeout = '10s'")
+        owed.audit(connection, None)
+        assert set(limits) == {"0"}
+        assert connection.execute("SHOW statement_timeout").fetchone() == ("10s",)
+
+
 def test_a_row_that_is_gone_is_named_by_its_definition(story: Story) -> None:
     story.table.query("DELETE FROM jobs")
     problems: tuple[Problem, ...] = story.audit().problems

@@ -243,6 +243,13 @@ ROWS = (
         DATABASE + "all_is_of_one_moment",
     ),
     (
+        "a long history is cut off",
+        OWED,
+        '        queries.run(connection, "audit_limits")\n',
+        "",
+        DATABASE + "a_long_history_may_take_its_time",
+    ),
+    (
         "what was forgotten is lost",
         OWED,
         "start = history if since is None else",

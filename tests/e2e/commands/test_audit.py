@@ -63,6 +63,7 @@ def _happens(fleet: Fleet) -> None:
     living = "SELECT FROM nodes WHERE name = 'b' AND died_at IS NULL"
     wait_until(lambda: not fleet.query(living))
     jobs(fleet, "leaves", changes={"cron": EVERY_TWO}, slow={"description": "another one"})
+    _between_ticks(fleet)
     a.signal(signal.SIGHUP)
     wait_until(lambda: fleet.row("leaves")["status"] == "retired")
     fleet.ended("changes", "success", len(fleet.runs("changes", "success")) + 2)
@@ -72,6 +73,13 @@ def _happens(fleet: Fleet) -> None:
     for job in ("leaves", "paused", "retried"):
         fleet.ended(job, "success", len(fleet.runs(job, "success")) + 2)
     assert a.stop() == 0
+
+
+def _between_ticks(fleet: Fleet) -> None:
+    """Both schedules have the tick of an even second: what reads the clock before it and has the
+    row behind it would have it run by either.
+    """
+    wait_until(lambda: 200_000 < fleet.now().microsecond < 400_000)
 
 
 def _command(fleet: Fleet, *words: str) -> None:
