@@ -90,28 +90,28 @@ UPDATE nodes SET file = %(file)s
 -- Of a job's definitions that live instances hold the one that was seen first latest is in force;
 -- here are the jobs of which the table says otherwise.  Without a definition: nobody lists it.
 WITH held AS MATERIALIZED (
-    SELECT pg_catalog.unnest(f.definitions) AS id FROM kronii_files AS f
+    SELECT pg_catalog.unnest(f.definitions) AS id, f.id AS file FROM kronii_files AS f
      WHERE f.id = ANY (%(files)s::int[])
-     UNION
-    SELECT d.id FROM jobs AS j JOIN kronii_definitions AS d
+     UNION ALL
+    SELECT d.id, NULL FROM jobs AS j JOIN kronii_definitions AS d
         ON d.name = j.name AND d.digest = j.digest
      WHERE %(unknown)s AND j.retired_at IS NULL
 ), latest AS MATERIALIZED (
-    SELECT d.name, max(d.id) AS id FROM held JOIN kronii_definitions AS d ON d.id = held.id
-     GROUP BY d.name
-), in_force AS MATERIALIZED (
-    SELECT d.* FROM latest JOIN kronii_definitions AS d ON d.id = latest.id
+    SELECT DISTINCT ON (d.name) d.*, held.file
+      FROM held JOIN kronii_definitions AS d ON d.id = held.id
+     ORDER BY d.name, d.id DESC, held.file DESC NULLS LAST
 )
-SELECT d.name, d.cron, d.timezone, d.enabled, d.digest,
+SELECT d.name, d.cron, d.timezone, d.enabled, d.digest, d.file,
        j.id::text, j.name, j.cron, j.timezone, j.digest, j.retired_at IS NOT NULL, j.next_run,
        j.version, j.zone_rules
-  FROM in_force AS d FULL JOIN jobs AS j ON j.name = d.name
+  FROM latest AS d FULL JOIN jobs AS j ON j.name = d.name
  WHERE d.name IS NULL AND j.retired_at IS NULL
     OR d.name IS NOT NULL AND (j.retired_at IS NOT NULL OR j.digest IS DISTINCT FROM d.digest)
 
 -- name: settling
 CREATE TEMPORARY TABLE settling (
-    name TEXT PRIMARY KEY, digest TEXT, next_run TIMESTAMP, zone_rules TEXT, rescheduled BOOLEAN
+    name TEXT PRIMARY KEY, digest TEXT, file INTEGER, next_run TIMESTAMP, zone_rules TEXT,
+    rescheduled BOOLEAN
 ) ON COMMIT DROP
 
 -- name: copy_settling
@@ -121,39 +121,38 @@ COPY pg_temp.settling FROM STDIN
 -- name: settle_changed
 -- `next_run` in the event's details is the tick at which the job stood: where the schedule is
 -- another one, that and all from there to here are given up.
-WITH had AS MATERIALIZED (
-    SELECT j.id, j.cron, j.timezone, j.next_run, j.retired_at IS NOT NULL AS retired,
-           s.digest, s.next_run AS next, s.zone_rules, s.rescheduled
-      FROM pg_temp.settling AS s JOIN jobs AS j ON j.name = s.name
-       FOR NO KEY UPDATE OF j
-), changed AS (
+WITH changed AS (
     UPDATE jobs AS j
        SET cron = d.cron, timezone = d.timezone, catch_up = d.catch_up,
            description = d.description, splay = @seconds(d.splay), enabled = d.enabled,
            digest = d.digest, version = %(version)s, retired_at = NULL,
-           next_run = CASE WHEN i.rescheduled THEN i.next ELSE j.next_run END,
-           zone_rules = CASE WHEN i.rescheduled THEN i.zone_rules ELSE j.zone_rules END,
-           scheduled_since = CASE WHEN i.rescheduled THEN %(now)s ELSE j.scheduled_since END,
-           attempt  = CASE WHEN i.rescheduled THEN 0 ELSE j.attempt END,
-           failures = CASE WHEN i.rescheduled THEN 0 ELSE j.failures END,
-           deaths   = CASE WHEN i.rescheduled THEN 0 ELSE j.deaths END,
-           missed   = CASE WHEN i.rescheduled THEN 0 ELSE j.missed END,
-           retry_at = CASE WHEN i.rescheduled THEN NULL ELSE j.retry_at END,
+           next_run = CASE WHEN s.rescheduled THEN s.next_run ELSE j.next_run END,
+           zone_rules = CASE WHEN s.rescheduled THEN s.zone_rules ELSE j.zone_rules END,
+           scheduled_since = CASE WHEN s.rescheduled THEN %(now)s ELSE j.scheduled_since END,
+           attempt  = CASE WHEN s.rescheduled THEN 0 ELSE j.attempt END,
+           failures = CASE WHEN s.rescheduled THEN 0 ELSE j.failures END,
+           deaths   = CASE WHEN s.rescheduled THEN 0 ELSE j.deaths END,
+           missed   = CASE WHEN s.rescheduled THEN 0 ELSE j.missed END,
+           retry_at = CASE WHEN s.rescheduled THEN NULL ELSE j.retry_at END,
            status = CASE WHEN j.owner IS NOT NULL THEN 'running'
                          WHEN j.paused_at IS NOT NULL OR NOT d.enabled THEN 'paused'
                          WHEN j.status IN ('paused', 'retired') THEN 'pending'
                          ELSE j.status END
-      FROM had AS i, kronii_definitions AS d
-     WHERE j.id = i.id AND d.name = j.name AND d.digest = i.digest
-    RETURNING j.id, j.cron, j.timezone
+      FROM pg_temp.settling AS s
+      JOIN kronii_definitions AS d ON d.name = s.name AND d.digest = s.digest
+      JOIN jobs AS had ON had.name = s.name
+     WHERE j.id = had.id
+    RETURNING j.id, j.cron, j.timezone, s.rescheduled, had.cron AS cron_had,
+              had.timezone AS timezone_had, had.next_run AS next_run_had,
+              had.retired_at IS NOT NULL AS came_back
 )
 INSERT INTO kronii_events (at, what, job_id, who, details)
-SELECT %(now)s, CASE WHEN had.retired THEN 'came_back' ELSE 'changed' END, c.id, %(node)s,
+SELECT %(now)s, CASE WHEN came_back THEN 'came_back' ELSE 'changed' END, id, %(node)s,
        pg_catalog.jsonb_build_object(
-           'cron', c.cron, 'timezone', c.timezone, 'rescheduled', had.rescheduled,
-           'was', pg_catalog.jsonb_build_object('cron', had.cron, 'timezone', had.timezone,
-                                                'next_run', had.next_run))
-  FROM changed AS c JOIN had ON had.id = c.id
+           'cron', cron, 'timezone', timezone, 'rescheduled', rescheduled,
+           'was', pg_catalog.jsonb_build_object('cron', cron_had, 'timezone', timezone_had,
+                                                'next_run', next_run_had))
+  FROM changed
 
 -- name: settle_new
 WITH new AS (
@@ -203,22 +202,19 @@ UPDATE kronii_in_force AS f
                     WHERE d.id = f.definition AND d.digest = j.digest)
 
 -- name: open_stretches
-WITH held AS MATERIALIZED (
-    SELECT its.id, max(f.id) AS file
-      FROM kronii_files AS f, pg_catalog.unnest(f.definitions) AS its (id)
-     WHERE f.id = ANY (%(files)s::int[])
-     GROUP BY its.id
+WITH its AS MATERIALIZED (
+    SELECT j.id, j.name, j.digest, max(f.until) AS last,
+           bool_or(f.job_id IS NOT NULL AND f.until IS NULL) AS is_open
+      FROM jobs AS j LEFT JOIN kronii_in_force AS f ON f.job_id = j.id
+     WHERE j.version >= %(version)s AND j.retired_at IS NULL
+     GROUP BY j.id
 )
 INSERT INTO kronii_in_force (job_id, since, definition, file)
-SELECT j.id,
-       GREATEST(%(now)s::timestamp,
-                (SELECT max(f.until) FROM kronii_in_force AS f WHERE f.job_id = j.id)),
-       d.id, held.file
-  FROM jobs AS j
-  JOIN kronii_definitions AS d ON d.name = j.name AND d.digest = j.digest
-  LEFT JOIN held ON held.id = d.id
- WHERE j.version >= %(version)s AND j.retired_at IS NULL
-   AND NOT EXISTS (SELECT FROM kronii_in_force AS f WHERE f.job_id = j.id AND f.until IS NULL)
+SELECT its.id, GREATEST(%(now)s::timestamp, its.last), d.id, s.file
+  FROM its
+  JOIN kronii_definitions AS d ON d.name = its.name AND d.digest = its.digest
+  LEFT JOIN pg_temp.settling AS s ON s.name = its.name AND s.digest = its.digest
+ WHERE NOT its.is_open
 
 -- name: settled_jobs
 -- The rows as this registration has left them.

@@ -21,7 +21,7 @@ from kronii.schedule import Schedule, schedule
 
 @dataclass(frozen=True)
 class Recorded:
-    """As much of a definition as the table has: what another instance needs to know of it."""
+    """As much of a definition as another instance needs to know of it."""
 
     name: str
     cron: str

@@ -47,6 +47,8 @@ class Change:
     job: Definition | Recorded
     #: As it was; None for a new job.
     row: Row | None
+    #: The file through which it comes, in `kronii_files`; None: not known.
+    file: int | None
     #: True if its schedule goes on from now: another one, or one that comes back.
     rescheduled: bool
     #: Its next tick (naive UTC); None if there is none.
@@ -107,7 +109,7 @@ def settle(
     if held.unknown:
         adopt(connection, now)
     if rows is not None and held.only(me.file):
-        changes, retired = _own(wanted, rows, now)
+        changes, retired = _own(me, wanted, rows, now)
     else:
         changes, retired = _all(connection, me, held, wanted, now)
     if not changes and not retired and not held.unknown:
@@ -124,11 +126,12 @@ def differs(connection: Connection, me: Holding, held: Held) -> bool:
 
 
 def _own(
-    wanted: Mapping[str, Definition], rows: Mapping[str, Row], now: datetime
+    me: Holding, wanted: Mapping[str, Definition], rows: Mapping[str, Row], now: datetime
 ) -> tuple[list[Change], list[Row]]:
     """Where everybody holds our own file, it decides alone."""
     found = [(job, rows.get(name)) for name, job in wanted.items()]
-    changes = [_change(job, row, now) for job, row in found if row is None or _differs(job, row)]
+    changed = [(job, row) for job, row in found if row is None or _differs(job, row)]
+    changes = [_change(job, row, me.file, now) for job, row in changed]
     return changes, [row for name, row in rows.items() if name not in wanted and not row.retired]
 
 
@@ -141,11 +144,11 @@ def _all(
 ) -> tuple[list[Change], list[Row]]:
     """Where they hold several files, the table says what differs."""
     changes, retired = [], []
-    for job, row in _differences(connection, _files(me, held), wanted):
+    for job, row, file in _differences(connection, _files(me, held), wanted):
         if job is not None:
             # Of what can't be read here those take care who hold it.
             try:
-                changes.append(_change(job, row, now))
+                changes.append(_change(job, row, file, now))
             except ScheduleError:
                 continue
         elif row is not None:
@@ -159,20 +162,21 @@ def _files(me: Holding, held: Held) -> dict[str, object]:
 
 def _differences(
     connection: Connection, files: Mapping[str, object], wanted: Mapping[str, Definition]
-) -> Iterator[tuple[Definition | Recorded | None, Row | None]]:
+) -> Iterator[tuple[Definition | Recorded | None, Row | None, int | None]]:
     cursor = queries.run(connection, "differences", files)
     while portion := cursor.fetchmany(PORTION):
-        for name, cron, timezone, enabled, digest, *row in portion:
+        for name, cron, timezone, enabled, digest, file, *row in portion:
             job = None if name is None else Recorded(name, cron, timezone, enabled, digest)
             own = wanted.get(name)
             there = None if row[0] is None else Row(*row)
-            yield own if own is not None and own.digest == digest else job, there
+            yield own if own is not None and own.digest == digest else job, there, file
 
 
-def _change(job: Definition | Recorded, row: Row | None, now: datetime) -> Change:
+def _change(job: Definition | Recorded, row: Row | None, file: int | None, now: datetime) -> Change:
     rescheduled = row is None or _rescheduled(job, row)
     computed = job.schedule.next(now) if rescheduled and job.enabled else None
-    return Change(job, row, rescheduled, computed if rescheduled or row is None else row.next_run)
+    next_run = computed if rescheduled or row is None else row.next_run
+    return Change(job, row, file, rescheduled, next_run)
 
 
 def _rescheduled(job: Definition | Recorded, row: Row) -> bool:
@@ -195,8 +199,8 @@ def _write(
     writes = bool(changes or retired)
     version = int(queries.value(connection, "next_registration")) if writes else held.version
     values = {"now": now, "node": me.node, "version": version, **_files(me, held)}
+    _copy(connection, changes)
     if changes:
-        _copy(connection, changes)
         queries.run(connection, "settle_changed", values)
         queries.run(connection, "settle_new", values)
     if retired:
@@ -219,10 +223,10 @@ def _copy(connection: Connection, changes: Iterable[Change]) -> None:
     queries.run(connection, "settling")
     with connection.cursor() as cursor, cursor.copy(queries.queries()["copy_settling"]) as copy:
         for change in changes:
-            job = change.job
-            rules = job.schedule.rules
-            tick = change.next_run if change.rescheduled else None
-            copy.write_row((job.name, job.digest, tick, rules, change.rescheduled))
+            job, rescheduled = change.job, change.rescheduled
+            tick = change.next_run if rescheduled else None
+            named = (job.name, job.digest, change.file)
+            copy.write_row((*named, tick, job.schedule.rules, rescheduled))
 
 
 def analyze(connection: Connection, settled: Settled) -> None:

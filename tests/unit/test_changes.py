@@ -23,7 +23,7 @@ def _all_levels(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def change(name: str, row: Row | None = None) -> Change:
-    return Change(Definition(name, schedule("0 0 2 * * *")), row, True, TICK)
+    return Change(Definition(name, schedule("0 0 2 * * *")), row, 1, True, TICK)
 
 
 def row(name: str, retired: bool = False) -> Row:

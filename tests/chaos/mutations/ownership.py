@@ -17,8 +17,8 @@ ROWS = (
     (
         "an older file takes over what a live instance holds",
         DEFINITIONS,
-        "max(d.id) AS id FROM held",
-        "min(d.id) AS id FROM held",
+        "ORDER BY d.name, d.id DESC,",
+        "ORDER BY d.name, d.id,",
         IN_FORCE + "an_older_file_changes_nothing_of_what_is_held",
     ),
     (

@@ -346,14 +346,14 @@ ROWS = (
     (
         "a new schedule has the old one's deaths",
         DEFINITIONS,
-        "deaths   = CASE WHEN i.rescheduled THEN 0 ELSE j.deaths END",
+        "deaths   = CASE WHEN s.rescheduled THEN 0 ELSE j.deaths END",
         "deaths   = j.deaths",
         REGISTERED + "a_changed_schedule_is_computed_from_now_and_anything_else_keeps_the_tick",
     ),
     (
         "a new timeout disowns owed ticks",
         DEFINITIONS,
-        "CASE WHEN i.rescheduled THEN %(now)s ELSE j.scheduled_since END,",
+        "CASE WHEN s.rescheduled THEN %(now)s ELSE j.scheduled_since END,",
         "%(now)s,",
         REGISTERED + "a_changed_schedule_is_computed_from_now_and_anything_else_keeps_the_tick",
     ),
