@@ -17,9 +17,9 @@ SELECT @now_utc AS now,
 -- name: audited_jobs
 SELECT j.id::text, j.name, j.next_run, j.digest, j.cron, j.timezone, j.enabled,
        j.retired_at IS NOT NULL AS retired, j.paused_at, j.scheduled_since, j.zone_rules,
-       r.id AS run, r.started_at, COALESCE(r.trigger = 'manual', false) AS by_hand, j.attempt,
-       j.retry_at, j.manual_at
-  FROM jobs AS j LEFT JOIN runs AS r ON r.id = j.run_id AND j.owner IS NOT NULL
+       CASE WHEN j.owner IS NOT NULL THEN r.id END AS run, r.started_at, r.finished_at,
+       COALESCE(r.trigger = 'manual', false) AS by_hand, j.attempt, j.retry_at, j.manual_at
+  FROM jobs AS j LEFT JOIN runs AS r ON r.id = j.run_id
  ORDER BY j.name
 
 -- name: audited_stretches

@@ -32,10 +32,11 @@ class Job:
     zone_rules: str = ""
     #: The run in progress; None: nobody runs it.
     run: int | None = None
-    #: The run in progress was asked for by hand.
+    #: The latest run was asked for by hand.
     by_hand: bool = False
-    #: Since when it goes on.
+    #: When that began, and when it ended.
     started_at: datetime | None = None
+    finished_at: datetime | None = None
     #: Runs of the tick at `next_run` so far.
     attempt: int = 0
     retry_at: datetime | None = None

@@ -11,8 +11,8 @@ from kronii.auditing.moments import INSTANT
 from kronii.clock import rfc3339
 from kronii.schedule import Schedule
 
-#: A tick that waits for a worker for longer than this many seconds, beyond its job's own splay, is
-#: late.
+#: A tick that waits for a worker for longer than this many seconds is late: beyond its job's own
+#: splay, and since the run before it ended.
 LATE_AFTER = 60.0
 
 
@@ -108,7 +108,7 @@ def _waits(
     begins = job.retry_at or tick + timedelta(seconds=current.splay)
     state, when = _state(job, begins, window.now)
     late = window.now - timedelta(seconds=LATE_AFTER)
-    if state == "worker" and begins < late:
+    if state == "worker" and max(begins, job.finished_at or begins) < late:
         says = "waits for a worker" if window.alive else "no instance is live"
         behind = current.timing.latest(tick, late)[1]
         yield Problem(name, tick, Verdict.LATE, "overdue", says, more=behind)

@@ -187,6 +187,13 @@ WHOLE: dict[str, World] = {
         10, runs=[ran(10, "lost")], job={"next_run": at(10), "attempt": 1}
     ),
     "due just now": world(10, job={"next_run": at(10)}),
+    "the run before it has just ended": world(
+        8, 9, 10, job={"next_run": at(8), "finished_at": at(10, 20)}
+    ),
+    "the instance of a long run has just died": world(
+        7, 8, 9, 10, runs=[ran(7, "lost")],
+        job={"next_run": at(7), "attempt": 1, "finished_at": at(10, 20)},
+    ),
     "its splay is long": world(
         8, 9, 10, stretches=[World().stretch(0, splay=160.0)], job={"next_run": at(8)}
     ),

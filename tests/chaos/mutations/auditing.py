@@ -171,6 +171,13 @@ ROWS = (
         WHOLE,
     ),
     (
+        "what waits behind a run is late as soon as that ends",
+        STANDING,
+        "max(begins, job.finished_at or begins) < late",
+        "begins < late",
+        WHOLE,
+    ),
+    (
         "what is late is a failure",
         "kronii/auditing/findings.py",
         "HARMLESS = frozenset({Verdict.LATE})",
