@@ -156,6 +156,23 @@ LEFT = {
     ),
     "claim": "SELECT name AS what FROM jobs WHERE owner IS NOT NULL",
     "running run": "SELECT id || ' on ' || node AS what FROM runs WHERE outcome = 'running'",
+    # What was noted must be what happened.
+    "job that is in force without its stretch": (
+        "SELECT j.name AS what FROM jobs AS j WHERE j.retired_at IS NULL AND NOT EXISTS ("
+        "SELECT FROM kronii_in_force AS f JOIN kronii_definitions AS d ON d.id = f.definition"
+        " WHERE f.job_id = j.id AND f.until IS NULL AND d.digest = j.digest)"
+    ),
+    "stretches of a job that overlap": (
+        "SELECT a.job_id || ' from ' || b.since AS what FROM kronii_in_force AS a"
+        " JOIN kronii_in_force AS b ON a.job_id = b.job_id AND a.since < b.since"
+        " WHERE COALESCE(a.until, 'infinity') > b.since"
+    ),
+    "instance that began and has no end": (
+        "SELECT who || ' ' || (details ->> 'identity') AS what FROM kronii_events AS e"
+        " WHERE what = 'instance_started' AND NOT EXISTS (SELECT FROM kronii_events AS its"
+        " WHERE its.what IN ('left', 'died') AND its.details -> 'identity' = e.details ->"
+        " 'identity')"
+    ),
 }
 
 

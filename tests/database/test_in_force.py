@@ -9,12 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
+from kronii.database import migrations, schema
 from kronii.database.connections import connect
 from kronii.database.recorded import digest_of
 from kronii.database.registration import record_file
 from kronii.model import Command
+from tests.database.conftest import Member, Table
 
 Make = Callable[..., Any]
 
@@ -418,3 +421,78 @@ def test_a_change_that_keeps_the_schedule_keeps_the_tick(two: Any, table: Any, j
     row = table.job("same")
     assert row["next_run"] == datetime(2024, 1, 1)
     assert old.refresh().outdated == {"changed", "same"}
+
+
+# -- an upgrade ------------------------------------------------------------------------------------
+
+
+def before(connection: psycopg.Connection[Any], version: int) -> None:
+    """The schema as of an earlier version."""
+    connection.execute(
+        "CREATE TABLE kronii_schema (version INTEGER PRIMARY KEY, applied_at TIMESTAMPTZ NOT NULL"
+        " DEFAULT now());"
+        "CREATE TABLE kronii_migrations (version INTEGER PRIMARY KEY, usable_from INTEGER NOT NULL,"
+        " applied_at TIMESTAMPTZ NOT NULL DEFAULT now());"
+        "INSERT INTO kronii_schema (version) VALUES (2)"
+    )
+    for number, path in schema.files().items():
+        if number <= version:
+            connection.execute(path.read_bytes())
+            connection.execute("INSERT INTO kronii_migrations VALUES (%s, 2)", [number])
+
+
+def test_live_rows_of_the_version_before_are_kept_and_their_history_begins(
+    empty_database_url: str, job: Make
+) -> None:
+    live, disabled = job("live", FIRST, splay=5.0), job("disabled", enabled=False)
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        before(connection, 4)
+        for one, number in ((live, 1), (disabled, 2)):
+            connection.execute(
+                "INSERT INTO jobs (name, cron, digest, next_run, enabled, version, scheduled_since,"
+                " splay, owner, run_id) VALUES (%s, %s, %s, now(), %s, %s, '2026-01-01',"
+                " INTERVAL '1.5 s', gen_random_uuid(), 7)",
+                [one.name, one.schedule.cron, one.digest, one.enabled, number],
+            )
+        connection.execute(
+            "INSERT INTO jobs (name, cron, status, retired_at) VALUES ('gone', '', 'retired',"
+            " now()), ('by hand', '', 'pending', NULL)"
+        )
+        rows = connection.execute("SELECT * FROM jobs ORDER BY name").fetchall()
+        assert migrations.migrate(connection) == [n for n in schema.files() if n > 4]
+        assert connection.execute("SELECT * FROM jobs ORDER BY name").fetchall() == rows
+        table = Table(connection)
+        history = table.query(
+            "SELECT d.name, d.digest, d.splay, d.enabled, f.since, f.until, f.file"
+            " FROM kronii_in_force f JOIN kronii_definitions d ON d.id = f.definition ORDER BY d.id"
+        )
+        since = {"since": datetime(2026, 1, 1), "until": None, "file": None, "splay": 1.5}
+        assert history == [
+            {"name": "live", "digest": live.digest, "enabled": True, **since},
+            {"name": "disabled", "digest": disabled.digest, "enabled": False, **since},
+        ]
+        assert events(table) == ["migrated"]
+        one = Member(empty_database_url, "a")
+        registered = one.register(live, disabled)
+        one.session.drop()
+        assert (registered.new, registered.changed, registered.retired) == (0, 0, 1)
+        assert table.job("by hand")["status"] == "retired"
+        assert table.job("live")["run_id"] == 7
+
+
+def test_a_table_of_the_originals_is_taken_over(empty_database_url: str, job: Make) -> None:
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        connection.execute(schema.files()[1].read_bytes())
+        connection.execute(
+            "INSERT INTO jobs VALUES (gen_random_uuid(), 'its', '0 0 1 * * *', '2026-01-01', NULL,"
+            " 'success')"
+        )
+        migrations.migrate(connection)
+        table = Table(connection)
+        id = table.job("its")["id"]
+        assert stretches(table, "its") == []
+        one = Member(empty_database_url, "a")
+        assert one.register(job("its", FIRST)).changed == 1
+        one.session.drop()
+        assert table.job("its")["id"] == id
+        assert [stretch["until"] for stretch in stretches(table, "its")] == [None]
