@@ -158,9 +158,15 @@ WITH orphaned AS MATERIALIZED (
                                     || ' instances died while they ran this tick'
                                ELSE j.pause_reason END
       FROM judged WHERE j.id = judged.id
-    RETURNING j.id, j.name, judged.run_id, judged.name AS node, deadly AS quarantined
+    RETURNING j.id, j.name, judged.run_id, judged.name AS node, deadly AS quarantined,
+              j.pause_reason
 ), lost AS (
     @record_lost_runs
+), noted AS (
+    INSERT INTO kronii_events (at, what, job_id, who, reason, details)
+    SELECT @now_utc, 'quarantined', id, %(node)s, pause_reason,
+           pg_catalog.jsonb_build_object('run', run_id, 'died', node)
+      FROM freed WHERE quarantined
 )
 SELECT id::text, name, run_id, node, quarantined FROM freed
  UNION ALL

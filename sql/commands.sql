@@ -27,23 +27,51 @@ SELECT output FROM runs WHERE id = %(run)s
 
 -- name: pause
 -- A run in progress goes on; a job that is paused already keeps its reason.
-UPDATE jobs
-   SET paused_at = COALESCE(paused_at, @now_utc), pause_reason = COALESCE(pause_reason, %(reason)s),
-       status = CASE WHEN owner IS NULL THEN 'paused' ELSE status END
- WHERE name = ANY (%(names)s::text[]) AND retired_at IS NULL
-RETURNING name
+WITH had AS MATERIALIZED (
+    SELECT id, paused_at IS NOT NULL AS paused FROM jobs
+     WHERE name = ANY (%(names)s::text[]) AND retired_at IS NULL
+       FOR NO KEY UPDATE
+), paused AS (
+    UPDATE jobs AS j
+       SET paused_at = COALESCE(j.paused_at, @now_utc),
+           pause_reason = COALESCE(j.pause_reason, %(reason)s),
+           status = CASE WHEN j.owner IS NULL THEN 'paused' ELSE j.status END
+      FROM had WHERE j.id = had.id
+    RETURNING j.id, j.name, j.next_run, had.paused
+), noted AS (
+    INSERT INTO kronii_events (at, what, job_id, who, reason, details)
+    SELECT @now_utc, 'paused', id, @command, %(reason)s,
+           pg_catalog.jsonb_build_object('next_run', next_run)
+      FROM paused WHERE NOT paused
+)
+SELECT name FROM paused
 
 -- name: resume
--- Goes on from now: the tick that it stood at is given up, with all that had been tried for it.
-UPDATE jobs AS j
-   SET paused_at = NULL, pause_reason = NULL, next_run = r.next_run, scheduled_since = @now_utc,
-       zone_rules = r.rules, retry_at = NULL, attempt = 0, failures = 0, deaths = 0, missed = 0,
-       status = CASE WHEN j.owner IS NOT NULL THEN j.status
-                     WHEN NOT j.enabled THEN 'paused' ELSE 'pending' END
-  FROM unnest(%(names)s::text[], %(nexts)s::timestamp[], %(rules)s::text[])
-       AS r (name, next_run, rules)
- WHERE j.name = r.name AND j.paused_at IS NOT NULL
-RETURNING j.name
+-- Goes on from now: the tick that it stood at is given up, with all that had been tried for it; it
+-- stands in the event's details.
+WITH had AS MATERIALIZED (
+    SELECT j.id, j.next_run AS stood_at, j.paused_at, r.next_run, r.rules
+      FROM unnest(%(names)s::text[], %(nexts)s::timestamp[], %(rules)s::text[])
+           AS r (name, next_run, rules)
+      JOIN jobs AS j ON j.name = r.name
+     WHERE j.paused_at IS NOT NULL
+       FOR NO KEY UPDATE OF j
+), resumed AS (
+    UPDATE jobs AS j
+       SET paused_at = NULL, pause_reason = NULL, next_run = had.next_run,
+           scheduled_since = @now_utc, zone_rules = had.rules, retry_at = NULL, attempt = 0,
+           failures = 0, deaths = 0, missed = 0,
+           status = CASE WHEN j.owner IS NOT NULL THEN j.status
+                         WHEN NOT j.enabled THEN 'paused' ELSE 'pending' END
+      FROM had WHERE j.id = had.id
+    RETURNING j.id, j.name, had.stood_at, had.paused_at
+), noted AS (
+    INSERT INTO kronii_events (at, what, job_id, who, details)
+    SELECT @now_utc, 'resumed', id, @command,
+           pg_catalog.jsonb_build_object('next_run', stood_at, 'paused_at', paused_at)
+      FROM resumed
+)
+SELECT name FROM resumed
 
 -- name: standing
 -- What an operator's command has to know of jobs before it does anything.
@@ -55,9 +83,17 @@ SELECT name, cron, timezone, enabled, owner IS NOT NULL AS running,
 
 -- name: trigger
 -- One run by hand; its tick is the moment at which it was asked for.
-UPDATE jobs SET manual_at = date_trunc('milliseconds', @now_utc)
- WHERE name = %(name)s AND retired_at IS NULL AND owner IS NULL AND manual_at IS NULL
-RETURNING id::text, manual_at
+WITH triggered AS (
+    UPDATE jobs SET manual_at = date_trunc('milliseconds', @now_utc)
+     WHERE name = %(name)s AND retired_at IS NULL AND owner IS NULL AND manual_at IS NULL
+    RETURNING id, manual_at
+), noted AS (
+    INSERT INTO kronii_events (at, what, job_id, who, details)
+    SELECT @now_utc, 'triggered', id, @command,
+           pg_catalog.jsonb_build_object('scheduled_for', manual_at)
+      FROM triggered
+)
+SELECT id::text, manual_at FROM triggered
 
 -- name: triggered
 -- The latest run of a tick.
@@ -67,10 +103,22 @@ SELECT id, outcome, error FROM runs
 
 -- name: list_nodes
 SELECT n.name, n.host, n.pid, n.version, n.tzdata, n.workers, n.started_at, n.lease_until,
-       n.died_at IS NULL AND n.lease_until > @now_utc AS alive,
+       n.died_at IS NULL AND n.lease_until > @now_utc AS alive, n.file,
        ARRAY(SELECT j.name FROM jobs AS j WHERE j.owner = n.id ORDER BY j.name) AS running
   FROM nodes AS n
  ORDER BY n.name, n.started_at
+
+-- name: list_files
+-- What live instances hold: its digest, since when it was first seen, and how many of its jobs are
+-- another one's, because a later definition of theirs is in force.
+SELECT f.id, left(f.digest, 12) AS file, f.first_seen AS file_since,
+       (SELECT count(*) FROM pg_catalog.unnest(f.definitions) AS its (id)
+          JOIN kronii_definitions AS d ON d.id = its.id
+          LEFT JOIN jobs AS j ON j.name = d.name
+         WHERE j.digest IS DISTINCT FROM d.digest) AS superseded
+  FROM kronii_files AS f
+ WHERE f.id IN (SELECT n.file FROM nodes AS n)
+ ORDER BY f.id
 
 -- name: list_locks
 -- Advisory locks of jobs, and who holds each (pg_locks splits a bigint key into two halves).
@@ -83,19 +131,6 @@ SELECT j.name AS job, l.pid AS backend, a.application_name AS application,
  WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
  ORDER BY j.name
-
--- name: audited_jobs
-SELECT id::text, name, cron, timezone, scheduled_since, next_run, due, active,
-       owner IS NOT NULL AS running
-  FROM jobs
- WHERE retired_at IS NULL AND enabled
- ORDER BY name
-
--- name: audited_runs
-SELECT job_id::text, id, scheduled_for AS tick, attempt, outcome, missed
-  FROM runs
- WHERE scheduled_for >= %(start)s AND trigger <> 'manual'
- ORDER BY id
 
 -- name: zone_rules
 -- By which rules ticks were computed, and a job of each.

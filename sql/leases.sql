@@ -1,11 +1,19 @@
 -- Rows of instances: their leases, and their deaths.
 
 -- name: register_node
-INSERT INTO nodes (id, name, pid, host, version, workers, backend_pid, started_at, ready_at,
-                   lease_until, timeline, tzdata)
-SELECT %(id)s, %(name)s, %(pid)s, %(host)s, %(version)s, %(workers)s, pg_backend_pid(), now, now,
-       now + @seconds(%(lease)s), %(timeline)s, %(tzdata)s
-  FROM (SELECT @clock_utc AS now) AS clock
+-- `reason`: why this is not the first identity of its process; empty if it is.
+WITH joined AS (
+    INSERT INTO nodes (id, name, pid, host, version, workers, backend_pid, started_at, ready_at,
+                       lease_until, timeline, tzdata, file)
+    SELECT %(id)s, %(name)s, %(pid)s, %(host)s, %(version)s, %(workers)s, pg_backend_pid(), now,
+           now, now + @seconds(%(lease)s), %(timeline)s, %(tzdata)s, %(file)s
+      FROM (SELECT @clock_utc AS now) AS clock
+    RETURNING id, name, pid, host, version, started_at
+)
+INSERT INTO kronii_events (at, what, who, reason, details)
+SELECT started_at, 'instance_started', name, %(reason)s,
+       pg_catalog.jsonb_build_object('identity', id, 'pid', pid, 'host', host, 'version', version)
+  FROM joined
 
 -- name: renew
 -- On the same live session the renewal is unconditional: a step of the server's clock must not end
@@ -36,7 +44,8 @@ WITH held AS (
 )
 UPDATE nodes AS n
    SET lease_until = @clock_utc + @seconds(%(lease)s), ready_at = @clock_utc,
-       backend_pid = pg_backend_pid(), timeline = %(timeline)s
+       backend_pid = pg_backend_pid(), timeline = %(timeline)s,
+       file = COALESCE(%(file)s, n.file)
   FROM held
  WHERE n.id = held.id
 RETURNING (SELECT count(*) FROM ended)
@@ -50,11 +59,16 @@ WITH ended AS MATERIALIZED (
         ON a.pid = n.backend_pid AND a.application_name = @session_name(n)
      WHERE n.id = %(id)s AND a.pid <> pg_backend_pid()
        AND a.datname = current_database() AND a.usename = current_user
+), dead AS (
+    UPDATE nodes SET died_at = @now_utc
+     WHERE id = (SELECT id FROM nodes WHERE id = %(id)s AND died_at IS NULL
+                    FOR NO KEY UPDATE SKIP LOCKED)
+    RETURNING id, name, (SELECT count(*) FROM ended)
 )
-UPDATE nodes SET died_at = @now_utc
- WHERE id = (SELECT id FROM nodes WHERE id = %(id)s AND died_at IS NULL
-                FOR NO KEY UPDATE SKIP LOCKED)
-RETURNING (SELECT count(*) FROM ended)
+INSERT INTO kronii_events (at, what, who, reason, details)
+SELECT @now_utc, 'died', name, 'its lease was over, and its work has ended',
+       pg_catalog.jsonb_build_object('identity', id, 'proven', true)
+  FROM dead
 
 -- name: peers
 -- The others, as far as a session of theirs is open and we may end it: their leases, and when the
@@ -101,8 +115,15 @@ SELECT setval('runs_id_seq'::regclass, GREATEST(past.latest, @above_every_run_id
  WHERE moved.came_at IS NOT NULL OR past.latest IS NOT NULL OR %(anyway)s
 
 -- name: leave
--- A clean exit: rivals need not wait for the lease.
-DELETE FROM nodes WHERE id = %(id)s
+-- A clean exit: rivals need not wait for the lease, and jobs that were in force here alone are
+-- theirs to settle.
+WITH gone AS (
+    DELETE FROM nodes WHERE id = %(id)s RETURNING id, name
+), noted AS (
+    INSERT INTO kronii_events (at, what, who, details)
+    SELECT @now_utc, 'left', name, pg_catalog.jsonb_build_object('identity', id) FROM gone
+)
+SELECT pg_notify('kronii', 'left') FROM gone
 
 -- name: sweep
 -- The last of a dead instance: claims that no longer are due (paused or retired meanwhile), then
@@ -112,7 +133,7 @@ WITH dead AS MATERIALIZED (
     SELECT id, name FROM nodes AS n
      WHERE id <> %(id)s
        AND (died_at IS NOT NULL
-            OR @lease_over(n)
+            OR @lease_over(n) AND NOT @just_come
                AND NOT EXISTS (SELECT FROM pg_stat_activity AS a
                                 WHERE a.pid = n.backend_pid
                                   AND a.application_name = @session_name(n)))
@@ -130,12 +151,19 @@ WITH dead AS MATERIALIZED (
     RETURNING idle.run_id, idle.node
 ), lost AS (
     @record_lost_runs
+), gone AS (
+    DELETE FROM nodes USING dead
+     WHERE nodes.id = dead.id
+       AND (died_at IS NOT NULL OR @lease_over(nodes))
+       AND (SELECT count(*) FROM jobs WHERE owner = nodes.id) = 0
+    RETURNING nodes.id, nodes.name, nodes.died_at
+), noted AS (
+    INSERT INTO kronii_events (at, what, who, reason, details)
+    SELECT @now_utc, 'died', name, 'its lease was over',
+           pg_catalog.jsonb_build_object('identity', id, 'proven', false)
+      FROM gone WHERE died_at IS NULL
 )
-DELETE FROM nodes USING dead
- WHERE nodes.id = dead.id
-   AND (died_at IS NOT NULL OR @lease_over(nodes))
-   AND (SELECT count(*) FROM jobs WHERE owner = nodes.id) = 0
-RETURNING dead.name
+SELECT name FROM gone
 
 -- name: end_session
 -- The dead can't unlock.
@@ -146,9 +174,14 @@ SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_stat_activity
 -- A death that is proven: nobody needs to wait for the lease.  False if another session holds the
 -- row locked: ask again.
 WITH mine AS MATERIALIZED (
-    SELECT id FROM nodes WHERE id = %(id)s FOR NO KEY UPDATE SKIP LOCKED
+    SELECT id, name, died_at FROM nodes WHERE id = %(id)s FOR NO KEY UPDATE SKIP LOCKED
 ), dead AS (
     UPDATE nodes AS n SET died_at = @now_utc FROM mine WHERE n.id = mine.id RETURNING n.id
+), noted AS (
+    INSERT INTO kronii_events (at, what, who, reason, details)
+    SELECT @now_utc, 'died', name, 'its process has ended',
+           pg_catalog.jsonb_build_object('identity', id, 'proven', true)
+      FROM mine WHERE died_at IS NULL
 )
 SELECT CASE WHEN EXISTS (SELECT FROM dead) THEN pg_notify('kronii', 'dead') IS NOT NULL
             ELSE NOT EXISTS (SELECT FROM nodes WHERE id = %(id)s) END

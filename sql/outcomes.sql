@@ -37,7 +37,8 @@ WITH ended AS MATERIALIZED (
                            WHEN j.next_run = e.tick THEN @now_utc + @seconds(e.delay) END
       FROM ended AS e
      WHERE j.id = e.id AND j.run_id = e.run_id AND j.owner = e.owner
-    RETURNING e.run_id, e.outcome, e.exit_code, e.error, e.output, e.age, e.scheduled_for, e.missed
+    RETURNING e.run_id, e.outcome, e.exit_code, e.error, e.output, e.age, e.scheduled_for, e.missed,
+              j.next_run IS NOT DISTINCT FROM e.next_run AS moved
 ), recorded AS (
     UPDATE runs AS r
        SET outcome = CASE r.outcome WHEN 'running' THEN c.outcome ELSE r.outcome END,
@@ -52,8 +53,9 @@ WITH ended AS MATERIALIZED (
       FROM unnest(%(skipped_ids)s::uuid[], %(skipped_runs)s::bigint[],
                   %(skipped_ticks)s::timestamp[], %(skipped_missed)s::int[])
            AS s (id, run_id, tick, missed)
-     -- Hashed: as a join it would compare each with each.
-     WHERE (s.run_id IN (SELECT run_id FROM closed)) IS TRUE
+     -- Hashed: as a join it would compare each with each.  A job whose schedule was set anew has
+     -- given up what it stood at, and these are no ticks of the new one.
+     WHERE (s.run_id IN (SELECT run_id FROM closed WHERE moved)) IS TRUE
 )
 SELECT run_id FROM closed
 

@@ -9,8 +9,11 @@
 --     leases.sql        rows of instances, their leases and their deaths
 --     claims.sql        what an instance claims, finds and gives back
 --     outcomes.sql      how runs ended, and the end of old history
---     registration.sql  the schema's version, and making the table agree with the file
+--     registration.sql  the schema's version, what stands in the table, and zone rules
+--     definitions.sql   what was ever seen, who holds what, and what is in force
+--     events.sql        what is noted of what was done
 --     holders.sql       who holds what we wait for
+--     audit.sql         what `kronii audit` reads
 --     commands.sql      what `kronii list` and its neighbours ask and change
 --
 -- Left out are: the migrations' own text; BEGIN and COMMIT, which are the driver's; a job's
@@ -63,7 +66,8 @@ floor(extract(epoch FROM clock_timestamp() - TIMESTAMPTZ '2020-01-01 00:00:00Z')
 -- shorthand: @our_tables
 -- Their oids, NULL for one that is not there; looking up a name waits for nobody's lock.
 to_regclass('jobs'), to_regclass('runs'), to_regclass('nodes'), to_regclass('kronii_schema'),
-to_regclass('kronii_migrations'), to_regclass('kronii_server')
+to_regclass('kronii_migrations'), to_regclass('kronii_server'), to_regclass('kronii_definitions'),
+to_regclass('kronii_files'), to_regclass('kronii_in_force'), to_regclass('kronii_events')
 
 -- shorthand: @session_name(node)
 -- The name in pg_stat_activity that `session_name` in kronii/database/access.py makes.
@@ -95,6 +99,11 @@ SELECT j.name, l.pid, a.usename::text, a.application_name
    AND NOT EXISTS (SELECT FROM nodes AS n
                     WHERE n.backend_pid = l.pid AND a.application_name = @session_name(n))
  ORDER BY j.name, l.pid
+
+-- shorthand: @plain
+-- A run as plain as can be: the first attempt, a success, and for no tick but its own.
+(trigger = 'schedule' AND attempt = 1 AND outcome = 'success' AND missed = 0
+ AND COALESCE(exit_code, 0) = 0 AND error IS NULL AND finished_at >= scheduled_for)
 
 -- shorthand: @locked_runs_of(rows)
 -- For a CTE: the runs of these rows that another session holds locked.  Nobody is waited for, and

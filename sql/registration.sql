@@ -62,9 +62,6 @@ SELECT a.pid, NULLIF(a.application_name, '') AS application, a.backend_type AS k
 SELECT id::text, name, cron, timezone, digest, retired_at IS NOT NULL, next_run, version, zone_rules
   FROM jobs
 
--- name: job_ids
-SELECT name, id::text FROM jobs WHERE retired_at IS NULL
-
 -- name: last_registration
 SELECT last_value FROM jobs_version
 
@@ -79,55 +76,6 @@ SELECT last_value FROM jobs_version WHERE pg_try_advisory_xact_lock_shared(%(key
 -- What other instances have registered since; paused rows too, for one that is resumed carries no
 -- new version.
 SELECT id::text, name, digest, version FROM jobs WHERE version > %(version)s
-
--- name: incoming
--- In the schema that its name says, for that is the last of the path.
-CREATE TEMPORARY TABLE incoming (
-    name TEXT PRIMARY KEY, cron TEXT, timezone TEXT, catch_up TEXT, description TEXT,
-    splay DOUBLE PRECISION, enabled BOOLEAN, digest TEXT, next_run TIMESTAMP, zone_rules TEXT,
-    rescheduled BOOLEAN
-) ON COMMIT DROP
-
--- name: copy_incoming
--- Sent by `copy` of the driver, not by `run`.
-COPY pg_temp.incoming FROM STDIN
-
--- name: register_changed
-UPDATE jobs AS j
-   SET cron = i.cron, timezone = i.timezone, catch_up = i.catch_up, description = i.description,
-       splay = @seconds(i.splay), enabled = i.enabled, digest = i.digest, version = %(version)s,
-       retired_at = NULL,
-       next_run = CASE WHEN i.rescheduled THEN i.next_run ELSE j.next_run END,
-       zone_rules = CASE WHEN i.rescheduled THEN i.zone_rules ELSE j.zone_rules END,
-       scheduled_since = CASE WHEN i.rescheduled THEN @now_utc ELSE j.scheduled_since END,
-       attempt  = CASE WHEN i.rescheduled THEN 0 ELSE j.attempt END,
-       failures = CASE WHEN i.rescheduled THEN 0 ELSE j.failures END,
-       deaths   = CASE WHEN i.rescheduled THEN 0 ELSE j.deaths END,
-       missed   = CASE WHEN i.rescheduled THEN 0 ELSE j.missed END,
-       retry_at = CASE WHEN i.rescheduled THEN NULL ELSE j.retry_at END,
-       status = CASE WHEN j.owner IS NOT NULL THEN 'running'
-                     WHEN j.paused_at IS NOT NULL OR NOT i.enabled THEN 'paused'
-                     WHEN j.status IN ('paused', 'retired') THEN 'pending'
-                     ELSE j.status END
-  FROM pg_temp.incoming AS i
- WHERE j.name = i.name
-
--- name: register_new
-INSERT INTO jobs (name, cron, timezone, catch_up, description, splay, enabled, digest, next_run,
-                  zone_rules, status, version, scheduled_since)
-SELECT name, cron, timezone, catch_up, description, @seconds(splay), enabled, digest, next_run,
-       zone_rules, CASE WHEN enabled THEN 'pending' ELSE 'paused' END, %(version)s, @now_utc
-  FROM pg_temp.incoming AS i
- WHERE NOT EXISTS (SELECT FROM jobs AS j WHERE j.name = i.name)
-
--- name: retire
--- Gone from the file: the row and its history stay, and it comes back when the file names it again.
--- Without a digest nobody claims it, as nobody claims a row that was inserted by hand.
-UPDATE jobs
-   SET retired_at = @now_utc, digest = NULL, version = %(version)s, next_run = NULL,
-       retry_at = NULL, manual_at = NULL, attempt = 0, failures = 0, deaths = 0, missed = 0,
-       status = CASE WHEN owner IS NULL THEN 'retired' ELSE status END
- WHERE id = ANY (%(ids)s::uuid[])
 
 -- name: mark_rules
 UPDATE jobs AS j SET zone_rules = m.rules

@@ -225,6 +225,46 @@ UPDATE nodes SET lease_until = @now_utc WHERE id = %(id)s
 -- name: try_delete_nodes
 DELETE FROM nodes WHERE id = %(id)s
 
+-- name: try_select_definitions
+SELECT its::text FROM kronii_definitions AS its LIMIT 0
+
+-- name: try_insert_definitions
+-- Of these tables and the next no row is needed: rights are looked at before rows are.
+INSERT INTO kronii_definitions (name, digest, cron, timezone, catch_up, description, splay, enabled,
+                                first_seen)
+SELECT '', '', '', '', '', '', 0, false, @now_utc WHERE false
+
+-- name: try_select_files
+SELECT its::text FROM kronii_files AS its LIMIT 0
+
+-- name: try_insert_files
+INSERT INTO kronii_files (digest, first_seen, definitions) SELECT '', @now_utc, '{}' WHERE false
+
+-- name: try_update_files
+UPDATE kronii_files SET definitions = '{}' WHERE false
+
+-- name: try_select_in_force
+SELECT its::text FROM kronii_in_force AS its LIMIT 0
+
+-- name: try_insert_in_force
+INSERT INTO kronii_in_force (job_id, since, definition)
+SELECT %(id)s::uuid, @now_utc, 0 WHERE false
+
+-- name: try_update_in_force
+UPDATE kronii_in_force SET until = since WHERE false
+
+-- name: try_delete_in_force
+DELETE FROM kronii_in_force WHERE false
+
+-- name: try_select_events
+SELECT its::text FROM kronii_events AS its LIMIT 0
+
+-- name: try_insert_events
+INSERT INTO kronii_events (at, what, who) SELECT @now_utc, '', '' WHERE false
+
+-- name: try_delete_events
+DELETE FROM kronii_events WHERE false
+
 -- name: try_registration_number
 -- Its numbers are not drawn, for they would not come back; either right is enough for that.
 SELECT has_sequence_privilege('jobs_version'::regclass::oid, 'USAGE, UPDATE'::text), last_value

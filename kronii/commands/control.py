@@ -17,6 +17,7 @@ from kronii.commands.rows import rows
 from kronii.database import home, queries
 from kronii.database.connections import Connection
 from kronii.database.errors import database_errors
+from kronii.database.events import client
 from kronii.database.holders import jobs_held, naming, tables_held
 from kronii.errors import AlreadyRunning, NotFound, UsageError
 from kronii.schedule import Schedule, schedule
@@ -48,7 +49,8 @@ def pause(connection: Connection, names: Sequence[str], reason: str = REASON) ->
         NotFound: one of them does not exist; nothing was paused then.
     """
     _existing(connection, names)
-    paused = _change(connection, "pause", names, {"names": list(names), "reason": reason})
+    values = {"names": list(names), "reason": reason}
+    paused = _change(connection, "pause", names, values)
     return [row[0] for row in paused]
 
 
@@ -133,8 +135,8 @@ def _schedule(job: dict[str, Any]) -> Schedule:
 def _change(
     connection: Connection, name: str, names: Sequence[str], values: dict[str, Any]
 ) -> list[tuple[Any, ...]]:
-    """Run a named statement that changes jobs, and wake the instances; raises Contended, with the
-    holder, if another session holds one of them locked.
+    """Run a named statement that changes jobs and notes who did it, and wake the instances; raises
+    Contended, with the holder, if another session holds one of them locked.
     """
     with (
         naming(
@@ -145,7 +147,7 @@ def _change(
         database_errors(),
         connection.transaction(),
     ):
-        changed = queries.run(connection, name, values).fetchall()
+        changed = queries.run(connection, name, values | {"client": client()}).fetchall()
         if changed:
             queries.run(connection, "notify", {"event": "jobs"})
     return changed

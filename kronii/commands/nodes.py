@@ -1,8 +1,9 @@
-"""`kronii nodes`: instances, what they run, and who holds which lock."""
+"""`kronii nodes`: instances, what they hold and run, and who holds which lock."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from typing import Any
 
 from kronii.commands import session
@@ -11,8 +12,8 @@ from kronii.commands.output import print_json, print_table
 
 #: Columns of the table for people.
 COLUMNS = (
-    *("name", "host", "pid", "workers", "alive"),
-    *("started_at", "lease_until", "locks", "running"),
+    *("name", "host", "pid", "workers", "alive", "started_at", "lease_until"),
+    *("file", "file_since", "superseded", "locks", "running"),
 )
 
 
@@ -22,7 +23,7 @@ def register(commands: Commands) -> None:
         commands,
         "nodes",
         nodes,
-        "live instances, their workers and running jobs, and who holds which lock",
+        "live instances, their workers, files and running jobs, and who holds which lock",
         reads=True,
     )
 
@@ -32,13 +33,25 @@ def nodes(options: argparse.Namespace) -> int:
     from kronii.commands.rows import rows
 
     with session.opened() as connection:
-        instances = rows(connection, "list_nodes", {})
+        files = {file.pop("id"): file for file in rows(connection, "list_files", {})}
+        instances = [_with_file(node, files) for node in rows(connection, "list_nodes", {})]
         locks = rows(connection, "list_locks", {})
     if options.json:
         print_json({"nodes": instances, "locks": locks})
     else:
         print_table([_line(instance, locks) for instance in instances], COLUMNS)
     return 0
+
+
+def _with_file(
+    instance: dict[str, Any], files: Mapping[int | None, dict[str, Any]]
+) -> dict[str, Any]:
+    """With the digest of its file, since when that was first seen, and how many of its jobs are
+    superseded; of an earlier release's nothing is known.
+    """
+    held = files.get(instance["file"])
+    known = dict.fromkeys(("file", "file_since", "superseded")) if held is None else held
+    return {**instance, **known}
 
 
 def _line(instance: dict[str, Any], locks: list[dict[str, Any]]) -> dict[str, Any]:

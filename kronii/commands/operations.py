@@ -24,6 +24,7 @@ def register(commands: Commands) -> None:
     )
     parser = add_command(commands, "pause", pause, "lets jobs not start any more, on all instances")
     parser.add_argument("jobs", metavar="JOB", nargs="+")
+    parser.add_argument("--reason", metavar="TEXT", help="shown until they are resumed")
     parser = add_command(commands, "resume", resume, "lets paused jobs go on from now")
     parser.add_argument("jobs", metavar="JOB", nargs="+")
 
@@ -49,7 +50,7 @@ def pause(options: argparse.Namespace) -> int:
     from kronii.commands import control
 
     with session.opened() as connection:
-        for name in control.pause(connection, options.jobs):
+        for name in control.pause(connection, options.jobs, options.reason or control.REASON):
             say(f"{name}: paused")
     return 0
 

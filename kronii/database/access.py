@@ -145,9 +145,14 @@ class Database:
         return connect(self.url, name, settings, network, ours=False)
 
     def for_registration(self) -> Connection:
-        """A session for making schema and table agree with the file."""
+        """A session for making schema and table agree with the file.
+
+        It joins rows by the thousand, of which the planner knows nothing yet: one by one, they
+        would be compared each with each.
+        """
         settings = {
             "statement_timeout": "0",
+            "enable_nestloop": "off",
             "idle_in_transaction_session_timeout": f"{REGISTRATION_IDLE}s",
         }
         return connect(self.url, session_name("register"), settings, REGISTRATION)

@@ -18,6 +18,8 @@ from kronii.errors import DatabaseUnavailable
 from kronii.model import Claim
 from kronii.schedule import tzdata_version
 
+#: Why an instance has another identity than at its start.
+ANEW = "a new life: the lease of the one before was over"
 #: Seconds between two tries to take locks back that our old session still holds.
 REACQUIRE_EVERY = 0.01
 
@@ -35,15 +37,19 @@ class Membership:
         self.quiet_until = 0.0
         #: Where the fleet is, as this session has found it.
         self.home = Home(None)
+        self._file: int | None = None
+        #: Why the identity is not the first; empty while it is.
+        self._reason = ""
         #: True if `release` has left something.
         self.unreleased = False
 
-    def resume(self, claims: Sequence[Claim], working: bool) -> set[int]:
+    def resume(self, claims: Sequence[Claim], working: bool, file: int | None = None) -> set[int]:
         """Go on under the lease that still stands, or join under a new identity.
 
         Args:
             claims: those of this instance that have no committed outcome yet.
             working: True while any run is in flight here.
+            file: what this instance holds, in `kronii_files`; None: as before.
 
         Returns:
             The runs whose locks could not be had again: that work must be ended.
@@ -51,6 +57,7 @@ class Membership:
         Raises:
             DatabaseUnavailable, DatabaseError: the session is of no more use.
         """
+        self._file = self._file if file is None else file
         self._wait_after_failover()
         self._arrive()
         if self._lease.granted and not self._resume_lease():
@@ -72,6 +79,11 @@ class Membership:
         runs = [claim.run_id for claim in claims]
         ((left,),) = self._session.run("release", id=self._lease.identity, runs=runs)
         self.unreleased = bool(left)
+
+    def note(self, what: str) -> None:
+        """Note something of this instance for people (sql/0006_events.sql has the kinds)."""
+        who = self._session.node
+        self._session.run("note", what=what, who=who, reason="", details="{}")
 
     def leave(self) -> None:
         """Take this instance off the list: nobody has to wait for its lease."""
@@ -107,6 +119,7 @@ class Membership:
                 lease=self._lease.timings.length,
                 application=self._session.name,
                 timeline=self._session.timeline,
+                file=self._file,
             )
         )
 
@@ -116,6 +129,7 @@ class Membership:
             raise DatabaseUnavailable("the lease is over: waiting for the end of what ran under it")
         self._session.run("end_life", id=self._lease.identity)
         self._lease.renew_identity()
+        self._reason = ANEW
         self._session.run("rename_session", name=self._session.name)
 
     def _register_node(self) -> None:
@@ -131,6 +145,8 @@ class Membership:
             lease=self._lease.timings.length,
             timeline=self._session.timeline,
             tzdata=tzdata_version(),
+            file=self._file,
+            reason=self._reason,
         )
         self._lease.renewed(sent)
 

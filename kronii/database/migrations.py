@@ -24,6 +24,7 @@ from kronii.clock import rfc3339
 from kronii.database import adoption, queries, trust
 from kronii.database.connections import Connection
 from kronii.database.errors import database_errors
+from kronii.database.events import client
 from kronii.database.schema import files, latest, read, usable_from, version
 from kronii.errors import Busy, ConfigError, DatabaseError, DatabaseRefusal, DatabaseUnavailable
 
@@ -51,12 +52,14 @@ def migrate(
     connection: Connection,
     patience: float = PATIENCE,
     waiting: Callable[[str], object] = lambda holder: None,
+    node: str = "",
 ) -> list[int]:
     """Bring the schema up to date and return the versions that were applied.
 
     Args:
         patience: seconds for which tries are made while others hold the tables.
         waiting: told who holds them, each time that is somebody else.
+        node: the instance that does it; empty for a command.
 
     Raises:
         ConfigError: the schema is too new for this Kronii, or the server refuses to make it, or
@@ -68,7 +71,7 @@ def migrate(
     give_up, backoff, said = time.monotonic() + patience, Backoff(*PAUSES), ""
     while True:
         try:
-            return _try(connection)
+            return _try(connection, node)
         except _InUse as error:
             holder = _holder(connection)
             if holder != said:
@@ -91,14 +94,14 @@ def rehearse(connection: Connection) -> None:
     with _refusals_are_final(), database_errors(), connection.transaction(force_rollback=True):
         queries.run(connection, "transaction_lock", {"key": LOCK})
         queries.run(connection, "migration_limits", {"lock": LOCK_TIMEOUT})
-        _apply_missing(connection)
+        _apply_missing(connection, "")
 
 
 class _InUse(DatabaseUnavailable):
     """A table could not be locked in time."""
 
 
-def _try(connection: Connection) -> list[int]:
+def _try(connection: Connection, node: str) -> list[int]:
     schema = read(connection)
     schema.check()
     if schema.version >= latest():
@@ -107,7 +110,7 @@ def _try(connection: Connection) -> list[int]:
         queries.run(connection, "transaction_lock", {"key": LOCK})
         with _waits_are_told_apart():
             queries.run(connection, "migration_limits", {"lock": LOCK_TIMEOUT})
-            return _apply_missing(connection)
+            return _apply_missing(connection, node)
 
 
 @contextlib.contextmanager
@@ -134,7 +137,7 @@ def _refusals_are_final() -> Iterator[None]:
         ) from error
 
 
-def _apply_missing(connection: Connection) -> list[int]:
+def _apply_missing(connection: Connection, node: str) -> list[int]:
     for statement in ("create_versions", "create_migrations", "adopt_migrations"):
         queries.run(connection, statement)
     applied = version(connection)
@@ -145,6 +148,9 @@ def _apply_missing(connection: Connection) -> list[int]:
         connection.execute(path.read_bytes())
         values = {"version": number, "usable_from": usable_from(number, path)}
         queries.run(connection, "migrated", values)
+    if missing:
+        values = {"version": max(missing), "was": applied}
+        queries.run(connection, "note_migrated", values | {"node": node, "client": client()})
     return list(missing)
 
 

@@ -143,7 +143,7 @@ class Poller:
         """After an outage everybody's lease may be over: who only reconnects gets a moment."""
         margin = self._lease.timings.margin
         grace = margin if now - self._session.connected_at < margin else 0.0
-        return {"quarantine": self._quarantine, "grace": grace}
+        return {"quarantine": self._quarantine, "grace": grace, "node": self._session.node}
 
     # -- what came back ----------------------------------------------------------------------------
 

@@ -1,25 +1,26 @@
-"""Making the table agree with the file: at start and at reload, never in between.
+"""An instance's file and the table: at start, at reload, and when others come or go.
 
 What is unchanged is not touched: two instances with the same file write nothing, and a job keeps
-its `next_run`.  Of instances with different files (a rolling deploy) the one that registered last
-decides; the others notice by the rows' `version` and leave those jobs alone.
+its `next_run`.  Which definition of a job is in force is settled by kronii/database/settling.py;
+here it becomes what this instance may run.  The others notice by the rows' `version`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
 from kronii.database import migrations, queries, zonerules
 from kronii.database.connections import Connection
 from kronii.database.errors import database_errors
+from kronii.database.events import note
 from kronii.database.holders import jobs_held, key_held, naming, tables_held
+from kronii.database.holding import Holding, held
+from kronii.database.recorded import record
+from kronii.database.settling import Row, Settled, analyze, differs, rows, settle
 from kronii.model import Definition
-
-#: From this many changed rows on, the planner is told at once rather than by the next autovacuum.
-ANALYZE_FROM = 500
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,10 @@ class RunnableJobs:
     jobs: Mapping[str, Definition]
     #: The registration up to which this has been compared with the table.
     version: int
-    #: Jobs whose definition in force is another instance's.
+    #: Jobs, by id, whose definition in force is another instance's.
     superseded: frozenset[str] = frozenset()
+    #: The file's definitions by name.
+    file: Mapping[str, Definition] = field(default_factory=dict)
 
     @cached_property
     def claimable(self) -> bool:
@@ -42,66 +45,95 @@ class RunnableJobs:
         """
         return not self.superseded.issuperset(self.jobs)
 
+    @cached_property
+    def outdated(self) -> frozenset[str]:
+        """Names of the file's jobs of which another instance holds a later definition."""
+        return frozenset(self.jobs[id].name for id in self.superseded & self.jobs.keys())
+
 
 @dataclass(frozen=True)
 class Registered:
     """What a registration did, for the log."""
 
     runnable: RunnableJobs
-    new: int = 0
-    changed: int = 0
-    retired: int = 0
+    settled: Settled
+    #: The file's id.
+    file: int
     #: Jobs whose next tick is another one under the zone rules here.
     moved: int = 0
 
+    @property
+    def new(self) -> int:
+        """Jobs that nobody had before."""
+        return self.settled.new
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    id: str
-    name: str
-    cron: str
-    timezone: str
-    digest: str | None
-    retired: bool
-    next_run: datetime | None
-    version: int
-    zone_rules: str
+    @property
+    def changed(self) -> int:
+        """Jobs of which another definition is in force, those that came back too."""
+        return len(self.settled.changes) - self.new
+
+    @property
+    def retired(self) -> int:
+        """Jobs that no live instance's file lists any more."""
+        return len(self.settled.retired)
 
 
-def register(connection: Connection, definitions: Iterable[Definition]) -> Registered:
-    """Register a whole file in one transaction and return what this instance may run now.
+def record_file(connection: Connection, definitions: Iterable[Definition]) -> int:
+    """Record what a file says, before this instance holds it; returns the file's id.
+
+    Raises:
+        DatabaseUnavailable: nothing was recorded; if a lock was in the way, with its holder.
+    """
+    wanted = {definition.name: definition for definition in definitions}
+    with _registering(connection, wanted):
+        return record(connection, wanted.values())
+
+
+def register(
+    connection: Connection, me: Holding, definitions: Iterable[Definition], reload: bool = False
+) -> Registered:
+    """Settle what is in force now that this instance holds a file, in one transaction, and return
+    what it may run.
+
+    Args:
+        me: this instance, by whatever file it is known.
+        definitions: the file's.
+        reload: that it was reloaded is noted.
 
     Raises:
         DatabaseUnavailable: nothing was registered; if a lock was in the way, with its holder.
     """
     wanted = {definition.name: definition for definition in definitions}
-    with (
-        naming(
-            "the jobs file is not registered yet",
-            partial(key_held, connection, migrations.LOCK, "the lock for registrations"),
-            partial(jobs_held, connection, list(wanted)),
-            partial(tables_held, connection),
-        ),
-        database_errors(),
-        connection.transaction(),
-    ):
-        queries.run(connection, "transaction_lock", {"key": migrations.LOCK})
-        rows = {row.name: row for row in _rows(connection)}
-        changed = [
-            job for name, job in wanted.items() if name not in rows or _differs(job, rows[name])
-        ]
-        retired = [row.id for name, row in rows.items() if name not in wanted and not row.retired]
-        writes = bool(changed or retired)
-        version = int(
-            queries.value(connection, "next_registration" if writes else "last_registration")
-        )
-        new = _write(connection, changed, retired, rows, version)
-        moved = _follow_rules(connection, wanted, rows)
-        ids = _ids(connection) if new else {name: row.id for name, row in rows.items()}
-    if len(changed) >= ANALYZE_FROM:
-        queries.run(connection, "analyze_jobs")
-    runnable = RunnableJobs({ids[name]: job for name, job in wanted.items()}, version)
-    return Registered(runnable, new, len(changed) - new, len(retired), moved)
+    with _registering(connection, wanted):
+        me = replace(me, file=record(connection, wanted.values()))
+        there = {row.name: row for row in rows(connection)}
+        settled = settle(connection, me, held(connection, me), wanted, there)
+        there.update(settled.rows)
+        moved = _follow_rules(connection, wanted, there)
+        if reload:
+            _note_reload(connection, me, settled)
+        _hold(connection, me)
+    analyze(connection, settled)
+    return Registered(_runnable(wanted, there, settled.version), settled, me.file, moved)
+
+
+def settle_anew(
+    connection: Connection, me: Holding, wanted: Mapping[str, Definition]
+) -> Settled | None:
+    """Settle when others have come or gone; None if this instance is taken for dead.  What this
+    instance may run follows by `refresh`.  Raises as `register` does.
+    """
+    seen = held(connection, me)
+    if not seen.live:
+        return None
+    if seen.told and not differs(connection, me, seen):
+        return Settled(seen)
+    with _registering(connection, wanted):
+        record(connection, wanted.values())
+        settled = settle(connection, me, held(connection, me), wanted)
+        _hold(connection, me)
+    analyze(connection, settled)
+    return settled
 
 
 def refresh(connection: Connection, runnable: RunnableJobs) -> RunnableJobs:
@@ -114,96 +146,75 @@ def refresh(connection: Connection, runnable: RunnableJobs) -> RunnableJobs:
         completed = queries.value(connection, "completed_registration", {"key": migrations.LOCK})
         changes = queries.run(connection, "changes", {"version": runnable.version}).fetchall()
     version = max([runnable.version, completed or 0, *(change[3] for change in changes)])
-    ours = {id for id, _, digest, _ in changes if _has(runnable, id, digest)}
-    superseded = (runnable.superseded | {change[0] for change in changes}) - ours
-    return RunnableJobs(runnable.jobs, version, frozenset(superseded))
+    ours = {
+        id: runnable.file[name] for id, name, digest, _ in changes if _has(runnable, name, digest)
+    }
+    superseded = (runnable.superseded | {change[0] for change in changes}) - ours.keys()
+    jobs = runnable.jobs if ours.keys() <= runnable.jobs.keys() else {**runnable.jobs, **ours}
+    return RunnableJobs(jobs, version, frozenset(superseded), runnable.file)
 
 
-def _has(runnable: RunnableJobs, id: str, digest: str | None) -> bool:
-    return id in runnable.jobs and runnable.jobs[id].digest == digest
+def _has(runnable: RunnableJobs, name: str, digest: str | None) -> bool:
+    return name in runnable.file and runnable.file[name].digest == digest
 
 
-def _rows(connection: Connection) -> list[_Row]:
-    return [_Row(*row) for row in queries.run(connection, "definitions").fetchall()]
+@contextmanager
+def _registering(connection: Connection, names: Iterable[str]) -> Iterator[None]:
+    """A transaction that has the lock of registrations."""
+    with (
+        naming(
+            "the jobs file is not registered yet",
+            partial(key_held, connection, migrations.LOCK, "the lock for registrations"),
+            partial(jobs_held, connection, list(names)),
+            partial(tables_held, connection),
+        ),
+        database_errors(),
+        connection.transaction(),
+    ):
+        queries.run(connection, "transaction_lock", {"key": migrations.LOCK})
+        yield
 
 
-def _differs(job: Definition, row: _Row) -> bool:
-    return row.retired or row.digest != job.digest
+def _hold(connection: Connection, me: Holding) -> None:
+    """Last of all: while this is not committed, our lease can't be renewed."""
+    queries.run(connection, "hold_file", {"id": me.identity, "file": me.file})
 
 
-def _ids(connection: Connection) -> dict[str, str]:
-    return dict(queries.run(connection, "job_ids").fetchall())
+def _note_reload(connection: Connection, me: Holding, settled: Settled) -> None:
+    counts = {"changed": len(settled.changes), "retired": len(settled.retired)}
+    note(connection, "reloaded", me.node, details={"file": me.file, **counts})
 
 
-def _write(
-    connection: Connection,
-    changed: list[Definition],
-    retired: list[str],
-    rows: Mapping[str, _Row],
-    version: int,
-) -> int:
-    """Write the differences and return how many jobs are new."""
-    new = 0
-    if changed:
-        _copy(connection, changed, rows)
-        queries.run(connection, "register_changed", {"version": version})
-        new = queries.run(connection, "register_new", {"version": version}).rowcount
-    if retired:
-        queries.run(connection, "retire", {"version": version, "ids": retired})
-    if changed or retired:
-        queries.run(connection, "notify", {"event": "jobs"})
-    return new
+def _runnable(
+    wanted: Mapping[str, Definition], there: Mapping[str, Row], version: int
+) -> RunnableJobs:
+    jobs = {there[name].id: job for name, job in wanted.items() if name in there}
+    superseded = frozenset(
+        row.id
+        for name, row in there.items()
+        if row.digest is not None and (name not in wanted or wanted[name].digest != row.digest)
+    )
+    return RunnableJobs(jobs, version, superseded, wanted)
 
 
 def _follow_rules(
-    connection: Connection, wanted: Mapping[str, Definition], rows: Mapping[str, _Row]
+    connection: Connection, wanted: Mapping[str, Definition], there: Mapping[str, Row]
 ) -> int:
-    """See that what was not computed just now follows the zone rules here; returns how many next
-    ticks have become others.
+    """See that jobs of ours follow the zone rules here; returns how many next ticks have become
+    others.
     """
-    kept = {
+    other = {
         row.id: (wanted[name], row)
-        for name, row in rows.items()
-        if name in wanted and not _rescheduled(wanted[name], row)
+        for name, row in there.items()
+        if row.next_run is not None
+        and name in wanted
+        and wanted[name].digest == row.digest
+        and wanted[name].schedule.rules != row.zone_rules
     }
-    other = {id: job for id, (job, row) in kept.items() if job.schedule.rules != row.zone_rules}
-    unknown = {id: job for id, job in other.items() if not kept[id][1].zone_rules}
+    unknown = {id: job for id, (job, row) in other.items() if not row.zone_rules}
     zonerules.mark(connection, unknown)
-    moved = zonerules.compute_anew(
-        connection, {id: job for id, job in other.items() if id not in unknown}
-    )
+    known = {id: job for id, (job, _) in other.items() if id not in unknown}
+    moved = zonerules.compute_anew(connection, known)
     if moved:
         queries.run(connection, "notify", {"event": "jobs"})
     return moved
-
-
-def _copy(connection: Connection, changed: list[Definition], rows: Mapping[str, _Row]) -> None:
-    now: datetime = queries.value(connection, "clock")
-    queries.run(connection, "incoming")
-    with connection.cursor() as cursor, cursor.copy(queries.queries()["copy_incoming"]) as copy:
-        for job in changed:
-            copy.write_row(_incoming(job, rows.get(job.name), now))
-
-
-def _incoming(job: Definition, row: _Row | None, now: datetime) -> tuple[object, ...]:
-    rescheduled = row is None or _rescheduled(job, row)
-    next_run = job.schedule.next(now) if rescheduled and job.enabled else None
-    return (
-        job.name,
-        job.schedule.cron,
-        job.schedule.timezone,
-        job.catch_up.value,
-        job.description,
-        job.offset,
-        job.enabled,
-        job.digest,
-        next_run,
-        job.schedule.rules,
-        rescheduled,
-    )
-
-
-def _rescheduled(job: Definition, row: _Row) -> bool:
-    """A changed schedule is computed from now; so is that of a job which comes back."""
-    same = (row.cron, row.timezone) == (job.schedule.cron, job.schedule.timezone)
-    return not same or row.retired or row.next_run is None or not job.enabled

@@ -35,6 +35,13 @@ LOCKS = (
     "pg_advisory_xact_lock(bigint), pg_try_advisory_lock(bigint), pg_advisory_unlock(bigint),"
     " pg_try_advisory_xact_lock(bigint), pg_try_advisory_xact_lock_shared(bigint)"
 )
+#: What an instance does in the tables of definitions and events.
+NOTED = {
+    "definitions": ("SELECT", "INSERT"),
+    "files": ("SELECT", "INSERT", "UPDATE"),
+    "in_force": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    "events": ("SELECT", "INSERT", "DELETE"),
+}
 #: In this order, for later ones work on the rows of earlier ones.
 TRIALS = (
     Trial("try_read_schema", "SELECT ON {schema}kronii_schema"),
@@ -53,6 +60,11 @@ TRIALS = (
     Trial("try_insert_nodes", "INSERT ON {schema}nodes"),
     Trial("try_update_nodes", "UPDATE ON {schema}nodes"),
     Trial("try_delete_nodes", "DELETE ON {schema}nodes"),
+    *(
+        Trial(f"try_{verb.lower()}_{table}", f"{verb} ON {{schema}}kronii_{table}")
+        for table, verbs in NOTED.items()
+        for verb in verbs
+    ),
     Trial("try_registration_number", "SELECT, USAGE ON SEQUENCE {schema}jobs_version"),
     Trial("try_run_number", "SELECT, UPDATE ON SEQUENCE {schema}runs_id_seq"),
     Trial("incoming", "TEMPORARY ON DATABASE {database}"),

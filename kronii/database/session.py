@@ -26,9 +26,9 @@ from kronii.database.queries import run
 from kronii.errors import DatabaseUnavailable
 from kronii.lease import Lease
 
-#: Notifications that mean something: definitions have changed; an instance's death is proven.  Any
-#: role that may connect can send others, so those are not even kept.
-JOBS, DEAD = "jobs", "dead"
+#: Notifications that mean something: definitions have changed; an instance's death is proven; one
+#: has left.  Any role that may connect can send others, so those are not even kept.
+JOBS, DEAD, LEFT = "jobs", "dead", "left"
 
 
 class Session:
@@ -138,7 +138,7 @@ class Session:
                 self._hear(notice.extra.decode(errors="replace"))
 
     def _hear(self, notice: str) -> None:
-        if notice in (JOBS, DEAD):
+        if notice in (JOBS, DEAD, LEFT):
             self._notices.add(notice)
 
     def heard(self, notice: str) -> bool:

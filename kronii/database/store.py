@@ -18,6 +18,7 @@ from kronii.database.answers import answer_within
 from kronii.database.connections import Connection
 from kronii.database.errors import database_errors
 from kronii.database.holders import Holder, holders
+from kronii.database.holding import Held, Holding, held
 from kronii.model import Claim, Outcome, Result
 
 #: Seconds that a session of the pool is waited for before it is cut: beyond its statements' own
@@ -117,7 +118,8 @@ class Store:
 
     def forget(self, keep: float, after: int) -> tuple[int, int]:
         """Of the oldest runs with an id above `after`, at most FORGET_BATCH, delete those that are
-        older than `keep` seconds.
+        older than `keep` seconds, once all events are deleted that are: so where the oldest event
+        is, no younger run was forgotten, and an audit knows since when the history is whole.
 
         Returns:
             How many were deleted, and the highest id that was looked at (`after` if there was none,
@@ -127,19 +129,46 @@ class Store:
             if not queries.value(connection, "try_transaction_lock", {"key": HISTORY_LOCK}):
                 return 0, after
             values = {"keep": keep, "after": after, "batch": FORGET_BATCH}
+            if (
+                events := queries.run(connection, "forget_events", values).rowcount
+            ) == FORGET_BATCH:
+                return events, after
             deleted, last = queries.run(connection, "forget", values).fetchall()[0]
         return deleted, last or after
 
-    def sweep(self, identity: str, grace: float) -> list[str]:
+    def forget_rest(self, keep: float) -> int:
+        """As `forget`, of all that is kept beside runs: events, stretches in which definitions were
+        in force, and what was in files that nobody holds; returns how many rows were deleted.
+        """
+        values = {"keep": keep, "batch": FORGET_BATCH}
+        with self._connection() as connection, connection.transaction():
+            if not queries.value(connection, "try_transaction_lock", {"key": HISTORY_LOCK}):
+                return 0
+            deleted = [
+                queries.run(connection, statement, values).rowcount
+                for statement in ("forget_events", "forget_stretches")
+            ]
+            queries.run(connection, "forget_files", values)
+        return sum(deleted)
+
+    def held(self, me: Holding) -> Held:
+        """Which files live instances hold, as `me` sees it."""
+        with self._connection() as connection:
+            return held(connection, me)
+
+    def sweep(self, identity: str, grace: float, lease: float = 0.0) -> list[str]:
         """Remove the rows of other instances that died and own nothing any more; returns their
         names.
 
         Args:
             identity: the asking instance's.
             grace: seconds after the end of a lease for which it is left alone.
+            lease: seconds after the asking instance's coming for which only those are removed whose
+                death is proven: the others may only need to reconnect.
         """
+        values = {"id": identity, "grace": grace, "lease": lease}
         with self._connection() as connection:
-            swept = queries.run(connection, "sweep", {"id": identity, "grace": grace}).fetchall()
+            swept = queries.run(connection, "sweep", values).fetchall()
         return [name for (name,) in swept]
 
     def _ids(self, name: str, values: Mapping[str, object]) -> set[int]:

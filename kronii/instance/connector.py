@@ -53,8 +53,6 @@ class Connector:
         self._metrics = metrics
         self._outage = Outage(session.lease.timings.beat, store)
         self._connected_before = False
-        #: The copy of the database with which the jobs are registered.
-        self._copy = ""
 
     @property
     def outage(self) -> str | None:
@@ -80,14 +78,16 @@ class Connector:
         if now < self._outage.retry_at:
             return self._outage.retry_at
         if self._jobs.runnable is None:
-            self._jobs.register()
+            self._jobs.prepare()
         self._session.connect()
         refusal = self._refusal() if self.refused else None
-        self._register_on_another_copy()
+        if self._jobs.elsewhere(self._session):  # there may not even be the schema
+            self._jobs.prepare()
+            self._session.connect()
         self._resume(refusal)
         if refusal is not None:
             raise refusal
-        self._jobs.refresh(self._session)
+        self._jobs.agree(self._session)
         self._say_connected(now)
         return now
 
@@ -104,21 +104,14 @@ class Connector:
         better.
         """
         try:
-            self._end(self._membership.resume(self._unrecorded(), bool(self._inflight.runs)))
+            working = bool(self._inflight.runs)
+            lost = self._membership.resume(self._unrecorded(), working, self._jobs.registrar.file)
+            self._end(lost)
         except DatabaseError as error:
             if refusal is None:
                 raise
             raise refusal from error
         self.tell_guard()
-
-    def _register_on_another_copy(self) -> None:
-        """A copy of the database may lack registrations, or have others under the same number; it
-        may even lack the schema, or have an older one.
-        """
-        if self._copy not in ("", self._session.copy):
-            self._jobs.register()
-            self._session.connect()
-        self._copy = self._session.copy
 
     def _say_connected(self, now: float) -> None:
         quiet = self._membership.quiet_until - now

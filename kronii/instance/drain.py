@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from kronii.database.membership import Membership
 from kronii.durations import format_duration
+from kronii.errors import DatabaseError, DatabaseUnavailable
 from kronii.instance import systemd
 from kronii.instance.committed import Committed
 from kronii.instance.inflight import InFlight
@@ -35,6 +37,7 @@ class Drain:
         self,
         loop: Loop,
         scheduler: Scheduler,
+        membership: Membership,
         inflight: InFlight,
         recorder: Recorder,
         committed: Committed,
@@ -44,6 +47,7 @@ class Drain:
         """What it stops, in the order of the work."""
         self._loop = loop
         self._scheduler = scheduler
+        self._membership = membership
         self._inflight = inflight
         self._recorder = recorder
         self._committed = committed
@@ -56,6 +60,7 @@ class Drain:
         A second signal, and a thread that fails, end them at once.
         """
         self._scheduler.claiming = False
+        self._note()
         systemd.stopping()
         systemd.takes(timeout + AFTERWARDS)
         log.info("draining", running=len(self._inflight.runs), timeout=format_duration(timeout))
@@ -64,6 +69,13 @@ class Drain:
         if self._inflight.runs:
             self._end_runs()
         self._write()
+
+    def _note(self) -> None:
+        """For people; what comes of an error is the next step's business."""
+        try:
+            self._membership.note("draining")
+        except (DatabaseUnavailable, DatabaseError) as error:
+            log.warning("that this instance drains could not be noted", error=str(error))
 
     @property
     def _idle(self) -> bool:

@@ -90,6 +90,10 @@ class Health:
                 "Jobs of the file that is in force.",
                 lambda: len(self._jobs.loaded.definitions),
             ),
+            "jobs_superseded": (
+                "Jobs of the file that are left to others, who hold a later definition.",
+                lambda: self._jobs.superseded,
+            ),
             "loop_age_seconds": ("Since the scheduling loop last turned.", self._loop_age),
             "outcomes_unrecorded": (
                 "Runs that have ended and wait for the database.",

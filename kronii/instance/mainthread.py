@@ -54,6 +54,7 @@ class MainThread:
         self.drain = Drain(
             self.loop,
             self.scheduler,
+            self._membership,
             inflight,
             recorder,
             shared.committed,

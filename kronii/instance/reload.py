@@ -100,7 +100,7 @@ class Reload:
         self._attempt = None
         self._jobs.reloading = False
         if attempt.brought is not None:
-            self._jobs.runnable = attempt.brought
+            self._jobs.take(attempt.brought)
             log.info("jobs file reloaded", jobs=len(self._jobs.loaded.definitions))
 
     def _give_up(self, attempt: _Attempt, now: float) -> None:

@@ -1,7 +1,7 @@
 """Retention.
 
-Finished runs older than KRONII_HISTORY are deleted, a small batch at a time, by one instance at a
-time.
+Finished runs older than KRONII_HISTORY are deleted, and with them what was noted beside them, a
+small batch at a time, by one instance at a time.
 """
 
 from __future__ import annotations
@@ -46,12 +46,13 @@ class Retention:
         """Delete one batch and return the seconds until the next."""
         try:
             count, self._after = self._store.forget(self._keep, self._after)
+            rest = 0 if count else self._store.forget_rest(self._keep)
         except (DatabaseUnavailable, DatabaseError) as error:
             self._say(str(error))
             return LOOK
         self._said = None
-        if count:
-            log.debug("old history deleted", runs=count)
+        if count or rest:
+            log.debug("old history deleted", runs=count, notes=rest)
             return PAUSE
         self._after = 0
         return LOOK

@@ -15,7 +15,7 @@ from kronii.clock import DatabaseClock
 from kronii.database.membership import Membership
 from kronii.database.poll import Poller
 from kronii.database.polled import PollRequest, PollResult
-from kronii.database.session import JOBS, Session
+from kronii.database.session import JOBS, LEFT, Session
 from kronii.errors import ConfigError, DatabaseError, DatabaseUnavailable
 from kronii.instance.committed import Committed
 from kronii.instance.connector import Connector
@@ -95,12 +95,15 @@ class Scheduler:
         due = self._connector.connect(now)
         if self._connector.connected:
             self._renewed_at = now
+            self._sweeper.ask()
         return due
 
     def _poll(self, now: float) -> float:
         self._inflight.want(None)
         if self._session.heard(JOBS):
             self._jobs.refresh(self._session)
+        if self._session.heard(LEFT):
+            self._sweeper.ask()
         request = self._request(now)
         result = self._poller.poll(request, self._jobs.registered, now)
         if request.renew:

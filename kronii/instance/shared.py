@@ -42,16 +42,16 @@ class Shared:
         """
         node = settings.node or default_node(port)
         database = Database.of(settings, node)
-        wakeup, metrics = Wakeup(), Metrics(node)
+        wakeup, metrics, lease = Wakeup(), Metrics(node), Lease(database.timings)
         return cls(
             node=node,
             database=database,
-            lease=Lease(database.timings),
+            lease=lease,
             clock=DatabaseClock(),
             wakeup=wakeup,
             supervisor=Supervisor(wakeup, metrics),
             metrics=metrics,
             inflight=InFlight(settings.worker_count, wakeup),
             committed=Committed(metrics, RunReport(), wakeup),
-            jobs=Jobs(settings.jobs_file, database, metrics, settings.migrate),
+            jobs=Jobs(settings.jobs_file, database, lease, metrics, settings.migrate),
         )

@@ -1,7 +1,8 @@
-"""The last of dead instances: their rows, and claims of theirs that are not due any more.
+"""The last of dead instances: their rows, claims of theirs that are not due any more, and what was
+in force through them alone.
 
 Nothing waits for it (what is due was taken over by the loop), and with many jobs it reads a large
-table; so it has a thread of its own and goes through the pool.
+table; so it has a thread of its own.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import threading
 
 from kronii.database.store import Store
 from kronii.errors import DatabaseError, DatabaseUnavailable
+from kronii.instance.settler import Settler
 from kronii.instance.supervisor import Supervisor
 from kronii.lease import Lease
 from kronii.logs import Log
@@ -18,14 +20,20 @@ log = Log("kronii.sweeper")
 
 #: Seconds between two sweeps at least.
 PAUSE = 1.0
+#: Seconds between two looks at who holds which file, though nobody has asked: who comes says
+#: nothing, and a notification may be lost.
+LOOK = 10.0
 
 
 class Sweeper:
-    """A thread that sweeps when it is asked to."""
+    """A thread that sweeps when it is asked to, and settles what is in force then."""
 
-    def __init__(self, store: Store, lease: Lease, supervisor: Supervisor) -> None:
+    def __init__(
+        self, store: Store, settler: Settler, lease: Lease, supervisor: Supervisor
+    ) -> None:
         """A sweeper that is not started yet."""
         self._store = store
+        self._settler = settler
         self._lease = lease
         self._said: str | None = None
         self._asked = threading.Event()
@@ -37,7 +45,7 @@ class Sweeper:
         self._thread.start()
 
     def ask(self) -> None:
-        """A lease is over, or a death proven: see what is left.  Any thread."""
+        """A lease is over, a death proven, or somebody has left: see what is left.  Any thread."""
         self._asked.set()
 
     def stop(self) -> None:
@@ -49,7 +57,8 @@ class Sweeper:
     def sweep(self) -> None:
         """Remove what is left of dead instances."""
         try:
-            removed = self._store.sweep(self._lease.identity, self._lease.timings.margin)
+            timings = self._lease.timings
+            removed = self._store.sweep(self._lease.identity, timings.margin, timings.length)
         except (DatabaseUnavailable, DatabaseError) as error:
             self._say(str(error))
             return
@@ -64,7 +73,9 @@ class Sweeper:
         self._said = error
 
     def _run(self) -> None:
-        while self._asked.wait() and not self._stopping.is_set():
-            self._asked.clear()
-            self.sweep()
+        while not self._stopping.is_set():
+            if self._asked.wait(LOOK):
+                self._asked.clear()
+                self.sweep()
+            self._settler.look()
             self._stopping.wait(PAUSE)

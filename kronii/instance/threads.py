@@ -19,6 +19,7 @@ from kronii.guard.instance import Guard
 from kronii.instance.environment import private_environment
 from kronii.instance.recorder import Recorder
 from kronii.instance.retention import Retention
+from kronii.instance.settler import Settler
 from kronii.instance.shared import Shared
 from kronii.instance.supervisor import Supervisor
 from kronii.instance.sweeper import Sweeper
@@ -54,7 +55,8 @@ class Threads:
         host = Host(shared.node, mark, environment, self.guard, shared.database.for_job)
         self.workers = Workers(inflight, host, self.guard, lease, self.recorder, supervisor)
         self.timekeeper = Timekeeper(inflight, lease, self.recorder, supervisor)
-        self.sweeper = Sweeper(self.store, lease, supervisor)
+        settler = Settler(self.store, shared.jobs)
+        self.sweeper = Sweeper(self.store, settler, lease, supervisor)
         self._retention = Retention(self.store, settings.history, supervisor)
 
     def start(self) -> None:

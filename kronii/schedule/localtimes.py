@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
+from functools import lru_cache
 
 from kronii.schedule.days import Days
 from kronii.schedule.expression import Expression
@@ -41,13 +43,25 @@ class LocalTimes:
         """The last match in (after, until] and how many there are; `until` lies on `day`, `after`
         on it or before.
         """
-        if until <= after or day.day not in self._days.of_month(day.year, day.month):
-            return None, 0
-        before = 0 if after.date() < day else self._count_until(after)
-        count = self._count_until(until)
+        before, count = self._places_on(day, after, until)
         if count <= before:
             return None, 0
         return datetime.combine(day, self._time_at(count - 1)), count - before
+
+    def on(self, day: date, after: datetime, until: datetime) -> Sequence[int]:
+        """The matches that `latest_on` counts, in order, as microseconds since the day began."""
+        before, count = self._places_on(day, after, until)
+        if count <= before:
+            return ()
+        return _times_of_day(self._hours, self._minutes, self._seconds)[before:count]
+
+    def _places_on(self, day: date, after: datetime, until: datetime) -> tuple[int, int]:
+        """How many matching times of the day come before those in (after, until], and with
+        them.
+        """
+        if until <= after or day.day not in self._days.of_month(day.year, day.month):
+            return 0, 0
+        return 0 if after.date() < day else self._count_until(after), self._count_until(until)
 
     def _time_from(self, hour: int, minute: int, second: int) -> tuple[int, int, int] | None:
         """The first matching time of day that is not before the given one."""
@@ -78,6 +92,19 @@ class LocalTimes:
         rest, second = divmod(place, len(self._seconds))
         hour, minute = divmod(rest, len(self._minutes))
         return time(self._hours[hour], self._minutes[minute], self._seconds[second])
+
+
+@lru_cache(maxsize=8)  # the longest has 86,400 numbers, some 3 MB
+def _times_of_day(
+    hours: tuple[int, ...], minutes: tuple[int, ...], seconds: tuple[int, ...]
+) -> Sequence[int]:
+    """All matching times of a day, as microseconds since it began."""
+    return [
+        (hour * 3600 + minute * 60 + second) * 1_000_000
+        for hour in hours
+        for minute in minutes
+        for second in seconds
+    ]
 
 
 def _pair_from(

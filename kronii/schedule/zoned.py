@@ -90,6 +90,13 @@ class Schedule:
         """
         return counting.latest(self._ticks, after, until)
 
+    def listed(self, after: datetime, until: datetime) -> list[int]:
+        """The ticks in (after, until] (naive UTC), in order, as microseconds since 1970.
+
+        Made a day at once: what `between` yields, for who compares very many.
+        """
+        return counting.listed(self._ticks, after, until)
+
     def clock_change(self, tick: datetime) -> str | None:
         """What a clock change has done to `tick` (naive UTC): a sentence's part for people, or
         None.

@@ -4,14 +4,19 @@ is left.  What is wrong goes to the findings, as sentences.
 
 from __future__ import annotations
 
+import json
 import re
 import signal
+import subprocess
 from collections import Counter
 from datetime import datetime
 
+from kronii.commands import control
+from kronii.database.connections import connect
 from tests.chaos.fleet import Place
 from tests.chaos.history import Counted, Exit
 from tests.chaos.stage import Stage
+from tests.support.instances import KRONII
 from tests.support.processes import command, usage
 from tests.support.record import now
 from tests.support.waiting import look_until
@@ -66,10 +71,9 @@ def _leaks(stage: Stage, place: Place) -> list[str]:
 def pause(stage: Stage) -> None:
     """Let nothing more begin, so that what is counted stands still."""
     stage.restarting = False
-    stage.fleet.query(
-        "UPDATE jobs SET paused_at = clock_timestamp() AT TIME ZONE 'UTC' WHERE paused_at IS NULL"
-        " AND retired_at IS NULL"
-    )
+    names = [row["name"] for row in stage.fleet.query(GOING_ON)]
+    with connect(stage.fleet.url, "chaos", {}, 10.0) as connection:
+        control.pause(connection, names)
     give_up = now() + 20.0
     owned = "SELECT 1 FROM jobs WHERE owner IS NOT NULL"
     stage.go_on(lambda: now() > give_up or not stage.fleet.query(owned))
@@ -119,6 +123,27 @@ def stop(stage: Stage) -> None:
     ]
 
 
+def audit(stage: Stage) -> None:
+    """What `kronii audit` says of all that has happened."""
+    done = subprocess.run(
+        [*KRONII, "audit", "--json"],
+        env=stage.fleet.environment(),
+        cwd=stage.fleet.directory,
+        capture_output=True,
+        text=True,
+    )
+    (stage.fleet.directory / "audit.json").write_text(done.stdout)
+    said = [f"status {done.returncode}: {done.stderr.strip()}"] * (done.returncode > 1)
+    problems = json.loads(done.stdout)["problems"] if not said else []
+    stage.findings.complaints["audit"] = said + [
+        f"{p['job']}: {p['scheduled_for']}: {p['problem']} ({p['says']}), runs {p['runs']}"
+        for p in problems
+    ]
+
+
+#: Jobs that are neither retired nor paused.
+GOING_ON = "SELECT name FROM jobs WHERE paused_at IS NULL AND retired_at IS NULL"
+
 #: What instances can leave behind in the database.
 LEFT = {
     "row in nodes": "SELECT name || ' ' || id AS what FROM nodes",
@@ -131,6 +156,23 @@ LEFT = {
     ),
     "claim": "SELECT name AS what FROM jobs WHERE owner IS NOT NULL",
     "running run": "SELECT id || ' on ' || node AS what FROM runs WHERE outcome = 'running'",
+    # What was noted must be what happened.
+    "job that is in force without its stretch": (
+        "SELECT j.name AS what FROM jobs AS j WHERE j.retired_at IS NULL AND NOT EXISTS ("
+        "SELECT FROM kronii_in_force AS f JOIN kronii_definitions AS d ON d.id = f.definition"
+        " WHERE f.job_id = j.id AND f.until IS NULL AND d.digest = j.digest)"
+    ),
+    "stretches of a job that overlap": (
+        "SELECT a.job_id || ' from ' || b.since AS what FROM kronii_in_force AS a"
+        " JOIN kronii_in_force AS b ON a.job_id = b.job_id AND a.since < b.since"
+        " WHERE COALESCE(a.until, 'infinity') > b.since"
+    ),
+    "instance that began and has no end": (
+        "SELECT who || ' ' || (details ->> 'identity') AS what FROM kronii_events AS e"
+        " WHERE what = 'instance_started' AND NOT EXISTS (SELECT FROM kronii_events AS its"
+        " WHERE its.what IN ('left', 'died') AND its.details -> 'identity' = e.details ->"
+        " 'identity')"
+    ),
 }
 
 

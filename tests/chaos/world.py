@@ -52,6 +52,7 @@ class World(Stage):
         ending.count(self)
         self._over.set()
         ending.stop(self)
+        ending.audit(self)
         for limit in self.limits:
             limit.remove()
         history = evidence.history(self, self._first, last)

@@ -14,11 +14,20 @@ from psycopg_pool import ConnectionPool
 from kronii.clock import DatabaseClock
 from kronii.database.access import Database
 from kronii.database.connections import connect
+from kronii.database.holding import Holding
 from kronii.database.membership import Membership
 from kronii.database.poll import Poller
 from kronii.database.polled import PollRequest, PollResult
-from kronii.database.registration import Registered, RunnableJobs, refresh, register
+from kronii.database.registration import (
+    Registered,
+    RunnableJobs,
+    record_file,
+    refresh,
+    register,
+    settle_anew,
+)
 from kronii.database.session import Session
+from kronii.database.settling import Settled
 from kronii.database.store import Store
 from kronii.errors import DatabaseUnavailable
 from kronii.lease import Lease, LeaseTimings
@@ -93,19 +102,37 @@ class Member:
         self.membership = Membership(self.session, 5)
         self.poller = Poller(self.session, DatabaseClock(), quarantine)
         self.runnable = RunnableJobs({}, 0)
+        #: The file that it holds, in `kronii_files`.
+        self.file: int | None = None
+
+    @property
+    def holding(self) -> Holding:
+        """Which file this instance holds."""
+        return Holding(
+            self.lease.identity, self.session.node, self.file or 0, self.lease.timings.length
+        )
 
     def register(self, *definitions: Definition) -> Registered:
-        """Register a file with these jobs."""
+        """Hold a file with these jobs, as one of the fleet, and settle."""
         with connect(self.url, "test register", {}, 10.0) as connection:
-            registered = register(connection, definitions)
-        self.runnable = registered.runnable
+            if not self.lease.granted:
+                self.file = record_file(connection, definitions)
+                self.open()
+            registered = register(connection, self.holding, definitions)
+        self.runnable, self.file = registered.runnable, registered.file
         return registered
+
+    def settle(self, *definitions: Definition) -> Settled | None:
+        """Settle, holding these jobs, since others have come or gone."""
+        with connect(self.url, "test settle", {}, 10.0) as connection:
+            wanted = {definition.name: definition for definition in definitions}
+            return settle_anew(connection, self.holding, wanted)
 
     def open(self, running: Iterable[Claim] = ()) -> set[int]:
         """Open the session; returns the locks that could not be taken back."""
         self.session.connect()
         try:
-            return self.membership.resume(list(running), self.works)
+            return self.membership.resume(list(running), self.works, self.file)
         except DatabaseUnavailable:
             self.session.drop()
             raise

@@ -37,8 +37,7 @@ def next_id(one: Any, table: Any, name: str = "j") -> int:
 
 def opened(member: Make, job: Make, node: str = "a") -> Any:
     one = member(node)
-    one.register(job("j"))
-    one.open()
+    one.register(job("j"))  # which opens the session
     return one
 
 
@@ -80,7 +79,6 @@ def test_a_copy_goes_on_above_what_was_given_after_it_was_made(
         with psycopg.connect(url, autocommit=True) as connection:
             there = Member(url, "b")
             there.register(job("j"))
-            there.open()
             assert there.membership.quiet_until > time.monotonic() + 10, "its holder may still run"
             assert max(given) < FAR < there.membership.home.jumped_to < LIMIT
             first, second = (next_id(there, Table(connection)) for _ in range(2))
@@ -128,10 +126,10 @@ def test_many_that_come_at_once_make_one_jump_and_no_id_twice(
 ) -> None:
     one = opened(member, job)
     next_id(one, table)
-    table.query("UPDATE kronii_server SET identity = 'elsewhere'")
-    many = [member(f"n{number}") for number in range(8)]
+    many = [opened(member, job, f"n{number}") for number in range(8)]
     for each in many:
-        each.register(job("j"))
+        each.session.drop()
+    table.query("UPDATE kronii_server SET identity = 'elsewhere'")
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda each: each.open(), many))
     jumps = [each.membership.home.jumped_to for each in many]

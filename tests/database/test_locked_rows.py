@@ -204,21 +204,21 @@ def test_a_sweep_passes_over_what_is_locked(
 # -- registrations ---------------------------------------------------------------------------------
 
 
-def refused(url: str, *definitions: Any) -> str:
+def refused(one: Any, *definitions: Any) -> str:
     """What a registration says that a lock is in the way of."""
     with (
-        connect(url, "test register", {"lock_timeout": "50ms"}, 10.0) as connection,
+        connect(one.url, "test register", {"lock_timeout": "50ms"}, 10.0) as connection,
         pytest.raises(Contended) as refusal,
     ):
-        register(connection, definitions)
+        register(connection, one.holding, definitions)
     return str(refusal.value)
 
 
-def test_a_registration_says_who_holds_its_lock(job: Make, database_url: str) -> None:
+def test_a_registration_says_who_holds_its_lock(a: Any, job: Make, database_url: str) -> None:
     from kronii.database.migrations import LOCK
 
     with stranger(database_url, f"SELECT pg_advisory_lock({LOCK})") as pid:
-        said = refused(database_url, job("j"))
+        said = refused(a, job("j"))
     assert said.startswith(f"the jobs file is not registered yet: session {pid} (role ")
     assert "application 'psql') holds the lock for registrations (" in said
 
@@ -228,14 +228,14 @@ def test_a_registration_says_who_holds_a_row_that_it_changes(
 ) -> None:
     changed = [job(name, cron="0 0 0 2 2 *") for name in JOBS]
     with stranger(database_url, LOCKS["job updated"]) as pid:
-        said = refused(database_url, *changed)
+        said = refused(a, *changed)
     assert f"session {pid} " in said
     assert "holds the row of job 'victim'" in said
 
 
-def test_a_registration_says_who_holds_the_table(job: Make, database_url: str) -> None:
+def test_a_registration_says_who_holds_the_table(a: Any, job: Make, database_url: str) -> None:
     with stranger(database_url, "LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE") as pid:
-        said = refused(database_url, job("new"))
+        said = refused(a, job("new"))
     assert f"session {pid} " in said
     assert said.partition(" holds ")[2].startswith("table jobs")
 

@@ -61,7 +61,7 @@ def test_what_is_not_paused_is_not_resumed(jobs: Any, table: Any) -> None:
     jobs(next_run=LONG_AGO)
     before = table.job("j")
     assert control.resume(table.connection, ["j"]) == []
-    values = {"names": ["j"], "nexts": [datetime(2100, 1, 1)], "rules": [""]}
+    values = {"names": ["j"], "nexts": [datetime(2100, 1, 1)], "rules": [""], "client": "me@here"}
     assert queries.run(table.connection, "resume", values).fetchall() == []  # paused no more
     assert table.job("j") == before
 
@@ -94,7 +94,10 @@ def test_a_retired_job_is_no_job(jobs: Any, table: Any, act: Callable[[Any, Any]
 
 @pytest.mark.parametrize(
     ("statement", "values"),
-    [("pause", {"names": ["gone"], "reason": ""}), ("trigger", {"name": "gone"})],
+    [
+        ("pause", {"names": ["gone"], "reason": "", "client": "me@here"}),
+        ("trigger", {"name": "gone", "client": "me@here"}),
+    ],
 )
 def test_a_job_that_retires_at_the_last_moment_is_left_alone(
     jobs: Any, table: Any, statement: str, values: dict[str, Any]
@@ -199,22 +202,7 @@ def test_who_waits_for_a_lock_does_not_hold_it(
         thread.join(20)
 
 
-# -- audit and doctor ------------------------------------------------------------------------------
-
-
-def test_what_is_audited(jobs: Any, table: Any) -> None:
-    assert [row["name"] for row in asked(table, "audited_jobs")] == ["j", "other"]
-    jobs(enabled=False)
-    assert [row["name"] for row in asked(table, "audited_jobs")] == ["other"]
-    for tick, trigger in ((LONG_AGO, "schedule"), (datetime(2025, 1, 1), "manual")):
-        table.query(
-            "INSERT INTO runs (job_id, scheduled_for, attempt, trigger, outcome)"
-            " SELECT id, %s, 1, %s, 'success' FROM jobs WHERE name = 'other'",
-            tick,
-            trigger,
-        )
-    assert [row["tick"] for row in asked(table, "audited_runs", start=LONG_AGO)] == [LONG_AGO]
-    assert asked(table, "audited_runs", start=datetime(2024, 1, 2)) == []
+# -- doctor ----------------------------------------------------------------------------------------
 
 
 def test_only_clients_take_connections(table: Any) -> None:

@@ -30,6 +30,10 @@ GRANTS = {
     "jobs_version": "SELECT, USAGE ON SEQUENCE jobs_version",
     "kronii_migrations": "SELECT ON kronii_migrations",
     "kronii_server": "SELECT, INSERT, UPDATE ON kronii_server",
+    "kronii_definitions": "SELECT, INSERT ON kronii_definitions",
+    "kronii_files": "SELECT, INSERT, UPDATE ON kronii_files",
+    "kronii_in_force": "SELECT, INSERT, UPDATE, DELETE ON kronii_in_force",
+    "kronii_events": "SELECT, INSERT, DELETE ON kronii_events",
     "runs_id_seq": "SELECT, UPDATE ON SEQUENCE runs_id_seq",
 }
 

@@ -345,6 +345,17 @@ def test_a_refused_outcome_skips_nothing(a: Any, table: Any, store: Store) -> No
     assert [run["outcome"] for run in table.runs("j")] == ["running"]
 
 
+def test_a_job_whose_schedule_was_set_anew_skips_nothing_of_the_old_one(
+    a: Any, table: Any, store: Store
+) -> None:
+    """What it stood at was given up then; the new one has other ticks."""
+    claim = claimed(a, table)
+    table.query("UPDATE jobs SET next_run = %s WHERE name = 'j'", LATER + timedelta(minutes=7))
+    transition = Transition(settled=True, next_run=LATER, skipped=(Skipped(LATER),))
+    assert finish(store, ended(claim, Outcome.SUCCESS, transition)) == {claim.run_id}
+    assert [run["outcome"] for run in table.runs("j")] == ["success"]
+
+
 def test_skipped_ticks_have_rows(a: Any, table: Any, store: Store) -> None:
     claim = claimed(a, table)
     ticks = [claim.scheduled_for - timedelta(minutes=minute) for minute in (3, 2, 1)]
@@ -464,6 +475,26 @@ def test_every_kind_of_outcome_is_forgotten(table: Any, store: Store) -> None:
         old_runs(table, 1, kind)
     assert store.forget(86400, 0)[0] == len(kinds)
     assert left(table) == {}
+
+
+def test_runs_are_kept_until_the_events_of_their_time_are_gone(
+    table: Any, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An audit takes the oldest event for the beginning of what it can judge."""
+    monkeypatch.setattr("kronii.database.store.FORGET_BATCH", 2)
+    table.query("TRUNCATE kronii_events")
+    table.query(
+        "INSERT INTO kronii_events (at, what, who) SELECT TIMESTAMP '2024-01-01', 'died', 'a'"
+        " FROM generate_series(1, 3)"
+    )
+    table.query(
+        "INSERT INTO runs (job_id, scheduled_for, attempt, trigger, finished_at, outcome)"
+        " VALUES (gen_random_uuid(), '2024-01-01', 1, 'schedule', '2024-01-01', 'success')"
+    )
+    left = "SELECT (SELECT count(*) FROM kronii_events) AS events, count(*) AS runs FROM runs"
+    assert (store.forget(86400, 0), table.query(left)) == ((2, 0), [{"events": 1, "runs": 1}])
+    store.forget(86400, 0)
+    assert table.query(left) == [{"events": 0, "runs": 0}]
 
 
 def test_one_forgets_at_a_time(table: Any, store: Store) -> None:

@@ -361,11 +361,12 @@ def test_a_temporary_table_stands_in_for_none_of_ours(roles: Roles) -> None:
 def test_a_planted_table_does_not_stand_in_for_the_temporary_one(
     roles: Roles, job: Callable[..., Any], member: Callable[..., Any]
 ) -> None:
-    """`incoming` is looked for last, and so says where it is."""
+    """They are looked for last, and so say where they are."""
     migrate(roles.url)
-    roles.run("CREATE TABLE incoming (x int)")
+    roles.run("CREATE TABLE incoming (x int)", "CREATE TABLE settling (x int)")
     ours = member("a")
     ours.url = roles.url
+    ours.session._database = Database(roles.url, "a", ours.lease.timings)
     assert ours.register(job("one")).new == 1
 
 
@@ -405,12 +406,12 @@ def plant(connection: psycopg.Connection[Any]) -> None:
 #: What a statement is given, by its parameters' names; a name in the plural is an array.
 GIVEN: dict[str, object] = {
     **dict.fromkeys(("after", "batch", "fresh", "limit", "pid", "quarantine", "run", "seats"), 1),
-    **dict.fromkeys(("version", "workers", "key", "below", "suspect"), 1),
+    **dict.fromkeys(("version", "was", "workers", "key", "below", "suspect", "file"), 1),
     **dict.fromkeys(("grace", "keep", "lease", "longer", "overdue", "since"), 1.5),
     **dict.fromkeys(("id", "job"), "00000000-0000-0000-0000-000000000001"),
-    **dict.fromkeys(("start", "tick"), "2026-01-01"),
+    **dict.fromkeys(("now", "start", "tick"), "2026-01-01"),
     **dict.fromkeys(("deferred", "missed", "settled", "shown", "skipped_missed"), "{}"),
-    **dict.fromkeys(("retired", "anyway"), True),
+    **dict.fromkeys(("retired", "anyway", "unknown"), True),
     "usable_from": 1,
 }
 
@@ -420,7 +421,8 @@ def trapped(module_database_url: str) -> Iterator[psycopg.Connection[Any]]:
     """A session that may use our tables, and none of the traps."""
     with connect(module_database_url, "test", {}, 30.0) as connection:
         plant(connection)
-        connection.execute(queries.queries()["incoming"].replace(b"ON COMMIT DROP", b""))
+        for table in ("incoming", "settling"):
+            connection.execute(queries.queries()[table].replace(b"ON COMMIT DROP", b""))
         connection.execute("SET statement_timeout = '30s'")
         yield connection
 
@@ -459,7 +461,7 @@ def test_no_statement_leaves_room_for_a_better_match(
         trapped.execute("CREATE ROLE kronii_trapped")
         trapped.execute("GRANT ALL ON ALL TABLES IN SCHEMA public TO kronii_trapped")
         trapped.execute("GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO kronii_trapped")
-        trapped.execute("GRANT ALL ON incoming TO kronii_trapped")
+        trapped.execute("GRANT ALL ON incoming, settling TO kronii_trapped")
         trapped.execute("GRANT pg_monitor TO kronii_trapped")
         trapped.execute("SET LOCAL ROLE kronii_trapped")
         trapped.execute(b"EXPLAIN " + text, values)

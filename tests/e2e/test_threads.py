@@ -161,8 +161,10 @@ def test_a_thread_that_does_not_end_is_named_at_the_stop(fleet: Fleet) -> None:
         "import threading, time\n"
         "def hangs():\n"
         "    one = next(t for t in threading.enumerate() if t.name == 'sweeper')._work.__self__\n"
-        "    one.sweep = lambda: time.sleep(60)\n"
-        "    one._asked.set()\n",
+        "    begun = threading.Event()\n"
+        "    one.sweep = lambda: begun.set() or time.sleep(60)\n"
+        "    one._asked.set()\n"
+        "    assert begun.wait(20)\n",
         "hangs",
     )
     fleet.jobs({"name": "hangs", "cron": RARELY, "python": "hangs:hangs"})

@@ -33,7 +33,8 @@ class World:
         self.tried = 0
         self.not_regained: set[int] = set()
         self.resumed: list[tuple[list[int], bool]] = []
-        self.registered = 0
+        self.prepared = self.registered = 0
+        self.copy = ""
         self.looked = 0
         self.watched: list[float] = []
         self.beats: list[tuple[float, str, int]] = []
@@ -48,7 +49,11 @@ class World:
             release=self._release,
         )
         self.jobs = SimpleNamespace(
-            runnable=None, register=self._register, refresh=lambda session: None
+            runnable=None,
+            registrar=SimpleNamespace(file=7),
+            prepare=self._prepare,
+            elsewhere=lambda session: self.copy not in ("", session.copy),
+            agree=self._agree,
         )
         self.session = SimpleNamespace(
             lease=self.lease,
@@ -80,8 +85,12 @@ class World:
         self.looked += 1
         return {"nodes": Holder(42, "dba", "psql")}
 
-    def _register(self) -> None:
-        self.registered += 1
+    def _prepare(self) -> None:
+        self.prepared += 1
+
+    def _agree(self, session: Any) -> None:
+        self.registered += self.copy != session.copy
+        self.copy = session.copy
         self.jobs.runnable = object()
 
     def _connect(self) -> None:
@@ -97,7 +106,8 @@ class World:
     def _release(self, claims: Any) -> None:
         self.released.append([claim.run_id for claim in claims])
 
-    def _resume(self, claims: list[Any], working: bool) -> set[int]:
+    def _resume(self, claims: list[Any], working: bool, file: int) -> set[int]:
+        assert file == 7
         self.resumed.append(([claim.run_id for claim in claims], working))
         return self.not_regained
 
@@ -123,7 +133,7 @@ def test_on_another_copy_of_the_database_it_registers_anew(world: World) -> None
     world.session.copy = "1/2/5/17"
     world.connector.connect(NOW + 1.0)
     world.connector.connect(NOW + 2.0)
-    assert world.registered == 2
+    assert (world.prepared, world.registered) == (2, 2)
 
 
 def test_ids_that_have_jumped_are_said(world: World, caplog: pytest.LogCaptureFixture) -> None:

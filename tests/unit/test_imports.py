@@ -42,7 +42,7 @@ LAYERS = (
     ("durations", "address", "ownership"),
     ("schedule",),
     ("settings", "model"),
-    ("catchup",),
+    ("catchup", "auditing"),
     # -- packages, as a tick walks through them
     ("embedded",),
     ("definitions",),

@@ -37,6 +37,9 @@ class Files:
         self.wrong: Exception | None = None
         self.away = 0
 
+    def take(self, runnable: RunnableJobs) -> None:
+        self.runnable = runnable
+
     def read(self) -> Loaded:
         self.read_begun += 1
         assert self.answers.wait(20)

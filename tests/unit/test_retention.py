@@ -24,6 +24,14 @@ class History:
         self.answers = list(answers)
         self.asked: list[tuple[float, int]] = []
         self.empty = threading.Event()
+        #: How much there is beside runs, look by look.
+        self.rest: list[int] = []
+        self.rest_asked = 0
+
+    def forget_rest(self, keep: float) -> int:
+        assert keep == 10.0
+        self.rest_asked += 1
+        return self.rest.pop(0) if self.rest else 0
 
     def forget(self, keep: float, after: int) -> tuple[int, int]:
         self.asked.append((keep, after))
@@ -44,6 +52,14 @@ def test_batches_follow_one_another_and_the_next_look_begins_anew() -> None:
     turns = started(history)
     assert [turns.turn() for _ in range(4)] == [PAUSE, PAUSE, LOOK, LOOK]
     assert history.asked == [(10.0, 0), (10.0, 1000), (10.0, 2000), (10.0, 0)]
+
+
+def test_what_was_noted_goes_after_the_runs() -> None:
+    history = History([(1000, 1000), (0, 1000), (0, 1000), (0, 1000)])
+    history.rest = [5, 2, 0]
+    turns = started(history)
+    assert [turns.turn() for _ in range(4)] == [PAUSE, PAUSE, PAUSE, LOOK]
+    assert history.rest_asked == 3
 
 
 @pytest.mark.parametrize("error", [DatabaseUnavailable("away"), DatabaseError("refused")])

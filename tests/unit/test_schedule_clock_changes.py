@@ -25,6 +25,7 @@ from tests.support.properties import examples
 
 NEW_YEAR = datetime(2026, 1, 1)
 INSTANT = timedelta(microseconds=1)
+EPOCH = datetime(1970, 1, 1)
 FAR = datetime(2200, 1, 1)
 
 # -- by example ---------------------------------------------------------------------
@@ -340,6 +341,7 @@ def test_latest_counts_what_between_yields(
     if timing is not None:
         known = list(timing.between(start, until))
         assert timing.latest(start, until) == (known[-1] if known else None, len(known))
+        assert timing.listed(start, until) == [(tick - EPOCH) // INSTANT for tick in known]
 
 
 @pytest.mark.parametrize("cron", ["* * * * * *", "* 0-59 0-23 * * *"])

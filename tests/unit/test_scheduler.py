@@ -134,6 +134,19 @@ def in_seconds(seconds: float) -> datetime:
     return MOMENT + timedelta(seconds=seconds)
 
 
+def test_when_somebody_has_left_it_has_that_settled(world: World) -> None:
+    world.notices.add("left")
+    world.scheduler.step(NOW + 1.0)
+    world.scheduler.step(NOW + 1.1)
+    assert world.swept == 1
+
+
+def test_when_it_has_connected_it_has_that_settled(world: World) -> None:
+    world.connector.connected = False
+    world.scheduler.step(NOW + 1.0)
+    assert world.swept == 1
+
+
 # -- when it goes on -------------------------------------------------------------------------------
 
 

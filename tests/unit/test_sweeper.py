@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from kronii.database.store import Store
 from kronii.errors import DatabaseError, DatabaseRefusal, DatabaseUnavailable
 from kronii.instance import sweeper as module
+from kronii.instance.settler import Settler
 from kronii.instance.supervisor import Supervisor
 from kronii.instance.sweeper import Sweeper
 from kronii.instance.wakeup import Wakeup
@@ -23,18 +25,23 @@ class Rows:
 
     def __init__(self, *answers: list[str] | Exception) -> None:
         self.answers = list(answers)
-        self.asked: list[tuple[str, float]] = []
+        self.asked: list[tuple[str, float, float]] = []
+        #: How often it was looked at who holds what.
+        self.looks = 0
         #: A sweep goes on until this is set.
         self.may_end = threading.Event()
         self.may_end.set()
 
-    def sweep(self, identity: str, grace: float) -> list[str]:
-        self.asked.append((identity, grace))
+    def sweep(self, identity: str, grace: float, lease: float) -> list[str]:
+        self.asked.append((identity, grace, lease))
         assert self.may_end.wait(20)
         answer = self.answers.pop(0) if self.answers else []
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    def look(self) -> None:
+        self.looks += 1
 
 
 @pytest.fixture(autouse=True)
@@ -63,13 +70,14 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def sweeper(rows: Rows) -> Sweeper:
-    return Sweeper(cast(Store, rows), LEASE, Supervisor(Wakeup(), Metrics()))
+    settler = cast(Settler, SimpleNamespace(look=rows.look))
+    return Sweeper(cast(Store, rows), settler, LEASE, Supervisor(Wakeup(), Metrics()))
 
 
 def test_what_is_removed_is_named(caplog: pytest.LogCaptureFixture) -> None:
     rows = Rows(["a", "b"])
     sweeper(rows).sweep()
-    assert rows.asked == [(LEASE.identity, LEASE.timings.margin)]
+    assert rows.asked == [(LEASE.identity, LEASE.timings.margin, LEASE.timings.length)]
     assert [vars(record)["fields"]["node"] for record in caplog.records] == ["a", "b"]
 
 
@@ -78,7 +86,18 @@ def test_it_sweeps_when_it_is_asked_to_and_not_before(started: Any) -> None:
     one = started(rows)
     assert rows.asked == []
     one.ask()
-    wait_until(lambda: len(rows.asked) == 1)
+    wait_until(lambda: rows.looks == 1)
+    assert len(rows.asked) == 1
+
+
+def test_it_looks_who_holds_what_though_nobody_asks(
+    started: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOOK", 0.0)
+    rows = Rows()
+    started(rows)
+    wait_until(lambda: rows.looks >= 3)
+    assert rows.asked == []
 
 
 def test_what_is_asked_for_during_a_sweep_is_swept_after_it(started: Any) -> None:

@@ -1,4 +1,6 @@
-"""Faults of the jobs file: another version, a wrong one, an empty one; and HUP to who reads it."""
+"""Faults of the jobs file: another version, a wrong one, an empty one; and HUP to who reads it, or
+a restart.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +51,26 @@ def _hup(place: Place) -> None:
         place.signal(signal.SIGHUP)
 
 
+def restart_changed(stage: Stage, fault: Planned) -> None:
+    """One instance ends, by a crash or in order, and comes back with the other version: an older
+    file, or one that nobody else has yet.
+    """
+    begin, since, place = now(), stage.clock(), stage.place(fault.target)
+    place.version = "B" if place.version == "A" else "A"  # written before its next life
+    if fault.chance < 0.5:
+        place.signal(signal.SIGKILL, "kill")
+    else:
+        place.signal(signal.SIGTERM, "term" if place.url else "early term")
+        place.signal(signal.SIGCONT)
+    node = place.node
+
+    def back() -> None:
+        _rewrite([place], "A")
+        _excuse(stage, since)
+
+    stage.undo(fault.kind, begin, begin + fault.length, back, node)
+
+
 def reload_broken(stage: Stage, fault: Planned) -> None:
     """A file with mistakes."""
     _spoil(stage, fault, "jobs:\n  - name: broken\n    cron: [every, day]\n    comand: x\n")
@@ -75,6 +97,7 @@ def _spoil(stage: Stage, fault: Planned, text: str) -> None:
 FILES = Target.FILES
 FAULTS = (
     Kind("reload_changed", 2, reload_changed, FILES, lambda lease: (1.0, 8.0), False),
+    Kind("restart_changed", 2, restart_changed, Target.INSTANCE, lambda lease: (2.0, 8.0)),
     Kind("reload_broken", 1, reload_broken, FILES, lambda lease: (1.0, 5.0), False),
     Kind("reload_empty", 1, reload_empty, FILES, lambda lease: (1.0, 5.0), False),
 )

@@ -44,3 +44,8 @@ def explained(history: History, node: str, begin: float, end: float) -> bool:
         and fault.end + after >= begin
         for fault in history.faults
     )
+
+
+def complaints(subject: str) -> Invariant:
+    """An invariant that is broken where there are sentences about this subject."""
+    return lambda history: list(history.complaints.get(subject, ()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tests.chaos.history import Exit, History
-from tests.chaos.invariants.common import AFTERMATH, Broken, Invariant, explained
+from tests.chaos.invariants.common import AFTERMATH, Broken, Invariant, complaints, explained
 
 #: Faults under which an instance that starts refuses its file.
 SPOILING = {"reload_broken", "reload_empty"}
@@ -47,14 +47,10 @@ def _was_stopping(history: History, exited: Exit) -> bool:
     )
 
 
-def _complaints(subject: str) -> Invariant:
-    return lambda history: list(history.complaints.get(subject, ()))
-
-
 INVARIANTS: Mapping[str, Invariant] = {
     "instances exit as they should": instances_exit_as_they_should,
-    "no process is left": _complaints("processes"),
-    "nothing is left in the database": _complaints("database"),
-    "instances are well after the last fault": _complaints("health"),
-    "no thread, connection or descriptor leaked": _complaints("leaks"),
+    "no process is left": complaints("processes"),
+    "nothing is left in the database": complaints("database"),
+    "instances are well after the last fault": complaints("health"),
+    "no thread, connection or descriptor leaked": complaints("leaks"),
 }

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from tests.chaos.history import History, Run
-from tests.chaos.invariants.common import Broken, Invariant, grouped, is_excused
+from tests.chaos.invariants.common import Broken, Invariant, complaints, grouped, is_excused
 from tests.chaos.jobs import Job
 
 #: Outcomes that end a tick; a `failed` one only when no retry follows.
@@ -105,4 +105,5 @@ def ticks_are_caught_up_as_said(history: History) -> Broken:
 INVARIANTS: Mapping[str, Invariant] = {
     "every tick has one outcome": every_tick_has_one_outcome,
     "ticks are caught up as catch_up says": ticks_are_caught_up_as_said,
+    "an audit finds nothing": complaints("audit"),
 }

@@ -2,12 +2,14 @@
 
 from tests.chaos.mutations import (
     actions,
+    auditing,
     database,
     definitions,
     foundations,
     guard,
     host,
     instance,
+    ownership,
     statements,
     surface,
     web,
@@ -17,12 +19,14 @@ from tests.chaos.mutations.mutation import Mutation
 MUTATIONS: tuple[Mutation, ...] = (
     *foundations.MUTATIONS,
     *definitions.MUTATIONS,
+    *auditing.MUTATIONS,
     *database.MUTATIONS,
     *guard.MUTATIONS,
     *actions.MUTATIONS,
     *web.MUTATIONS,
     *instance.MUTATIONS,
     *host.MUTATIONS,
+    *ownership.MUTATIONS,
     *statements.MUTATIONS,
     *surface.MUTATIONS,
 )

@@ -233,7 +233,7 @@ MUTATIONS = (
     Mutation(
         "a dead instance is forgotten before its ticks are recovered",
         "sql/leases.sql",
-        "\n   AND (SELECT count(*) FROM jobs WHERE owner = nodes.id) = 0",
+        "\n       AND (SELECT count(*) FROM jobs WHERE owner = nodes.id) = 0",
         "",
         (SESSION + "a_dead_instance_that_owns_a_tick_stays_listed_until_that_is_recovered",),
     ),
@@ -248,7 +248,7 @@ MUTATIONS = (
     Mutation(
         "ticks stay as old zone rules had them",
         "kronii/database/registration.py",
-        "        moved = _follow_rules(connection, wanted, rows)\n",
+        "        moved = _follow_rules(connection, wanted, there)\n",
         "        moved = 0\n",
         (
             RULES + "the_next_tick_is_the_first_after_the_last_that_has_its_outcome",
@@ -286,7 +286,7 @@ MUTATIONS = (
     Mutation(
         "a tick set by hand is lost where nobody noted the zone rules",
         "kronii/database/registration.py",
-        "if not kept[id][1].zone_rules}",
+        "if not row.zone_rules}",
         "if False}",
         (RULES + "what_an_earlier_release_computed_is_marked_and_kept",),
     ),
@@ -403,7 +403,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a missing right is found out when it is too late",
-        "kronii/instance/jobs.py",
+        "kronii/instance/registrar.py",
         "            rights.require(connection)\n",
         "",
         (REFUSED + "what_is_not_granted_at_the_start_is_named_and_waited_for",),

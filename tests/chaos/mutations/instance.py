@@ -69,15 +69,15 @@ MUTATIONS = (
     Mutation(
         "registrations that a copy of the database lacks are taken for granted",
         "kronii/instance/connector.py",
-        "            self._jobs.register()\n            self._session.connect()\n",
+        "            self._jobs.prepare()\n            self._session.connect()\n",
         "            pass\n",
         ("tests/unit/test_connector.py::test_on_another_copy_of_the_database_it_registers_anew",),
     ),
     Mutation(
         "somebody at a table keeps an instance from its work",
-        "kronii/instance/jobs.py",
-        "            if not schema.read(connection).usable:\n                raise\n",
-        "            raise\n",
+        "kronii/instance/upgrade.py",
+        "        if not schema.read(connection).usable:\n            raise\n",
+        "        raise\n",
         (
             "tests/e2e/test_upgrade.py::"
             "test_behind_a_dump_ticks_are_on_time_and_who_is_there_is_said",
@@ -85,9 +85,9 @@ MUTATIONS = (
     ),
     Mutation(
         "an instance that was told not to upgrades the schema",
-        "kronii/instance/jobs.py",
-        "        if not self._migrate:\n",
-        "        if False:\n",
+        "kronii/instance/upgrade.py",
+        "    if not migrate:\n",
+        "    if False:\n",
         ("tests/e2e/test_upgrade.py::test_it_can_be_told_to_leave_the_schema_alone",),
     ),
     # -- outcomes ----------------------------------------------------------------------------------
@@ -196,8 +196,8 @@ MUTATIONS = (
     Mutation(
         "a sweep that is asked for during one is forgotten",
         "kronii/instance/sweeper.py",
-        "            self._asked.clear()\n            self.sweep()\n",
-        "            self.sweep()\n            self._asked.clear()\n",
+        "                self._asked.clear()\n                self.sweep()\n",
+        "                self.sweep()\n                self._asked.clear()\n",
         (SWEEPER + "what_is_asked_for_during_a_sweep_is_swept_after_it",),
     ),
     # -- the end -----------------------------------------------------------------------------------

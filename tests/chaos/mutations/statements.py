@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tests.chaos.mutations.mutation import Mutation
 
 CLAIMS, LEASES, OUTCOMES = "sql/claims.sql", "sql/leases.sql", "sql/outcomes.sql"
-COMMANDS, REGISTRATION = "sql/commands.sql", "sql/registration.sql"
+COMMANDS, DEFINITIONS = "sql/commands.sql", "sql/definitions.sql"
 CONDITIONS = "tests/database/test_conditions.py::test_"
 OPERATOR = "tests/database/test_operator_statements.py::test_"
 STORE = "tests/database/test_store.py::test_"
@@ -338,28 +338,28 @@ ROWS = (
     (
         "a refused outcome skips ticks",
         OUTCOMES,
-        "     WHERE (s.run_id IN (SELECT run_id FROM closed)) IS TRUE\n",
+        "     WHERE (s.run_id IN (SELECT run_id FROM closed WHERE moved)) IS TRUE\n",
         "",
         STORE + "a_refused_outcome_skips_nothing",
     ),
     # -- registration ------------------------------------------------------------------------------
     (
         "a new schedule has the old one's deaths",
-        REGISTRATION,
-        "deaths   = CASE WHEN i.rescheduled THEN 0 ELSE j.deaths END",
+        DEFINITIONS,
+        "deaths   = CASE WHEN s.rescheduled THEN 0 ELSE j.deaths END",
         "deaths   = j.deaths",
         REGISTERED + "a_changed_schedule_is_computed_from_now_and_anything_else_keeps_the_tick",
     ),
     (
         "a new timeout disowns owed ticks",
-        REGISTRATION,
-        "CASE WHEN i.rescheduled THEN @now_utc ELSE j.scheduled_since END,",
-        "@now_utc,",
+        DEFINITIONS,
+        "CASE WHEN s.rescheduled THEN %(now)s ELSE j.scheduled_since END,",
+        "%(now)s,",
         REGISTERED + "a_changed_schedule_is_computed_from_now_and_anything_else_keeps_the_tick",
     ),
     (
         "a retired job is run by hand",
-        REGISTRATION,
+        DEFINITIONS,
         "retry_at = NULL, manual_at = NULL, attempt = 0, failures",
         "retry_at = NULL, attempt = 0, failures",
         REGISTERED + "a_job_that_is_gone_is_retired_keeps_its_history_and_comes_back",
@@ -368,36 +368,36 @@ ROWS = (
     (
         "a second pause changes the reason",
         COMMANDS,
-        "pause_reason = COALESCE(pause_reason, %(reason)s)",
+        "pause_reason = COALESCE(j.pause_reason, %(reason)s)",
         "pause_reason = %(reason)s",
         OPERATOR + "what_is_paused_keeps_since_when_and_why",
     ),
     (
         "a running job that is paused is shown as idle",
         COMMANDS,
-        "status = CASE WHEN owner IS NULL THEN 'paused' ELSE status END\n WHERE name",
-        "status = 'paused'\n WHERE name",
+        "status = CASE WHEN j.owner IS NULL THEN 'paused' ELSE j.status END\n      FROM had",
+        "status = 'paused'\n      FROM had",
         OPERATOR + "a_run_goes_on_through_pause_and_resume",
     ),
     (
         "a job that is not paused is moved by a resume",
         COMMANDS,
-        " WHERE j.name = r.name AND j.paused_at IS NOT NULL",
-        " WHERE j.name = r.name",
+        "     WHERE j.paused_at IS NOT NULL\n       FOR NO KEY UPDATE OF j",
+        "       FOR NO KEY UPDATE OF j",
         OPERATOR + "what_is_not_paused_is_not_resumed",
     ),
     (
         "a running job that is resumed is shown as idle",
         COMMANDS,
-        "CASE WHEN j.owner IS NOT NULL THEN j.status\n                     WHEN NOT",
+        "CASE WHEN j.owner IS NOT NULL THEN j.status\n                         WHEN NOT",
         "CASE WHEN NOT",
         OPERATOR + "a_run_goes_on_through_pause_and_resume",
     ),
     (
         "a disabled job that is resumed is shown as waiting",
         COMMANDS,
-        "\n                     WHEN NOT j.enabled THEN 'paused' ELSE 'pending' END",
-        "\n                     ELSE 'pending' END",
+        "\n                         WHEN NOT j.enabled THEN 'paused' ELSE 'pending' END",
+        "\n                         ELSE 'pending' END",
         OPERATOR + "a_disabled_job_that_is_resumed_stays_where_it_is",
     ),
     (
@@ -410,8 +410,8 @@ ROWS = (
     (
         "a job is paused as it retires",
         COMMANDS,
-        " AND retired_at IS NULL\nRETURNING name",
-        "\nRETURNING name",
+        " AND retired_at IS NULL\n       FOR NO KEY UPDATE\n), paused",
+        "\n       FOR NO KEY UPDATE\n), paused",
         OPERATOR + "a_job_that_retires_at_the_last_moment_is_left_alone",
     ),
     (
@@ -483,27 +483,6 @@ ROWS = (
         "AND l.objsubid = 1 AND l.granted\n",
         "AND l.objsubid = 1\n",
         OPERATOR + "who_waits_for_a_lock_does_not_hold_it",
-    ),
-    (
-        "disabled jobs are audited",
-        COMMANDS,
-        "WHERE retired_at IS NULL AND enabled\n ORDER BY name\n\n-- name: audited_runs",
-        "WHERE retired_at IS NULL\n ORDER BY name\n\n-- name: audited_runs",
-        OPERATOR + "what_is_audited",
-    ),
-    (
-        "retired jobs are audited",
-        COMMANDS,
-        "WHERE retired_at IS NULL AND enabled\n ORDER BY name\n\n-- name: audited_runs",
-        "WHERE enabled\n ORDER BY name\n\n-- name: audited_runs",
-        OPERATOR + "what_is_audited",
-    ),
-    (
-        "runs by hand are audited as ticks",
-        COMMANDS,
-        "scheduled_for >= %(start)s AND trigger <> 'manual'",
-        "scheduled_for >= %(start)s",
-        OPERATOR + "what_is_audited",
     ),
     (
         "the server's own processes count as connections",
