@@ -28,15 +28,16 @@ SELECT DISTINCT l.relation::regclass::text, l.pid, a.usename::text, a.applicatio
   FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
  WHERE l.locktype = 'relation' AND l.granted AND l.pid <> pg_backend_pid()
    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-   AND l.relation = ANY (ARRAY[@our_tables]::oid[])
+   AND l.relation = ANY (ARRAY(@our_tables))
    AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
 
 -- name: key_holders
--- Who holds these advisory locks (pg_locks splits a key into two halves).
+-- Who holds these advisory locks of the fleet (pg_locks splits a key into two halves).
 SELECT wanted.key, l.pid, a.usename::text, a.application_name
   FROM pg_catalog.unnest(%(keys)s::bigint[]) AS wanted (key)
-  JOIN pg_locks AS l ON l.classid::bigint = (wanted.key >> 32) & 4294967295
-                    AND l.objid::bigint = wanted.key & 4294967295
+ CROSS JOIN LATERAL (SELECT wanted.key # @salt AS key) AS taken
+  JOIN pg_locks AS l ON l.classid::bigint = (taken.key >> 32) & 4294967295
+                    AND l.objid::bigint = taken.key & 4294967295
   LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
  WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted AND l.pid <> pg_backend_pid()
    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -51,7 +52,7 @@ SELECT DISTINCT l.relation::regclass::text
   FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
  WHERE l.locktype = 'relation' AND l.granted AND l.pid <> pg_backend_pid()
    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-   AND l.relation = ANY (ARRAY[@our_tables]::oid[])
+   AND l.relation = ANY (ARRAY(@our_tables))
    AND l.mode <> 'AccessShareLock'
    AND COALESCE(a.xact_start < clock_timestamp() - @seconds(%(longer)s), true)
 

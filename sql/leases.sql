@@ -123,7 +123,7 @@ WITH gone AS (
     INSERT INTO kronii_events (at, what, who, details)
     SELECT @now_utc, 'left', name, pg_catalog.jsonb_build_object('identity', id) FROM gone
 )
-SELECT pg_notify('kronii', 'left') FROM gone
+SELECT pg_notify(@own_channel, 'left') FROM gone
 
 -- name: sweep
 -- The last of a dead instance: claims that no longer are due (paused or retired meanwhile), then
@@ -183,5 +183,5 @@ WITH mine AS MATERIALIZED (
            pg_catalog.jsonb_build_object('identity', id, 'proven', true)
       FROM mine WHERE died_at IS NULL
 )
-SELECT CASE WHEN EXISTS (SELECT FROM dead) THEN pg_notify('kronii', 'dead') IS NOT NULL
+SELECT CASE WHEN EXISTS (SELECT FROM dead) THEN pg_notify(@own_channel, 'dead') IS NOT NULL
             ELSE NOT EXISTS (SELECT FROM nodes WHERE id = %(id)s) END

@@ -4,7 +4,8 @@
 -- hold the statements of the running program, each under a name; `run` in
 -- kronii/database/queries.py sends them, and nothing else does:
 --
---     sessions.sql      what every session is set up with, notifications, locks
+--     sessions.sql      what every session is set up with, notifications
+--     place.sql         in which schema the fleet lives, its channel and its fixed locks
 --     rights.sql        whose schema it is, who else could meddle, and what this role may do
 --     leases.sql        rows of instances, their leases and their deaths
 --     claims.sql        what an instance claims, finds and gives back
@@ -64,10 +65,11 @@ floor(extract(epoch FROM clock_timestamp() - TIMESTAMPTZ '2020-01-01 00:00:00Z')
       * 65536::numeric)::bigint
 
 -- shorthand: @our_tables
--- Their oids, NULL for one that is not there; looking up a name waits for nobody's lock.
-to_regclass('jobs'), to_regclass('runs'), to_regclass('nodes'), to_regclass('kronii_schema'),
-to_regclass('kronii_migrations'), to_regclass('kronii_server'), to_regclass('kronii_definitions'),
-to_regclass('kronii_files'), to_regclass('kronii_in_force'), to_regclass('kronii_events')
+-- Their oids; who looks into the catalog waits for nobody's lock.
+SELECT c.oid FROM pg_class AS c
+ WHERE c.relkind = 'r' AND c.relnamespace = (SELECT oid FROM pg_namespace
+                                              WHERE nspname = current_schema())
+   AND (c.relname IN ('jobs', 'runs', 'nodes') OR starts_with(c.relname::text, 'kronii_'))
 
 -- shorthand: @session_name(node)
 -- The name in pg_stat_activity that `session_name` in kronii/database/access.py makes.

@@ -51,7 +51,7 @@ SELECT a.pid, NULLIF(a.application_name, '') AS application, a.backend_type AS k
        a.usename AS role, l.relation::regclass::text AS held,
        date_trunc('second', a.xact_start AT TIME ZONE 'UTC') AS since
   FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
- WHERE l.relation IN (to_regclass('jobs'), to_regclass('runs'), to_regclass('nodes'))
+ WHERE l.relation = ANY (ARRAY(@our_tables))
    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
    AND l.granted AND l.pid <> pg_backend_pid()
  ORDER BY a.xact_start NULLS FIRST, held
@@ -70,7 +70,7 @@ SELECT nextval('jobs_version'::regclass)
 
 -- name: completed_registration
 -- The last one, if nobody is at it.
-SELECT last_value FROM jobs_version WHERE pg_try_advisory_xact_lock_shared(%(key)s::bigint)
+SELECT last_value FROM jobs_version WHERE pg_try_advisory_xact_lock_shared(%(key)s::bigint # @salt)
 
 -- name: changes
 -- What other instances have registered since; paused rows too, for one that is resumed carries no

@@ -7,10 +7,16 @@
 -- DEFINER Functions Safely").  Ours is the first of the path that has our tables, or the
 -- original's, or else the first.  A schema that is meant for this role by its name alone ("$user")
 -- must belong to whom we trust: anybody who may create schemas can make one of that name.
+-- Where KRONII_SCHEMA names one, it is that and no other; `kronii.schema` keeps what was asked for,
+-- as the session's own setting.
 --
 -- This is sent before the path is pinned: every function and operator says that it is
 -- pg_catalog's.
-WITH path AS MATERIALIZED (
+WITH wanted AS MATERIALIZED (
+    SELECT n.oid, its.name, n.nspname FROM (SELECT %(schema)s::pg_catalog.text AS name) AS its
+      LEFT JOIN pg_catalog.pg_namespace AS n
+             ON n.nspname::pg_catalog.text OPERATOR(pg_catalog.=) its.name
+), path AS MATERIALIZED (
     SELECT n.oid, n.nspname AS name, its.place
       FROM ROWS FROM (pg_catalog.unnest(pg_catalog.current_schemas(false)))
            WITH ORDINALITY AS its (name, place)
@@ -27,6 +33,11 @@ WITH path AS MATERIALIZED (
             OR n.nspowner OPERATOR(pg_catalog.=)
                (SELECT d.datdba FROM pg_catalog.pg_database AS d
                  WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()))
+       AND (SELECT name FROM wanted) IS NULL
+     UNION ALL
+    SELECT oid, nspname, 1 FROM wanted
+     WHERE oid IS NOT NULL
+       AND pg_catalog.has_schema_privilege(oid, 'USAGE'::pg_catalog.text)
 ), known AS MATERIALIZED (
     SELECT path.name, path.place, c.relname,
            (SELECT pg_catalog.string_agg(a.attname::pg_catalog.text, ' ' ORDER BY a.attnum)
@@ -46,12 +57,15 @@ WITH path AS MATERIALIZED (
         (SELECT name FROM path ORDER BY place LIMIT 1)) AS name
 )
 SELECT pg_catalog.pg_backend_pid() AS pid, ours.name AS schema,
-       pg_catalog.current_setting('search_path') AS path, current_user AS role,
+       pg_catalog.current_setting('search_path') AS path,
+       pg_catalog.quote_ident(current_user::pg_catalog.text) AS role,
+       pg_catalog.quote_ident(wanted.name) AS wanted, wanted.oid IS NOT NULL AS there,
+       pg_catalog.set_config('kronii.schema', COALESCE(wanted.name, ''), false) AS asked,
        pg_catalog.set_config('search_path',
            CASE WHEN ours.name IS NULL THEN 'pg_temp'
                 ELSE pg_catalog.concat(pg_catalog.quote_ident(ours.name::pg_catalog.text),
                                        ', pg_temp') END, false) AS pinned
-  FROM ours
+  FROM ours, wanted
 
 -- shorthand: @original_columns
 'id name cron next_run last_run status'
@@ -170,7 +184,25 @@ SELECT c.relkind::text AS kind, c.relpersistence::text AS persistence,
   FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
  WHERE n.nspname = current_schema() AND c.relname = 'jobs'
 
+-- name: occupied
+-- What is named as Kronii's, `jobs` apart, in a schema that is not its own.  An index that has the
+-- name of ours on `jobs.name` would be taken for it.
+SELECT c.relname::text AS name
+  FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+ WHERE n.nspname = current_schema() AND c.relname <> 'jobs'
+   AND (c.relname = ANY (%(names)s::name[])
+        OR c.relname = 'jobs_name'
+           AND NOT EXISTS (SELECT FROM pg_index AS i JOIN pg_class AS t ON t.oid = i.indrelid
+                            WHERE i.indexrelid = c.oid AND i.indisunique AND i.indpred IS NULL
+                              AND t.relname = 'jobs' AND t.relnamespace = n.oid))
+   AND NOT @is_made(kronii_schema)
+ ORDER BY c.relname
+
 -- == trials: in a transaction that is rolled back; kronii/database/rights.py has their order ======
+
+-- name: try_home
+-- Whether our schema may be used at all: a path that leads nowhere says no more than that.
+SELECT COALESCE(left(current_schema()::text, 8) <> 'pg_temp_', false)
 
 -- name: try_read_schema
 SELECT version FROM kronii_schema LIMIT 1

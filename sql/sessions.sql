@@ -24,7 +24,9 @@ SELECT pg_catalog.pg_backend_pid() AS pid
 SELECT quote_ident(current_user::text) AS role,
        CASE WHEN current_schema() <> 'public'
             THEN quote_ident(current_schema()::text) || '.' ELSE '' END AS schema,
-       quote_ident(current_database()::text) AS database
+       quote_ident(current_database()::text) AS database,
+       -- Where the path leads, though this role may not go there.
+       regexp_replace(current_setting('search_path'), ', pg_temp$', '') AS home
 
 -- name: rename_session
 SELECT set_config('application_name', %(name)s, false)
@@ -44,10 +46,11 @@ SELECT concat_ws('/', %(cluster)s::text, %(timeline)s::text,
                  COALESCE(to_regclass('runs_id_seq')::oid, 0))
 
 -- name: listen
-LISTEN kronii
+-- To the channel that `channel` (sql/place.sql) names.
+LISTEN "{channel}"
 
 -- name: notify
-SELECT pg_notify('kronii', %(event)s)
+SELECT pg_notify(@own_channel, %(event)s)
 
 -- name: now
 SELECT @now_utc
@@ -58,9 +61,3 @@ SELECT @clock_utc
 -- name: snapshot
 -- First in its transaction: all that is read in it is of one moment.
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY
-
--- name: transaction_lock
-SELECT pg_advisory_xact_lock(%(key)s::bigint)
-
--- name: try_transaction_lock
-SELECT pg_try_advisory_xact_lock(%(key)s::bigint)

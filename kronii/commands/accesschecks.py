@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from psycopg import pq
 
 from kronii.commands.grades import Grade, Seen
-from kronii.database import adoption, rights, schema, trust
-from kronii.database.connections import Connection
-from kronii.errors import Contended, DatabaseRefusal
+from kronii.database import adoption, rights, roles, schema, trust
+from kronii.database.connections import READ_ONLY, Connection
+from kronii.errors import Contended, DatabaseRefusal, DatabaseUnavailable
 
 #: libpq's version from which on it has `require_auth`, as `pq.version` gives it.
 HAS_REQUIRE_AUTH = 160000
@@ -76,10 +76,16 @@ def unmade(connection: Connection) -> bool:
 
 
 def grants(connection: Connection) -> Seen:
-    """Whether all that an instance does is granted; raises DatabaseRefusal with each that is
-    not.
+    """Whether all is granted that an instance does, or that is read by a role which only reads;
+    raises DatabaseRefusal with each that is not, and DatabaseUnavailable where nobody can write.
     """
     if unmade(connection):
         return Grade.OK, "tried once there are tables"
+    only_reads, read_only = roles.only_reads(connection)
+    if only_reads:
+        rights.require(connection, rights.READING)
+        return Grade.OK, "this role only reads, and may read all; it can't run an instance"
+    if read_only:
+        raise DatabaseUnavailable(f"{READ_ONLY}: no instance can work here")
     rights.require(connection)
     return Grade.OK, "all that an instance does was tried, and rolled back"

@@ -45,7 +45,7 @@ def audit(options: argparse.Namespace) -> int:
     """0 if every tick has its one outcome or will have it, 1 otherwise."""
     from kronii.commands import owed
 
-    with session.opened() as connection:
+    with session.opened(reads=True) as connection:
         result = owed.audit(connection, options.since)
     if options.json:
         print_json(document(result))

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from kronii.clock import rfc3339
 from kronii.commands import accesschecks, filechecks, lockchecks
 from kronii.commands.grades import Check, Grade, Seen
-from kronii.database import migrations, queries, schema
+from kronii.database import migrations, place, queries, schema
 from kronii.database.access import Database
 from kronii.database.connections import Connection
 from kronii.database.errors import NAME_THEM, database_errors
@@ -137,6 +137,11 @@ def _schema(connection: Connection) -> Seen:
 
 
 def _rights(connection: Connection) -> Seen:
+    if name := place.missing(connection):
+        (may,) = queries.rows(connection, "may_make_schemas", {"schema": name})
+        if not may["may"]:
+            raise ConfigError(place.NOT_MADE.format_map(may))
+        return Grade.OK, f"role {may['role']} may make schema {may['schema']}, and tables in it"
     (rights,) = queries.rows(connection, "rights")
     role, name = rights["role"], rights["schema"]
     if rights["may_create"]:

@@ -67,7 +67,7 @@ def list_jobs(options: argparse.Namespace) -> int:
     """Jobs by name."""
     from kronii.commands.rows import rows
 
-    with session.opened() as connection:
+    with session.opened(reads=True) as connection:
         jobs = rows(connection, "list_jobs", {"retired": options.retired})
     show(options, "jobs", jobs, JOB_COLUMNS)
     return 0
@@ -77,7 +77,7 @@ def history(options: argparse.Namespace) -> int:
     """Runs of one job or all, with one outcome or any, of the last `since` seconds or ever."""
     from kronii.commands.rows import rows
 
-    with session.opened() as connection:
+    with session.opened(reads=True) as connection:
         wanted = {
             "job": None if options.job is None else _job_id(connection, options.job),
             "outcome": options.outcome,
@@ -99,7 +99,7 @@ def _job_id(connection: Connection, name: str) -> str:
 
 def logs(options: argparse.Namespace) -> int:
     """What a run wrote; on a terminal with what that obeys written out."""
-    with session.opened() as connection:
+    with session.opened(reads=True) as connection:
         output = _output(connection, options.run)
     if options.json:
         print_json({"run": options.run, "output": output})

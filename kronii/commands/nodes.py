@@ -32,7 +32,7 @@ def nodes(options: argparse.Namespace) -> int:
     """Instances by name; with `--json` the locks too, one by one."""
     from kronii.commands.rows import rows
 
-    with session.opened() as connection:
+    with session.opened(reads=True) as connection:
         files = {file.pop("id"): file for file in rows(connection, "list_files", {})}
         instances = [_with_file(node, files) for node in rows(connection, "list_nodes", {})]
         locks = rows(connection, "list_locks", {})

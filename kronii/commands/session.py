@@ -25,22 +25,23 @@ def settings() -> Settings:
     return Settings.from_environment(os.environ, Path())  # files are named as the user names them
 
 
-def opened() -> Connection:
-    """A session for one command that works on the tables.
+def opened(reads: bool = False) -> Connection:
+    """A session for one command that works on the tables; `reads`: it writes nothing, so a standby
+    will do.
 
     Raises:
         ConfigError: DATABASE_URL is not set or not valid, or leads to a pooler; or the database has
             no schema yet, or another one than ours.
         DatabaseUnavailable: the server can't be reached.
     """
-    return database().for_command()
+    return database().for_command(reads)
 
 
-def for_migration() -> Connection:
-    """A session in which the schema is looked at and upgraded; raises as `opened` does, but takes
-    any schema.
+def for_migration(reads: bool = False) -> Connection:
+    """A session in which the schema is looked at (`reads`) and upgraded; raises as `opened` does,
+    but takes any schema.
     """
-    return database().for_migration()
+    return database().for_migration(reads)
 
 
 def database() -> Database:

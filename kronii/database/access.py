@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from kronii.address import completed, masked
-from kronii.database import queries, schema, trust
+from kronii.database import place as places
+from kronii.database import schema, trust
 from kronii.database.connections import (
     Connection,
     PooledConnection,
@@ -20,6 +21,7 @@ from kronii.database.connections import (
     settle,
 )
 from kronii.database.limits import PLANS, UNLIMITED, lock_limit, statement_limit
+from kronii.database.place import Place
 from kronii.errors import ConfigError
 from kronii.lease import LeaseTimings
 
@@ -82,6 +84,8 @@ class Database:
     #: The instance's name; empty for what is not an instance.
     node: str
     timings: LeaseTimings
+    #: The schema that KRONII_SCHEMA names; None: found by the search path.
+    schema: str | None = None
 
     @classmethod
     def of(cls, settings: Settings, node: str = "") -> Database:
@@ -96,6 +100,7 @@ class Database:
             completed(settings.database_url),
             node or settings.node or "",
             LeaseTimings(settings.lease),
+            settings.schema,
         )
 
     @property
@@ -108,12 +113,17 @@ class Database:
         """What no line may contain."""
         return secrets(self.url)
 
+    @property
+    def _place(self) -> Place:
+        return Place(self.schema)
+
     # -- an instance's sessions --------------------------------------------------------------------
 
     def dedicated(self, application: str) -> Connection:
         """The session of the main thread, for locks, claims and the lease."""
         limit = statement_limit(self.timings.statement) | lock_limit(self.timings.statement)
-        return connect(self.url, application, limit | PLANS, self.timings.network)
+        network = self.timings.network
+        return connect(self.url, application, limit | PLANS, network, self._place)
 
     def pool(self) -> ConnectionPool[Connection]:
         """The sessions for outcomes and history; the pool is not opened yet."""
@@ -125,7 +135,7 @@ class Database:
             self.url,
             connection_class=PooledConnection,
             kwargs=parameters(self.url, name, network),
-            configure=partial(prepare, settings=settings, network=network),
+            configure=partial(prepare, settings=settings, network=network, place=self._place),
             open=False,
             min_size=1,
             max_size=POOL,
@@ -142,7 +152,7 @@ class Database:
         """
         settings = statement_limit(timeout) | UNLIMITED
         name, network = session_name(f"{self.node} job"), self.timings.network
-        return connect(self.url, name, settings, network, ours=False)
+        return connect(self.url, name, settings, network, Place(ours=False))
 
     def for_registration(self) -> Connection:
         """A session for making schema and table agree with the file.
@@ -155,7 +165,8 @@ class Database:
             "enable_nestloop": "off",
             "idle_in_transaction_session_timeout": f"{REGISTRATION_IDLE}s",
         }
-        return connect(self.url, session_name("register"), settings, REGISTRATION)
+        place = replace(self._place, unmade=True)
+        return connect(self.url, session_name("register"), settings, REGISTRATION, place)
 
     def for_last_words(self) -> Connection:
         """A session in which the guard says that its instance is dead.
@@ -168,20 +179,22 @@ class Database:
     def prepare_last_words(self, connection: Connection) -> None:
         """Send what the session is set up with; in a pipeline this waits for no answer."""
         limit_first(connection)
-        queries.run(connection, "pin_search_path", prepare=False)
+        places.ask(connection, self._place)
         settle(connection, statement_limit(LAST_WORDS), self.timings.network)
 
     # -- commands' sessions ------------------------------------------------------------------------
 
-    def for_command(self) -> Connection:
-        """A session for one command.
+    def for_command(self, reads: bool = False) -> Connection:
+        """A session for one command; `reads`: it writes nothing, and a standby will do.
 
         Raises:
             ConfigError: there is no schema yet, or one that this Kronii can't work with, or others
                 may write to it.
         """
-        settings = statement_limit(COMMAND) | lock_limit(COMMAND_LOCK)
-        connection = connect(self.url, session_name("command"), settings, COMMAND)
+        limits, place = statement_limit(COMMAND) | lock_limit(COMMAND_LOCK), self._place
+        connection = connect(
+            self.url, session_name("command"), limits, COMMAND, replace(place, reads=reads)
+        )
         try:
             trust.require(connection)
             schema.require_usable(connection)
@@ -190,11 +203,20 @@ class Database:
             raise
         return connection
 
-    def for_migration(self) -> Connection:
-        """A session in which the schema is looked at and upgraded."""
-        return connect(self.url, session_name("migrate"), {"statement_timeout": "0"}, COMMAND)
+    def for_migration(self, reads: bool = False) -> Connection:
+        """A session in which the schema is looked at (`reads`) and upgraded."""
+        place = replace(self._place, unmade=True, reads=reads)
+        limits = {"statement_timeout": "0"}
+        return connect(self.url, session_name("migrate"), limits, COMMAND, place)
+
+    def for_catalog(self) -> Connection:
+        """A session that looks at nothing but PostgreSQL's own tables, whatever its role may."""
+        limits = statement_limit(COMMAND) | lock_limit(COMMAND_LOCK)
+        place = replace(self._place, unmade=True, unusable=True, reads=True)
+        return connect(self.url, session_name("command"), limits, COMMAND, place)
 
     def for_doctor(self) -> Connection:
         """A session that looks at whatever is there."""
         limits = statement_limit(DOCTOR) | lock_limit(DOCTOR_LOCK)
-        return connect(self.url, session_name("doctor"), limits, DOCTOR)
+        place = replace(self._place, unmade=True, reads=True)
+        return connect(self.url, session_name("doctor"), limits, DOCTOR, place)

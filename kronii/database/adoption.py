@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from kronii.database import queries
+from kronii.database import queries, trust
 from kronii.database.connections import Connection
 from kronii.errors import ConfigError
 
@@ -50,9 +50,24 @@ def require_original(connection: Connection) -> None:
         if differences:
             raise ConfigError(
                 f'relation "jobs" already exists and is not the original scheduler\'s'
-                f" ({'; '.join(differences)}): give Kronii a database, or by the search_path a"
-                " schema, of its own"
+                f" ({'; '.join(differences)}): {trust.OWN_SCHEMA}"
             )
+
+
+def require_free(connection: Connection) -> None:
+    """Refuse a schema that is not Kronii's yet, and has something else that is named as ours.
+
+    Raises:
+        ConfigError: there is such a thing; nothing of it is touched.
+        DatabaseUnavailable, DatabaseError: it can't be looked at.
+    """
+    found = queries.rows(connection, "occupied", {"names": list(trust.relations())})
+    if found:
+        names = ", ".join(f'"{row["name"]}"' for row in found)
+        raise ConfigError(
+            f"relation{'s' if found[1:] else ''} {names} already exist{'' if found[1:] else 's'},"
+            f" and the schema is not Kronii's: {trust.OWN_SCHEMA}"
+        )
 
 
 def there(connection: Connection) -> bool:

@@ -18,13 +18,14 @@ from typing import Any, Self
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.rows import dict_row
 
 from kronii.address import masked, misplaced
+from kronii.database import place as places
 from kronii.database import queries
 from kronii.database.answers import answer_within
 from kronii.database.limits import COMMON, check_version, client_limits, our_settings, server_limits
-from kronii.errors import ConfigError, DatabaseRefusal, DatabaseUnavailable
+from kronii.database.place import BY_PATH, Place
+from kronii.errors import ConfigError, DatabaseUnavailable
 from kronii.logs.masking import masking
 
 Connection = psycopg.Connection[Any]
@@ -45,19 +46,15 @@ POOLED = (
     " nothing: give the address of PostgreSQL itself"
 )
 
-#: Shown when there is nowhere to look for tables.
-NO_SCHEMA = (
-    "role {role} has no schema to work in: its search_path ({path}) names none that is there, that"
-    " it may use (`GRANT USAGE ON SCHEMA … TO {role}`) and that, if it is only named like the role,"
-    " belongs to it"
-)
+#: Shown to what has to write.
+READ_ONLY = "the server is read-only: a standby, or default_transaction_read_only is set"
 
 #: Encodings of a database that can hold any text: SQL_ASCII takes bytes as they are.
 ENCODINGS = {"UTF8", "SQL_ASCII"}
 
 
 def connect(
-    url: str, application: str, settings: Mapping[str, str], network: float, *, ours: bool = True
+    url: str, application: str, settings: Mapping[str, str], network: float, place: Place = BY_PATH
 ) -> Connection:
     """Open a session in autocommit mode with `settings` in force.
 
@@ -66,31 +63,41 @@ def connect(
         application: shown in `pg_stat_activity`.
         settings: server settings of the session, name to value.
         network: seconds after which an unanswered network is given up, on both ends.
-        ours: False where the statements are not Kronii's: then the search path is its users'.
+        place: where its statements work, and whether they only read.
 
     Raises:
         DatabaseUnavailable: no session could be had; trying again may help.
         DatabaseError: a setting is refused.
-        DatabaseRefusal: the search path leads to no schema.
+        DatabaseRefusal: there is no schema to work in.
         ConfigError: `url` is not valid, the server is too old, or a pooler stands between.
     """
-    connection = connect_bare(url, application, network)
+    connection = connect_bare(url, application, network, place)
     try:
         with answer_within(connection, HANDSHAKE + network):
-            prepare(connection, settings, network, ours=ours)
+            prepare(connection, settings, network, place)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def connect_bare(url: str, application: str, network: float) -> Connection:
+def connect_bare(url: str, application: str, network: float, place: Place = BY_PATH) -> Connection:
     """Open a session in autocommit mode as the server gives it; arguments and errors are those of
     `connect`.
     """
+    wanted = parameters(url, application, network)
+    try:
+        return _opened(url, wanted)
+    except DatabaseUnavailable:
+        if not place.reads or "target_session_attrs" not in wanted:
+            raise
+    return _opened(url, wanted | {"target_session_attrs": "any"})  # a standby of them will do
+
+
+def _opened(url: str, wanted: Mapping[str, Any]) -> Connection:
     try:
         with given_up():
-            return psycopg.connect(url, **parameters(url, application, network))
+            return psycopg.connect(url, **wanted)
     except psycopg.ProgrammingError:
         # Not `from error`: what the driver says of an address may quote it.
         raise ConfigError(f"DATABASE_URL={masked(url)} is not valid") from None
@@ -158,7 +165,7 @@ def _reason(error: psycopg.Error | OSError) -> str:
 
 
 def prepare(
-    connection: Connection, settings: Mapping[str, str], network: float, *, ours: bool = True
+    connection: Connection, settings: Mapping[str, str], network: float, place: Place = BY_PATH
 ) -> None:
     """Put the session's settings in force and refuse a server that can't do the work; arguments and
     errors are those of `connect`.
@@ -166,21 +173,15 @@ def prepare(
     _sessions.add(connection)
     check_version(connection.info.server_version)
     limit_first(connection)
-    # Not prepared: a pooler would say that it knows no such statement, and hide what is wrong.
-    first = queries.run(connection, "pin_search_path" if ours else "backend_pid", prepare=False)
-    first.row_factory = dict_row
-    (found,) = first.fetchall()
-    settled = settle(connection, settings, network, ours=ours).fetchall()
+    found = places.answer(places.ask(connection, place))
+    settled = settle(connection, settings, network, ours=place.ours).fetchall()
     _, second_backend_pid, read_only = settled[0]
-    if read_only:
-        raise DatabaseUnavailable(
-            "the server is read-only: a standby, or default_transaction_read_only is set"
-        )
+    if read_only and not place.reads:
+        raise DatabaseUnavailable(READ_ONLY)
     _check_encoding(connection)
     if {found["pid"], second_backend_pid} != {connection.info.backend_pid}:
         raise ConfigError(POOLED)
-    if ours and found["schema"] is None:
-        raise DatabaseRefusal(NO_SCHEMA.format_map(found))
+    places.require(found, place)
 
 
 def limit_first(connection: Connection) -> None:

@@ -21,7 +21,7 @@ import psycopg
 
 from kronii.backoff import Backoff
 from kronii.clock import rfc3339
-from kronii.database import adoption, queries, trust
+from kronii.database import adoption, place, queries, trust
 from kronii.database.connections import Connection
 from kronii.database.errors import database_errors
 from kronii.database.events import client
@@ -42,10 +42,10 @@ PATIENCE = 60.0
 #: else named alike.
 REMEDIES = {
     "42501": ": run `kronii migrate` as a role that may",
-    **dict.fromkeys(
-        ("42P07", "42710"), ": give Kronii a database, or by the search_path a schema, of its own"
-    ),
+    **dict.fromkeys(("42P07", "42710"), f": {trust.OWN_SCHEMA}"),
 }
+#: The first version of the schema whose Kronii knows of own keys (sql/place.sql).
+OWN_KEYS_SINCE = 6
 
 
 def migrate(
@@ -67,6 +67,7 @@ def migrate(
         Busy: the tables were in use all the time; nothing was changed.
         DatabaseUnavailable: the server could not be asked; nothing was changed.
     """
+    _make_schema(connection)
     trust.require(connection)
     give_up, backoff, said = time.monotonic() + patience, Backoff(*PAUSES), ""
     while True:
@@ -89,12 +90,22 @@ def rehearse(connection: Connection) -> None:
     Raises as `migrate` does.
     """
     if adoption.there(connection):
+        adoption.require_free(connection)
         adoption.require_original(connection)
         return
     with _refusals_are_final(), database_errors(), connection.transaction(force_rollback=True):
-        queries.run(connection, "transaction_lock", {"key": LOCK})
+        if name := place.missing(connection):
+            place.make(connection, name)
+        _lock(connection)
         queries.run(connection, "migration_limits", {"lock": LOCK_TIMEOUT})
         _apply_missing(connection, "")
+
+
+def _make_schema(connection: Connection) -> None:
+    """Make the schema that KRONII_SCHEMA names, where there is none; raises as `migrate` does."""
+    if name := place.missing(connection):
+        with _refusals_are_final(), database_errors(), connection.transaction():
+            place.make(connection, name)
 
 
 class _InUse(DatabaseUnavailable):
@@ -107,10 +118,19 @@ def _try(connection: Connection, node: str) -> list[int]:
     if schema.version >= latest():
         return []
     with _refusals_are_final(), database_errors(), connection.transaction():
-        queries.run(connection, "transaction_lock", {"key": LOCK})
+        _lock(connection)
         with _waits_are_told_apart():
             queries.run(connection, "migration_limits", {"lock": LOCK_TIMEOUT})
             return _apply_missing(connection, node)
+
+
+def _lock(connection: Connection) -> None:
+    """Be alone with the schema: first among those that know of own keys, then with the others, whom
+    a schema that will have its own keys has none of.
+    """
+    queries.run(connection, "schema_lock", {"key": LOCK})
+    if not queries.value(connection, "named_and_unmade"):
+        queries.run(connection, "transaction_lock", {"key": LOCK})
 
 
 @contextlib.contextmanager
@@ -138,16 +158,22 @@ def _refusals_are_final() -> Iterator[None]:
 
 
 def _apply_missing(connection: Connection, node: str) -> list[int]:
+    apart = queries.value(connection, "named_and_unmade")
+    if not version(connection):  # asked under the lock: a moment ago another may have made its own
+        adoption.require_free(connection)
     for statement in ("create_versions", "create_migrations", "adopt_migrations"):
         queries.run(connection, statement)
     applied = version(connection)
-    if not applied:  # asked under the lock: a moment ago another instance may have made its own
+    if not applied:
         adoption.require_original(connection)
     missing = {number: path for number, path in files().items() if number > applied}
     for number, path in missing.items():
         connection.execute(path.read_bytes())
         values = {"version": number, "usable_from": usable_from(number, path)}
         queries.run(connection, "migrated", values)
+    if apart:
+        queries.run(connection, "make_own_keys")
+        queries.run(connection, "keep_apart", {"version": OWN_KEYS_SINCE})
     if missing:
         values = {"version": max(missing), "was": applied}
         queries.run(connection, "note_migrated", values | {"node": node, "client": client()})

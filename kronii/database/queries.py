@@ -16,6 +16,7 @@ from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
+from psycopg.sql import Composable, Identifier
 
 from kronii.database.errors import database_errors
 
@@ -32,19 +33,33 @@ def run(
     values: Mapping[str, object] | None = None,
     *,
     prepare: bool = True,
+    identifiers: Mapping[str, str | Composable] | None = None,
 ) -> psycopg.Cursor[Any]:
     """Run the statement `name` of `sql/`; in a pipeline its rows are there when they are fetched.
 
     Args:
         values: the statement's parameters by name.
         prepare: False where a session sends it once, and a round trip counts.
+        identifiers: of a statement that has no parameters, what it says as `"{name}"`.
 
     Raises:
         DatabaseUnavailable, DatabaseError: as `database_errors` says; in a pipeline, fetching the
             rows or the pipeline's end raises instead, which is the caller's to convert.
     """
+    statement = text(connection, name, identifiers) if identifiers else queries()[name]
     with database_errors():
-        return connection.execute(queries()[name], values, prepare=prepare)
+        return connection.execute(statement, values, prepare=prepare)
+
+
+def text(
+    connection: psycopg.Connection[Any], name: str, identifiers: Mapping[str, str | Composable]
+) -> bytes:
+    """The statement `name` with its identifiers, quoted; several are given as they are composed."""
+    statement = queries()[name]
+    for place, given in identifiers.items():
+        identifier = Identifier(given) if isinstance(given, str) else given
+        statement = statement.replace(b'"{%s}"' % place.encode(), identifier.as_bytes(connection))
+    return statement
 
 
 def rows(

@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import secrets
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 
-from kronii.database import queries
+from kronii.database import place, queries
 from kronii.database.connections import Connection
 from kronii.database.errors import AS_MADE, NAME_THEM, database_errors
 from kronii.errors import DatabaseError, DatabaseRefusal
@@ -35,6 +35,21 @@ LOCKS = (
     "pg_advisory_xact_lock(bigint), pg_try_advisory_lock(bigint), pg_advisory_unlock(bigint),"
     " pg_try_advisory_xact_lock(bigint), pg_try_advisory_xact_lock_shared(bigint)"
 )
+#: Without it nothing else can be tried.
+HOME = Trial("try_home", "USAGE ON SCHEMA {home}")
+#: What a role needs for the commands that only read.
+READING = (
+    HOME,
+    Trial("try_read_schema", "SELECT ON {schema}kronii_schema"),
+    Trial("try_read_migrations", "SELECT ON {schema}kronii_migrations"),
+    Trial("try_read_jobs", "SELECT ON {schema}jobs"),
+    Trial("try_read_runs", "SELECT ON {schema}runs"),
+    Trial("try_read_nodes", "SELECT ON {schema}nodes"),
+    Trial("try_select_definitions", "SELECT ON {schema}kronii_definitions"),
+    Trial("try_select_files", "SELECT ON {schema}kronii_files"),
+    Trial("try_select_in_force", "SELECT ON {schema}kronii_in_force"),
+    Trial("try_select_events", "SELECT ON {schema}kronii_events"),
+)
 #: What an instance does in the tables of definitions and events.
 NOTED = {
     "definitions": ("SELECT", "INSERT"),
@@ -42,8 +57,9 @@ NOTED = {
     "in_force": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "events": ("SELECT", "INSERT", "DELETE"),
 }
-#: In this order, for later ones work on the rows of earlier ones.
+#: What an instance needs; in this order, for later ones work on the rows of earlier ones.
 TRIALS = (
+    HOME,
     Trial("try_read_schema", "SELECT ON {schema}kronii_schema"),
     Trial("try_read_migrations", "SELECT ON {schema}kronii_migrations"),
     Trial("try_read_server", "SELECT ON {schema}kronii_server"),
@@ -87,16 +103,18 @@ class Lacking:
     remedy: str = ""
 
 
-def require(connection: Connection) -> None:
-    """Try everything that an instance does.
+def require(connection: Connection, trials: Sequence[Trial] = TRIALS) -> None:
+    """Try everything that an instance does, or these of it.
 
     Raises:
         DatabaseRefusal: something is refused; the sentence has each GRANT that is missing.
         DatabaseUnavailable: it could not be tried.
     """
-    if _all_at_once(connection):
+    if _all_at_once(connection, trials):
         return
-    lacking = missing(connection)
+    lacking = missing(connection, trials)
+    if lacking and lacking[0].grant == HOME.grant:
+        place.find_anew(connection)
     if lacking:
         said = [lack.said for lack in lacking if lack.grant is None] or [lacking[0].said]
         others = dict.fromkeys(lack.remedy for lack in lacking if lack.remedy)
@@ -118,12 +136,12 @@ def all_named(connection: Connection) -> Iterator[None]:
         raise
 
 
-def missing(connection: Connection) -> list[Lacking]:
+def missing(connection: Connection, trials: Sequence[Trial] = TRIALS) -> list[Lacking]:
     """Everything that is refused, tried one by one; raises DatabaseUnavailable."""
     lacking = []
     with database_errors(), connection.transaction(force_rollback=True):
         values = _values()
-        for trial in TRIALS:
+        for trial in trials:
             refused = _refused(connection, trial, values)
             if refused is not None:
                 lacking.append(refused)
@@ -161,13 +179,13 @@ def _values() -> Mapping[str, object]:
     }
 
 
-def _all_at_once(connection: Connection) -> bool:
+def _all_at_once(connection: Connection, trials: Sequence[Trial]) -> bool:
     """In one round trip; False if anything was refused."""
     try:
         with database_errors(), connection.transaction(force_rollback=True):
             with connection.pipeline():
                 values = _values()
-                asked = [queries.run(connection, t.statement, values) for t in TRIALS]
+                asked = [queries.run(connection, t.statement, values) for t in trials]
             return all(_granted(cursor) for cursor in asked)
     except DatabaseError:
         return False

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from time import monotonic as _monotonic
 from typing import Any
 
-from kronii.database import home, rights
+from kronii.database import home, place, rights
 from kronii.database.access import Database, session_name
 from kronii.database.answers import answer_within
 from kronii.database.bookkeeping import HeldLocks
@@ -96,7 +96,7 @@ class Session:
     def _listen(self, connection: Connection) -> None:
         connection.add_notify_handler(lambda notice: self._hear(notice.payload))
         with database_errors(), answer_within(connection, self.lease.timings.answer):
-            run(connection, "listen")
+            run(connection, "listen", identifiers={"channel": place.channel(connection)})
             self.timeline = home.timeline(connection)
             self.copy = home.copy(connection, self.timeline)
 

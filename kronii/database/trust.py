@@ -18,21 +18,39 @@ from kronii.database.connections import Connection
 from kronii.errors import ConfigError
 
 #: A relation that a migration, or a statement of `sql/`, makes for good.
-_MADE = re.compile(rb"^CREATE (?:TABLE|SEQUENCE) (?:IF NOT EXISTS )?(\w+)", re.MULTILINE)
+_MADE = re.compile(rb"^CREATE (TABLE|SEQUENCE) (?:IF NOT EXISTS )?(\w+)", re.MULTILINE)
 #: That of an identity column.
 RUN_NUMBERS = "runs_id_seq"
+#: The table by which a fleet has a channel and keys of its own (sql/place.sql).
+OWN_KEYS = "kronii_own_keys"
 #: Roles that one sentence names.
 NAMED = 5
 #: What would be right instead, where the schema can't be had for Kronii alone.
-ELSEWHERE = "or give Kronii a schema of its own by the search_path"
+OWN_SCHEMA = "give Kronii a schema of its own by KRONII_SCHEMA, or a database"
+ELSEWHERE = "or give Kronii a schema of its own by KRONII_SCHEMA"
+
+
+def relations() -> tuple[str, ...]:
+    """The names of Kronii's tables and sequences."""
+    return tuple(sorted((*tables(), *sequences())))
 
 
 @cache
-def relations() -> tuple[str, ...]:
-    """The names of Kronii's tables and sequences."""
+def tables() -> tuple[str, ...]:
+    """The names of Kronii's tables; a fleet that has no keys of its own lacks OWN_KEYS."""
+    return tuple(sorted(_made(b"TABLE")))
+
+
+@cache
+def sequences() -> tuple[str, ...]:
+    """The names of the sequences from which numbers are drawn by name."""
+    return tuple(sorted(_made(b"SEQUENCE") | {RUN_NUMBERS}))
+
+
+def _made(what: bytes) -> set[str]:
     texts = [path.read_bytes() for path in sorted(queries.sql_directory().glob("*.sql"))]
-    made = {name.decode() for text in texts for name in _MADE.findall(text)}
-    return tuple(sorted(made | {RUN_NUMBERS}))
+    found = [made for text in texts for made in _MADE.findall(text)]
+    return {name.decode() for kind, name in found if kind == what}
 
 
 def require(connection: Connection) -> None:
@@ -93,7 +111,10 @@ def _said(row: dict[str, Any]) -> str:
     role, schema, name = row["role"], row["schema"], row["object"]
     whose = f"belongs to role {role}, who is neither this role nor one that it can trust"
     if row["what"] == "relation":
-        return f"{schema}.{name} {whose}: `ALTER TABLE {name} OWNER TO` this role, {ELSEWHERE}"
+        return (
+            f"{schema}.{name} {whose}: if it is another application's, {OWN_SCHEMA}; if it is"
+            f" Kronii's, `ALTER TABLE {name} OWNER TO` this role"
+        )
     if row["what"] == "trigger":
         return f"a trigger of table {name} runs a function that {whose}: drop the trigger"
     return (

@@ -25,11 +25,14 @@ class Guard:
     Each worker thread has a slot of the board to itself, so nothing is locked.
     """
 
-    def __init__(self, timings: LeaseTimings, url: str, mark: str, slots: int) -> None:
+    def __init__(
+        self, timings: LeaseTimings, url: str, mark: str, slots: int, schema: str | None = None
+    ) -> None:
+        """`url` and `schema` are the database's, `mark` what the guard knows our work by."""
         self.board, self._board_fd = Board.create(slots)
         seal(self._board_fd)
         self._timings = timings
-        self._url = url
+        self._database = {"url": url, "schema": schema}
         self._mark = mark
         self._thread = threading.local()
         self._free = list(range(slots - 1, -1, -1))
@@ -106,7 +109,7 @@ class Guard:
             "slots": len(self.board.slots),
             "instance": os.getpid(),
             "lease": self._timings.length,
-            "url": self._url,
+            **self._database,
             "mark": self._mark,
             "cgroup": str(self._cgroup.path) if self._cgroup else "",
         }

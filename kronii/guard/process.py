@@ -47,7 +47,7 @@ def main(told: dict[str, Any]) -> None:
     from kronii.guard.lastwords import say
 
     queries()
-    database = Database(told["url"], "", timings)
+    database = Database(told["url"], "", timings, told["schema"])
     watch(told["pipe"], board, timings, instance)
     if board.goodbye:  # a daemon that left its job's group is still there; nothing is to be proven
         _survivors(board, mark, instance).end(time.monotonic() + GOODBYE_ENDS_IN, prove=False)

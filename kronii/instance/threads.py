@@ -47,7 +47,8 @@ class Threads:
         lease, supervisor, inflight = shared.lease, shared.supervisor, shared.inflight
         self._inflight = inflight
         self._supervisor = supervisor
-        self.guard = Guard(lease.timings, shared.database.url, mark, inflight.count)
+        database = shared.database
+        self.guard = Guard(lease.timings, database.url, mark, inflight.count, database.schema)
         self._pool = shared.database.pool()
         self.store = Store(self._pool, shared.node)
         self.recorder = Recorder(self.store, shared.clock, shared.committed, supervisor)

@@ -21,6 +21,12 @@ TRUTH_WORDS = {
     **dict.fromkeys(("false", "no", "off", "0"), False),
 }
 
+#: The longest name of anything in PostgreSQL, in bytes (manual, 4.1.1 "Identifiers and Key Words":
+#: NAMEDATALEN less one); what is longer is cut.
+SCHEMA_BYTES = 63
+#: Names that can't be those of a fleet's schema: a search path takes the second for the role's.
+RESERVED = ("information_schema", "$user")
+
 T_co = TypeVar("T_co", covariant=True)
 
 #: The longest node name, in characters: it stands in every table, log line and metric.
@@ -90,6 +96,16 @@ def _node(text: str) -> str:
     return text
 
 
+def _schema(text: str) -> str:
+    if len(text) > 2 and text.startswith('"') and text.endswith('"'):
+        raise Hint("write it without the quotes")
+    if text.startswith("pg_") or text in RESERVED:
+        raise Hint("PostgreSQL keeps this name for itself")
+    if len(text.encode()) > SCHEMA_BYTES or not text.isprintable() or text != text.strip():
+        raise ValueError
+    return text
+
+
 def _path(text: str) -> Path:
     if "\0" in text:
         raise ValueError
@@ -129,6 +145,11 @@ ADDRESS = Kind(
 )
 HOST = Kind("a host name or IP address alone", _host)
 NODE = Kind(f"1 to {NODE_LENGTH} printable characters without spaces", _node)
+SCHEMA = Kind(
+    f"the name of a schema as it is, without quotes: 1 to {SCHEMA_BYTES} bytes of printable"
+    " characters, without spaces around them, and not beginning with pg_",
+    _schema,
+)
 FILE_NAME = Kind("the path of a file", _file_name)
 PATH = Kind("the path of a file", _path)
 TRUTH = Kind("true or false", _truth)

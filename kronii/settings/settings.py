@@ -23,6 +23,7 @@ from kronii.settings.kinds import (
     HOST,
     NODE,
     PATH,
+    SCHEMA,
     TRUTH,
     Kind,
     length_of_time,
@@ -101,6 +102,8 @@ class Settings:
     #: The instance's name in tables, logs and metrics; None: not set, so `default_node` of the port
     #: that was bound.
     node: str | None = _variable("KRONII_NODE", NODE, None)
+    #: The schema of the tables; None: not set, so the first of the search path.
+    schema: str | None = _variable("KRONII_SCHEMA", SCHEMA, None)
     #: Seconds that a stopping instance lets its runs finish.
     drain_timeout: float = _variable("KRONII_DRAIN_TIMEOUT", length_of_time(0, _DAY), 30.0)
     #: Seconds that an instance which can't be reached is waited for before its work is taken over.

@@ -11,11 +11,13 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from kronii import embedded
 from kronii.embedded.binaries import Account
 from tests.chaos.server import postgres, private
 from tests.support import Fleet, wait_until
+from tests.support.commands import runner
 from tests.support.facts import executed_once, gaps, reason
 
 
@@ -89,6 +91,40 @@ def test_a_standby_is_waited_for_until_it_is_promoted(directory: Path) -> None:
         executed_once(fleet, "tick")
         ids = [line.run for line in fleet.work("tick")]
         assert max(ids[:before]) < 10**13 < min(ids[before:]), "it may lack some that were given"
+
+
+def test_a_standby_answers_the_role_that_reads(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kronii = runner(capsys)
+    monkeypatch.chdir(directory)
+    monkeypatch.setenv("METRICS_PORT", "0")
+    with private(directory) as (server, fleet):
+        fleet.jobs(fleet.job("tick"))
+        instance = fleet.start("a").ready()
+        fleet.ended("tick", "success")
+        assert instance.stop() == 0
+        monkeypatch.setenv("DATABASE_URL", str(fleet.url))
+        assert kronii("migrate", "--roles").status == 0
+        fleet.query("CREATE ROLE reader LOGIN IN ROLE kronii_read")
+        fleet.query("CREATE ROLE scheduler LOGIN IN ROLE kronii_run")
+        runs = {run["id"] for run in fleet.runs("tick")}
+        fleet.connection.close()
+        server.stop("fast")
+        with standby(server, directory) as url:
+            monkeypatch.setenv("DATABASE_URL", make_conninfo(url, user="reader"))
+            history = kronii("history", "--json", "--limit", "1000").document["runs"]
+            assert {run["id"] for run in history} == runs
+            assert kronii("logs", str(min(runs))).status == 0
+            for words in (["list"], ["nodes"], ["audit"], ["migrate", "--check"], ["doctor"]):
+                done = kronii(*words)
+                assert (done.status, done.err) == (0, ""), done
+            for words in (["pause", "tick"], ["trigger", "tick"], ["restored"], ["migrate"]):
+                done = kronii(*words)
+                assert (done.status, "read-only" in done.err) == (69, True), done
+            monkeypatch.setenv("DATABASE_URL", make_conninfo(url, user="scheduler"))
+            done = kronii("doctor")
+            assert (done.status, "no instance can work here" in done.out) == (69, True)
 
 
 TRIGGER = """

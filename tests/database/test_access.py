@@ -112,6 +112,18 @@ def test_of_several_hosts_the_primary_is_taken(database: Database, kind: str) ->
         assert connection.info.get_parameters()["target_session_attrs"] == "read-write"
 
 
+def test_of_several_that_can_only_be_read_any_will_do_for_who_reads(database: Database) -> None:
+    read_only = several(database.url, options="-cdefault_transaction_read_only=on")
+    of_several = replace(database, url=read_only)
+    with of_several.for_command(reads=True) as connection:
+        assert connection.info.get_parameters().get("target_session_attrs", "any") == "any"
+        assert queries.value(connection, "schema_exists")
+    with pytest.raises(DatabaseUnavailable, match="read-only"):
+        of_several.for_command()
+    with replace(database, url=several(database.url)).for_command(reads=True) as connection:
+        assert connection.info.get_parameters()["target_session_attrs"] == "read-write"
+
+
 @pytest.mark.parametrize("kind", OPENERS)
 def test_the_address_may_say_otherwise_and_a_single_host_is_no_choice(
     database: Database, kind: str

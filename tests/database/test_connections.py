@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from kronii.database import access, connections, queries
+from kronii.database import place, queries
 from kronii.database.access import Database
 from kronii.database.connections import connect
 from kronii.errors import ConfigError
@@ -65,8 +65,7 @@ class Slow:
 @pytest.fixture
 def hasty_url(database_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """An address whose sessions begin with limits that are too short for Kronii's statements."""
-    for module in (connections, access):
-        monkeypatch.setattr(module, "queries", Slow)
+    monkeypatch.setattr(place, "queries", Slow)
     return make_conninfo(database_url, options="-cstatement_timeout=100 -clock_timeout=1")
 
 

@@ -195,14 +195,19 @@ def test_a_role_without_rights_is_told_so(server_url: str, empty_database_url: s
 
 @pytest.mark.parametrize(
     "theirs",
-    ["CREATE TABLE nodes (x int)", "CREATE VIEW runs AS SELECT 1", "CREATE SEQUENCE jobs_version"],
+    [
+        "CREATE TABLE nodes (x int)",
+        "CREATE VIEW runs AS SELECT 1",
+        "CREATE SEQUENCE jobs_version",
+        "CREATE TABLE work (x int); CREATE UNIQUE INDEX jobs_name ON work (x)",
+    ],
 )
 def test_names_that_are_taken_are_told(empty_database_url: str, theirs: str) -> None:
     """In an application's own database; nothing of it is touched, and waiting would not help."""
     with plain(empty_database_url) as connection:
         connection.execute(theirs)
         with pytest.raises(
-            ConfigError, match=r'relation "\w+" already exists .*: give Kronii a database, or'
+            ConfigError, match=r'relation "\w+" already exists, .*: give Kronii a schema'
         ):
             migrations.migrate(connection)
         assert connection.execute(
@@ -285,7 +290,10 @@ def test_the_refusal_names_what_is_different(
     empty.execute(STRANGE["more columns"])
     with plain(empty_database_url) as connection, pytest.raises(ConfigError) as refused:
         migrations.migrate(connection)
-    assert "(columns of its own: payload jsonb): give Kronii a database" in str(refused.value)
+    assert (
+        "(columns of its own: payload jsonb): give Kronii a schema of its own by KRONII_SCHEMA"
+        in str(refused.value)
+    )
 
 
 def test_an_index_of_the_users_own_does_not_matter(

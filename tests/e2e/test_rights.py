@@ -89,6 +89,33 @@ def test_what_is_revoked_while_it_runs_is_named_and_nothing_is_lost(
     assert fleet.nothing_left()
 
 
+@pytest.mark.parametrize("way", ["named", "found"])
+def test_a_schema_that_may_no_longer_be_used_is_named_once_and_gone_on_with(
+    fleet: Fleet, roles: Roles, runner: str, way: str
+) -> None:
+    """And none of its tables as one that is missing."""
+    roles.run(
+        "ALTER SCHEMA public RENAME TO own",
+        "CREATE SCHEMA public",
+        f"GRANT USAGE ON SCHEMA own TO {runner}",
+        "ALTER ROLE CURRENT_USER IN DATABASE " + roles.admin.info.dbname + " SET search_path = own",
+    )
+    fleet.jobs(fleet.job("tick", catch_up="all"))
+    given = {"KRONII_SCHEMA": "own"} if way == "named" else {}
+    url = roles.url_of(runner, **({} if given else {"options": "-csearch_path=own"}))
+    a = fleet.start(DATABASE_URL=url, KRONII_LEASE="60s", **given).ready()
+    fleet.ended("tick", "success")
+    roles.run(f"REVOKE USAGE ON SCHEMA own FROM PUBLIC, {runner}")
+    wait_until(lambda: "`GRANT USAGE ON SCHEMA " in reason(a))
+    roles.run(f"GRANT USAGE ON SCHEMA own TO {runner}")
+    wait_until(lambda: not reason(a))
+    assert len(a.said("the database refuses what an instance needs")) == 1
+    fleet.ended("tick", "success", len(fleet.runs("tick", "success")) + 2)
+    assert a.stop() == 0
+    assert gaps(fleet, "tick") == []
+    executed_once(fleet, "tick")
+
+
 def test_outcomes_that_are_refused_wait_with_their_texts(
     fleet: Fleet, roles: Roles, runner: str
 ) -> None:

@@ -53,7 +53,10 @@ export METRICS_PORT=3000
 """,
 )
 #: Variables whose default is found at the start.
-FOUND_AT_START = {"DATABASE_URL", "METRICS_PORT", "KRONII_NODE", "KRONII_LOG_FORMAT"}
+FOUND_AT_START = {
+    *("DATABASE_URL", "METRICS_PORT", "KRONII_NODE", "KRONII_LOG_FORMAT"),
+    "KRONII_SCHEMA",
+}
 
 
 def section(page: str, title: str) -> str:

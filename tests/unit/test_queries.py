@@ -90,3 +90,13 @@ def test_sql_is_at_most_100_columns_wide() -> None:
         if len(line) > 100
     ]
     assert wide == []
+
+
+def test_what_is_the_databases_is_made_the_fleets() -> None:
+    """Channels, and keys that are the same in every fleet; a job's own comes from its random id."""
+    of_all = re.compile(
+        r"pg_notify\((?!CASE WHEN EXISTS)|LISTEN (?!\"\{channel\}\")"
+        r"|advisory_(?:xact_)?lock(?:_shared)?\(\s*%\(\w+\)s(?!(?:::bigint)? #)"
+    )
+    found = {name for name, text in queries().items() if of_all.search(text.decode())}
+    assert found == set()

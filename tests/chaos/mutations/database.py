@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from tests.chaos.mutations.mutation import Mutation
 
+PLACE = "tests/database/test_place.py::test_"
+ACCESS = "tests/database/test_access.py::test_"
+ROLES = "tests/database/test_roles.py::test_"
+FLEETS = "tests/e2e/test_fleets.py::test_"
 HOME = "tests/database/test_home.py::test_"
 REFUSED = "tests/e2e/test_rights.py::test_"
 RIGHTS = "tests/database/test_rights.py::test_"
@@ -198,7 +202,7 @@ MUTATIONS = (
     Mutation(
         "a read-only server is written to",
         "kronii/database/connections.py",
-        "    if read_only:\n",
+        "    if read_only and not place.reads:\n",
         "    if False:\n",
         ("tests/e2e/test_start.py::test_a_read_only_server_is_waited_for",),
     ),
@@ -368,8 +372,8 @@ MUTATIONS = (
     Mutation(
         "an sql job's tables are not found",
         "kronii/database/access.py",
-        "network, ours=False)",
-        "network, ours=True)",
+        "Place(ours=False)",
+        "Place()",
         (TRUST + "an_sql_jobs_session_has_its_users_path",),
     ),
     Mutation(
@@ -382,9 +386,135 @@ MUTATIONS = (
     Mutation(
         "an application's jobs are rewritten",
         "kronii/database/migrations.py",
-        "its own\n        adoption.require_original(connection)\n",
-        "its own\n        pass\n",
+        "    if not applied:\n        adoption.require_original(connection)\n",
+        "",
         ("tests/database/test_migrations.py::test_an_applications_jobs_are_left_alone",),
+    ),
+    # -- in which schema it lives ------------------------------------------------------------------
+    Mutation(
+        "a schema that is named is looked for in the search path",
+        "kronii/database/access.py",
+        "        return Place(self.schema)\n",
+        "        return Place()\n",
+        (PLACE + "every_session_of_ours_works_in_the_schema_that_is_named",),
+    ),
+    Mutation(
+        "the last words are said in another fleet",
+        "kronii/guard/process.py",
+        'timings, told["schema"])',
+        "timings)",
+        (FLEETS + "a_killed_instances_work_goes_on_in_its_own_fleet",),
+    ),
+    Mutation(
+        "fleets wait for each other's registrations and history",
+        "sql/place.sql",
+        "SELECT pg_advisory_xact_lock(%(key)s::bigint # @salt)",
+        "SELECT pg_advisory_xact_lock(%(key)s::bigint)",
+        (
+            PLACE + "those_of_a_schema_that_was_named_are_its_own",
+            PLACE + "a_fleets_locks_are_in_nobody_elses_way",
+        ),
+    ),
+    Mutation(
+        "fleets wake each other",
+        "sql/place.sql",
+        "THEN 'kronii_' || @schema_number::text ELSE",
+        "THEN 'kronii' ELSE",
+        (PLACE + "a_notification_is_heard_in_its_own_fleet_alone",),
+    ),
+    Mutation(
+        "what is named tells the keys, and not the tables",
+        "sql/place.sql",
+        "COALESCE(CASE WHEN @is_made(kronii_own_keys)\n",
+        "COALESCE(CASE WHEN current_setting('kronii.schema', true) <> ''\n",
+        (
+            PLACE + "those_of_the_schema_that_is_found_are_as_earlier_releases_have_them",
+            PLACE + "they_are_the_same_where_it_is_found_and_where_it_is_named",
+        ),
+    ),
+    Mutation(
+        "an earlier release works beside keys that it does not know",
+        "kronii/database/migrations.py",
+        '        queries.run(connection, "keep_apart", {"version": OWN_KEYS_SINCE})\n',
+        "",
+        (PLACE + "earlier_releases_are_kept_out_of_it_and_of_no_other",),
+    ),
+    Mutation(
+        "an upgrade does not wait for an earlier release's",
+        "kronii/database/migrations.py",
+        '    if not queries.value(connection, "named_and_unmade"):\n',
+        "    if False:\n",
+        (PLACE + "an_upgrade_takes_the_lock_of_earlier_releases_too",),
+    ),
+    Mutation(
+        "two that are told of a schema in two ways make it at once",
+        "kronii/database/migrations.py",
+        '    queries.run(connection, "schema_lock", {"key": LOCK})\n',
+        "",
+        (PLACE + "whoever_makes_it_is_alone_however_it_was_told",),
+    ),
+    Mutation(
+        "what another application has is told one by one",
+        "kronii/database/migrations.py",
+        "        adoption.require_free(connection)\n    for",
+        "        pass\n    for",
+        (PLACE + "what_is_another_applications_is_refused_with_the_remedy",),
+    ),
+    Mutation(
+        "a schema that may not be used is said twice, in two ways",
+        "kronii/database/rights.py",
+        "        place.find_anew(connection)\n",
+        "        pass\n",
+        (
+            PLACE + "a_schema_that_may_no_longer_be_used_is_named_once",
+            REFUSED + "a_schema_that_may_no_longer_be_used_is_named_once_and_gone_on_with",
+        ),
+    ),
+    Mutation(
+        "who began before the schema was made goes on with temporary tables",
+        "sql/place.sql",
+        " WHERE asked.name <> '' AND COALESCE(current_schema()::text <> asked.name, true)",
+        " WHERE asked.name <> '' AND asked.name NOT IN (SELECT nspname::text FROM pg_namespace)",
+        (PLACE + "who_began_before_it_was_made_goes_on_in_it",),
+    ),
+    Mutation(
+        "who reads wants a server that can be written to, too",
+        "kronii/database/connections.py",
+        "        if not place.reads or",
+        "        if True or",
+        (ACCESS + "of_several_that_can_only_be_read_any_will_do_for_who_reads",),
+    ),
+    Mutation(
+        "who leaves tells every fleet",
+        "sql/leases.sql",
+        "pg_notify(@own_channel, 'left')",
+        "pg_notify('kronii', 'left')",
+        ("tests/unit/test_queries.py::test_what_is_the_databases_is_made_the_fleets",),
+    ),
+    # -- roles -------------------------------------------------------------------------------------
+    Mutation(
+        "a standby answers nobody",
+        "kronii/database/access.py",
+        "COMMAND, replace(place, reads=reads)",
+        "COMMAND, place",
+        (ROLES + "every_command_that_reads_works_as_the_one_that_reads",),
+    ),
+    Mutation(
+        "doctor wants of the one that reads what an instance needs",
+        "kronii/commands/accesschecks.py",
+        "    if only_reads:\n",
+        "    if False:\n",
+        (ROLES + "what_the_one_that_reads_lacks_is_named",),
+    ),
+    Mutation(
+        "who may make no role can't grant to one that is there",
+        "sql/roles.sql",
+        "    IF to_regrole('\"{role}\"') IS NULL THEN\n",
+        "    IF true THEN\n",
+        (
+            ROLES + "who_may_make_no_roles_is_told_how",
+            ROLES + "made_again_nothing_changes_and_what_was_lost_comes_back",
+        ),
     ),
     # -- what it refuses ---------------------------------------------------------------------------
     Mutation(

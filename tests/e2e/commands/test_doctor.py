@@ -197,7 +197,29 @@ def test_where_there_is_no_schema_a_table_of_somebody_else_s_is_a_problem(
         assert f'relation "{foreign}" already exists' in said
         last = done.document["checks"][-1]["check"]
         assert (last == "owners") == (foreign == "jobs"), "no other check works with it"
-        assert "a schema, of its own" in said or "a schema of its own" in said
+        assert "give Kronii a schema of its own by KRONII_SCHEMA" in said
+
+
+def test_a_schema_that_is_named_and_not_there_is_tried_and_not_made(
+    fleet: Fleet, kronii: Kronii, roles: Roles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.jobs(fleet.job("tick"))
+    monkeypatch.setenv("KRONII_SCHEMA", 'Käse "x"')
+    done = kronii("doctor", "--json")
+    assert done.status == 0
+    assert amiss(done).keys() <= {"schema", "transport"}
+    assert 'may make schema "Käse ""x"""' in said_of(done, "rights")[1]
+    there = "SELECT 1 FROM pg_namespace WHERE nspname LIKE 'K%%'"
+    assert fleet.query(there) == []
+    role = roles.make("runner")
+    monkeypatch.setenv("DATABASE_URL", roles.url_of(role))
+    done = kronii("doctor", "--json")
+    assert done.status == 78
+    for name in ("schema", "rights"):
+        grade, says = said_of(done, name)
+        assert grade == "problem"
+        assert f'`CREATE SCHEMA "Käse ""x""" AUTHORIZATION {role}` by somebody who may' in says
+    assert fleet.query(there) == []
 
 
 def test_where_there_is_no_schema_it_must_be_possible_to_make_it(
