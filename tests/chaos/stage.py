@@ -53,6 +53,9 @@ class Stage:
         self.limits: list[TaskLimit] = []
         #: False: what has ended stays away.
         self.restarting = True
+        #: When what was done last will be undone, and until when the server has a fault (record's
+        #: clock).
+        self.undone_at = self.server_until = 0.0
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._number = itertools.count()
 
@@ -93,6 +96,7 @@ class Stage:
             do()
             self.note(kind, begin, node)
 
+        self.undone_at = end
         self.at(end, undone)
 
     def note(self, kind: str, begin: float, node: str = "*") -> None:

@@ -143,10 +143,11 @@ class Member:
         seats: int = 0,
         fresh: int | None = None,
         renew: bool = False,
+        later: float = 0.0,
     ) -> PollResult:
-        """One round trip."""
+        """One round trip, `later` seconds from now."""
         request = PollRequest(freed, seats, seats if fresh is None else fresh, renew)
-        return self.poller.poll(request, self.runnable, time.monotonic())
+        return self.poller.poll(request, self.runnable, time.monotonic() + later)
 
     def claim(self, seats: int = 10, fresh: int | None = None) -> list[Claim]:
         """Claim what is due."""

@@ -16,6 +16,7 @@ from kronii.catchup import Transition
 from kronii.database.connections import connect
 from kronii.database.holders import Holder
 from kronii.database.membership import Membership
+from kronii.database.poll import OVERDUE
 from kronii.database.registration import register
 from kronii.database.store import FinishedRun, Store
 from kronii.errors import Contended, DatabaseUnavailable
@@ -256,14 +257,15 @@ def test_who_keeps_the_row_of_an_overdue_job_is_named(
     both = "UPDATE jobs SET description = 'mine' WHERE name IN ('victim', 'k', 'j')"
     with stranger(database_url, both) as backend:
         assert one.claim() == []
-        assert one.poll().rows_held is None, "asked on the beat alone"
-        held = one.poll(renew=True).rows_held
+        assert one.poll(later=OVERDUE).rows_held is None, "asked on the beat alone"
+        assert one.poll(renew=True).rows_held is None, "and not at each"
+        held = one.poll(renew=True, later=OVERDUE).rows_held
         assert {name: (h.pid, h.application) for name, h in held.items()} == {
             "victim": (backend, "psql")
         }
-    assert one.poll(renew=True).rows_held == {}
+    assert one.poll(renew=True, later=2 * OVERDUE).rows_held == {}
     assert {claim.definition.name for claim in one.claim()} == {"victim", "k"}
-    assert one.poll(renew=True).rows_held == {}
+    assert one.poll(renew=True, later=3 * OVERDUE).rows_held == {}
 
 
 def test_a_session_of_ours_at_an_overdue_row_is_no_stranger(

@@ -207,7 +207,8 @@ def test_where_proc_is_not_mounted_the_lease_decides(fleet: Fleet) -> None:
 
 # -- control groups --------------------------------------------------------------------------------
 
-ESCAPES = "prlimit --rttime=1000000:1000000 env -i setsid sleep 600 >/dev/null 2>&1 &\n"
+#: What started it has ended: it is nobody's child.
+ESCAPES = "(prlimit --rttime=1000000:1000000 env -i setsid sleep 600 >/dev/null 2>&1 &)\n"
 
 
 @pytest.fixture

@@ -82,7 +82,9 @@ def reload_empty(stage: Stage, fault: Planned) -> None:
 
 
 def _spoil(stage: Stage, fault: Planned, text: str) -> None:
-    begin, places = now(), stage.places(fault.target)
+    begin = now()
+    # One that starts and has not read its file yet would rightly end.
+    places = [p for p in stage.places(fault.target) if p.url or not p.alive]
     for place in places:
         place.put(text)
         _hup(place)

@@ -8,6 +8,7 @@ from tests.chaos.faults import database, files, host, instance, network, server
 from tests.chaos.faults.kind import Kind, Planned, Target
 from tests.chaos.fleet import Place
 from tests.chaos.stage import Stage
+from tests.support.record import now
 
 _MIXED = (*instance.FAULTS, *host.FAULTS, *server.FAULTS, *files.FAULTS, *database.FAULTS)
 
@@ -22,11 +23,22 @@ DISTURBING = {kind.name for kind in KINDS.values() if kind.disturbing} | {"machi
 
 def make(stage: Stage, fault: Planned) -> None:
     """Make a planned fault now, unless the instance that it concerns is not there, or can't bear
-    two at once.
+    two at once.  The server's come one after the other, however late the run is.
     """
     kind = KINDS[fault.kind]
-    if kind.target is not Target.INSTANCE or _is_hale(stage.place(fault.target)):
+    if kind.target is Target.SERVER:
+        _make_servers(stage, kind, fault)
+    elif kind.target is not Target.INSTANCE or _is_hale(stage.place(fault.target)):
         kind.make(stage, fault)
+
+
+def _make_servers(stage: Stage, kind: Kind, fault: Planned) -> None:
+    if now() < stage.server_until:
+        stage.at(stage.server_until, lambda: _make_servers(stage, kind, fault))
+        return
+    stage.undone_at = 0.0
+    kind.make(stage, fault)
+    stage.server_until = stage.undone_at
 
 
 def _is_hale(place: Place) -> bool:
