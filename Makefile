@@ -44,7 +44,7 @@ chaos: for-test  ## all faults mixed for SECONDS (1800), drawn from SEED (1)
 	@$(PYTHON) -m tests.chaos --seconds $(SECONDS) --seed $(SEED)
 
 mutations: for-test  ## take each remedy out, and see its test fail
-	@$(PYTHON) -m tests.chaos.mutations $(ARGS)
+	@$(PYTHON) -m tests.chaos.mutations --testers 3 $(ARGS)
 
 failover: for-test  ## 200 kill -9 in a row on three instances
 	@$(PYTHON) -m tests.chaos.failover

@@ -29,7 +29,8 @@ from kronii.schedule import tzdata_version
 Cursor = psycopg.Cursor[Any]
 Row = tuple[Any, ...]
 
-#: Seconds that a job is overdue before it is worth asking who keeps its row locked.
+#: Seconds that a job is overdue before it is worth asking who keeps its row locked; and between
+#: two such questions.
 OVERDUE = 5.0
 
 
@@ -65,8 +66,8 @@ class Poller:
         self._quarantine = quarantine
         self._claimer = Claimer(session, quarantine)
         self._silence = Silence(session.lease.timings.length)
-        self._next_lease: datetime | None = None
-        self._asked_at = 0.0
+        self._next_lease: datetime | None = None  # of another instance
+        self._asked_at = self._look_at_rows = 0.0
 
     def poll(self, request: PollRequest, runnable: RunnableJobs, now: float) -> PollResult:
         """Do what `request` says at monotonic second `now`; only what is in `runnable` is claimed.
@@ -121,11 +122,12 @@ class Poller:
             sent.recover = run(connection, "recover", me | self._recovery(now))
         if request.seats:
             sent.claim = run(connection, "claim", self._claimer.values(request, runnable, now))
-        if suspected:
+        if suspected and self._next_lease is not None:
             sent.peers = run(connection, "peers", me)
         if request.renew and (stuck := self._claimer.deferred.stuck(now)):
             sent.strangers = run(connection, "strangers", {"jobs": array(stuck)})
-        if request.renew:
+        if request.renew and now >= self._look_at_rows:
+            self._look_at_rows = now + OVERDUE
             sent.rows_held = run(connection, "overdue_row_holders", {"overdue": OVERDUE})
         sent.upcoming = run(connection, "upcoming", me)
         return sent

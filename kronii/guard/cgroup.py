@@ -12,6 +12,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from kronii.controlgroups import UNIFIED, own_groups
+
 #: How the directory of an instance's group begins; its mark follows.
 PREFIX = "kronii-"
 
@@ -25,7 +27,7 @@ class ControlGroup:
     @classmethod
     def enter(cls, mark: str) -> ControlGroup | None:
         """Put this process into a group of its own; None where none is delegated to it."""
-        parent = _own_group()
+        parent = next(iter(own_groups(UNIFIED)), None)
         if parent is None or not _delegated(parent):
             return None
         _remove_empty(parent)
@@ -64,24 +66,6 @@ class ControlGroup:
         """Remove it if it is empty."""
         with contextlib.suppress(OSError):
             self.path.rmdir()
-
-
-def _own_group() -> Path | None:
-    """The directory of this process's group in the unified hierarchy; None if there is none."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text("utf-8", "surrogateescape").splitlines()
-        mounts = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines()
-    except OSError:
-        return None
-    names = [line[3:] for line in lines if line.startswith("0::/")]
-    roots = [
-        line.split()[3:5] for line in mounts if line.partition(" - ")[2].startswith("cgroup2 ")
-    ]
-    if not names or not roots or ".." in names[0]:
-        return None
-    root, mounted = roots[0]
-    inside = os.path.relpath(names[0], root)
-    return None if inside.startswith("..") else Path(mounted, inside)
 
 
 def _delegated(group: Path) -> bool:

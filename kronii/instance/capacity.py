@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from kronii.controlgroups import UNIFIED, own_groups
 from kronii.instance.start_state import FILES
 
 #: Open files: of an instance that runs nothing (sessions, clients of its web server, what it
@@ -110,7 +111,8 @@ def _taken_by(user: int) -> int:
 
 def _tasks_of_groups() -> float:
     """What the narrowest of our control groups has left."""
-    return min((_left(group) for group in _groups()), default=UNLIMITED)
+    groups = [*own_groups(UNIFIED), *own_groups("pids")]
+    return min(map(_left, groups), default=UNLIMITED)
 
 
 def _left(group: Path) -> float:
@@ -121,41 +123,3 @@ def _left(group: Path) -> float:
     except (OSError, ValueError):
         return UNLIMITED
     return UNLIMITED if most == "max" else max(0, int(most) - taken)
-
-
-def _groups() -> Iterator[Path]:
-    """Our control groups that may count tasks, of both versions, with all that hold them."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text("utf-8", "surrogateescape").splitlines()
-        mounts = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines()
-    except OSError:  # there is no /proc
-        return
-    ours = dict(filter(None, map(_ours, lines)))
-    for counter, mounted, root in filter(None, map(_mount, mounts)):
-        inside = os.path.relpath(ours[counter], root) if counter in ours else ".."
-        if not inside.startswith(".."):
-            yield from (Path(mounted, part) for part in [inside, *map(str, Path(inside).parents)])
-
-
-def _ours(line: str) -> tuple[str, str] | None:
-    """A line of /proc/self/cgroup: the hierarchy, if it is one that counts tasks, and our group."""
-    _, controllers, name = line.split(":", 2)
-    counter = _counter("cgroup" if controllers else "cgroup2", controllers)
-    return (counter, name) if counter else None
-
-
-def _mount(line: str) -> tuple[str, str, str] | None:
-    """A line of /proc/self/mountinfo: the hierarchy, if it is one that counts tasks, where it is
-    mounted, and from which group on.
-    """
-    before, _, after = line.partition(" - ")
-    counter = _counter(after.split()[0], after.split()[-1])
-    root, mounted = before.split()[3:5]
-    return (counter, mounted, root) if counter else None
-
-
-def _counter(kind: str, controllers: str) -> str | None:
-    """Version 2 has one hierarchy for all controllers, version 1 one that is named `pids`."""
-    if kind == "cgroup" and "pids" in controllers.split(","):
-        return "pids"
-    return kind if kind == "cgroup2" else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from functools import partial
 
@@ -61,7 +62,7 @@ class Service:
             self._start()
         supervisor, signals = self._shared.supervisor, self._main.signals
         try:
-            self._main.loop.until(lambda: signals.stops or supervisor.failures)
+            self._main.loop.until(lambda: signals.stops or supervisor.failing(time.monotonic()))
             self._main.reload.stop()
             self._main.drain.run(self.settings.drain_timeout)
         except KroniiError as error:

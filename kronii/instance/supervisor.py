@@ -18,6 +18,9 @@ log = Log("kronii.supervisor")
 
 #: Seconds that a thread may take to end at a stop before the log names it.
 ENDS_WITHIN = 5.0
+#: Seconds between two looks of the main thread for threads that have ended without a word: there
+#: are as many as workers, and the loop must not be late for them.
+LOOK = 1.0
 
 
 class Supervisor:
@@ -30,6 +33,8 @@ class Supervisor:
         self._threads: list[threading.Thread] = []
         self._failed: dict[str, str] = {}
         self._stopping = False
+        #: Monotonic second of the next such look.
+        self._look_at = 0.0
 
     def thread(self, name: str, work: Callable[[], None], passing: bool = False) -> Thread:
         """A thread that does `work`, not started yet.
@@ -64,6 +69,13 @@ class Supervisor:
         log.error("thread failed: this instance ends", thread=thread, exc_info=error)
         self._failed.setdefault(thread, f"{type(error).__name__}: {error}")
         self._wakeup.ring()
+
+    def failing(self, now: float) -> bool:
+        """True if a thread has failed, at monotonic second `now` (main thread); cheap."""
+        if now >= self._look_at:
+            self._look_at = now + LOOK
+            return bool(self.failures)
+        return bool(self._failed)
 
     @property
     def failures(self) -> dict[str, str]:

@@ -7,12 +7,12 @@ None of them shows in an environment, which every process of the same user can r
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 
 from kronii import ownership
 from kronii.errors import ConfigError
+from kronii.files import read_file
 
 #: The name of the credential below CREDENTIALS_DIRECTORY (systemd.exec(5), LoadCredential=), and of
 #: the open file (systemd.service(5), OpenFile=).
@@ -63,10 +63,4 @@ def _content(file: Path | int, name: str) -> bytes:
         os.set_inheritable(file, False)
         return os.pread(file, LONGEST + 1, 0)
     ownership.check(file, name)
-    fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise ConfigError(f"{name} is no regular file: give the file that holds the address")
-        return os.read(fd, LONGEST + 1)
-    finally:
-        os.close(fd)
+    return read_file(file, LONGEST)

@@ -64,18 +64,6 @@ def test_what_a_control_group_has_left(
     assert capacity._left(tmp_path) == left
 
 
-def test_control_groups_of_both_versions() -> None:
-    assert capacity._ours("8:pids:/a/b") == ("pids", "/a/b")
-    assert capacity._ours("3:cpu,pids:/a:b") == ("pids", "/a:b")
-    assert capacity._ours("0::/user.slice") == ("cgroup2", "/user.slice")
-    assert capacity._ours("1:name=systemd:/") is None
-    before = "29 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - "
-    assert capacity._mount(before + "cgroup2 cgroup2 rw") == ("cgroup2", "/sys/fs/cgroup", "/")
-    assert capacity._mount(before + "cgroup cgroup rw,pids") == ("pids", "/sys/fs/cgroup", "/")
-    assert capacity._mount(before + "cgroup cgroup rw,cpu") is None
-    assert capacity._mount(before + "tmpfs tmpfs rw") is None
-
-
 def test_each_bound_is_looked_at() -> None:
     assert [room.what for room in capacity.rooms()] == [
         "open files",

@@ -37,6 +37,7 @@ LAYERS = (
         "forks",
         "processes",
         "files",
+        "controlgroups",
     ),
     ("durations", "address", "ownership"),
     ("schedule",),

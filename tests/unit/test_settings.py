@@ -341,7 +341,7 @@ def test_two_addresses_are_one_too_many(secret: Path) -> None:
     [
         (b"", "must hold the address of a database and nothing else"),
         (b" \n", "must hold the address of a database and nothing else"),
-        (b"x" * 70000, "must hold the address of a database and nothing else"),
+        (b"x" * 70000, "can't be read: it is larger than 64 KiB"),
         (b"\xff\xfehunter2", "is not UTF-8"),
         (b"mysql://u:hunter2@h/d", "must hold a PostgreSQL URL .*; mysql:// is not PostgreSQL"),
         (
@@ -364,8 +364,8 @@ def test_a_file_without_an_address_is_refused_and_not_shown(
 def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for name, says in (
-        ("pipe", "is no regular file"),
-        (".", "is no regular file"),
+        ("pipe", "can't be read: it is a pipe, and only a regular file is read"),
+        (".", "can't be read: Is a directory"),
         ("none", "can't be read: No such file"),
     ):
         with pytest.raises(ConfigError, match=says):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kronii.instance.supervisor import Supervisor
+from kronii.instance.supervisor import LOOK, Supervisor
 from kronii.instance.threads import open_watched
 from kronii.instance.wakeup import Wakeup
 from kronii.web.metrics import Metrics
@@ -74,6 +74,22 @@ def test_a_thread_of_others_is_watched_from_its_adoption_on(supervisor: Supervis
     thread.start()
     thread.join(WAIT)
     assert list(supervisor.failures) == ["worker_0"]
+
+
+def test_the_loop_looks_for_ends_without_a_word_once_a_second(supervisor: Supervisor) -> None:
+    """There may be hundreds of threads, and each turn of the loop asks."""
+    thread = threading.Thread(target=supervisor.adopt, name="worker_0")
+    assert not supervisor.failing(10.0)
+    thread.start()
+    thread.join(WAIT)
+    assert not supervisor.failing(10.0 + LOOK / 2)
+    assert supervisor.failing(10.0 + LOOK)
+
+
+def test_the_loop_hears_of_a_failure_at_once(supervisor: Supervisor) -> None:
+    assert not supervisor.failing(10.0)
+    supervisor.failed("recorder", ValueError("bug"))
+    assert supervisor.failing(10.0)
 
 
 def test_at_a_stop_threads_end_because_they_are_told_to(supervisor: Supervisor) -> None:

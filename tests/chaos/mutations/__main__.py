@@ -15,14 +15,16 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from pathlib import Path
 
 from tests.chaos.mutations import MUTATIONS, Mutation
 from tests.support.instances import ROOT, environment
 
-#: What a copy of the tree goes without.
-TRACES = (".kronii*", ".*_cache", ".hypothesis", "__pycache__", "build", "dist", "results")
+#: What a copy of the tree goes without; what Python has compiled is as good there, but for what it
+#: is just writing.
+TRACES = (".kronii*", ".*_cache", ".hypothesis", "*.pyc.*", "build", "dist", "results")
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", *TRACES)
 #: Seconds after which a test that hangs counts as one that failed.
 LIMIT = 240
@@ -32,9 +34,12 @@ def main() -> int:
     """Try mutations; 1 if one of them is not noticed."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.mutations")
     parser.add_argument("words", nargs="*", help="parts of the faults' names (default: all)")
-    words = parser.parse_args().words
+    parser.add_argument("--testers", type=int, default=1, help="mutations at the same time")
+    options = parser.parse_args()
+    words = options.words
     chosen = [m for m in MUTATIONS if not words or any(word in m.fault for word in words)]
-    verdicts = Counter(_try(mutation) for mutation in chosen)
+    with ThreadPoolExecutor(options.testers) as testers:
+        verdicts = Counter(testers.map(_try, chosen))
     print(", ".join(f"{count} {verdict.value}" for verdict, count in verdicts.items()))
     return int(bool(verdicts[Verdict.UNNOTICED]) or not chosen)
 
