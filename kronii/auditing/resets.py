@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -16,7 +16,7 @@ from kronii.auditing.facts import Event, Record, Stretch
 #: the row, and a step of the server's clock back sets a stretch behind its event.
 TOGETHER = timedelta(seconds=5)
 #: Later than any moment.
-NEVER = datetime.max.replace(tzinfo=None)
+NEVER = datetime.max.replace(tzinfo=UTC).replace(tzinfo=None)
 #: Events that begin a definition's stretch, end one without another, and begin and end a pause.
 BEGIN, END = ("defined", "changed", "came_back"), ("retired",)
 PAUSE, RESUME = ("paused", "quarantined"), ("resumed",)
