@@ -370,10 +370,7 @@ MUTATIONS = (
         "kronii/database/access.py",
         "network, ours=False)",
         "network, ours=True)",
-        (
-            TRUST + "an_sql_jobs_session_has_its_users_path",
-            "tests/database/test_sql_action.py::test_a_jobs_tables_are_found_by_its_users_path",
-        ),
+        (TRUST + "an_sql_jobs_session_has_its_users_path",),
     ),
     Mutation(
         "a function in an sql job's path takes the place of its lock",
