@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
@@ -15,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
 
 from kronii.clock import rfc3339
+from kronii.commands import owed
 from tests.support import Fleet, wait_until
 from tests.support.commands import Done, runner
 from tests.support.instances import KRONII
@@ -328,3 +330,25 @@ TIMES = {
     "kronii_in_force": ("since", "until"),
     "kronii_events": ("at",),
 }
+
+
+def test_beside_a_fleet_that_works_nothing_is_said(fleet: Fleet) -> None:
+    """Whatever is under way in the moment of which all is read: claimed, moved, ended, not yet."""
+    retries = {"attempts": 1, "delay": "50ms"}
+    fleet.jobs(
+        *(fleet.job(f"quick-{n}") for n in range(12)),
+        *(fleet.job(f"retried-{n}", "exit 3", retries=retries) for n in range(4)),
+        *(fleet.job(f"slow-{n}", "sleep 1.1") for n in range(2)),
+        *(fleet.job(f"skips-{n}", "sleep 1.1", catch_up="none") for n in range(2)),
+    )
+    for node in "ab":
+        fleet.start(node, WORKER_COUNT="12").ready()
+    fleet.ended("quick-0", "success", 2)
+    ended = time.monotonic() + 6.0
+    audits = []
+    with psycopg.connect(str(fleet.url), autocommit=True) as connection:
+        while time.monotonic() < ended:
+            audits.append(owed.audit(connection, None))
+    assert [problem for audit in audits for problem in audit.problems] == []
+    assert len(audits) > 10
+    assert any(audit.waiting for audit in audits)
