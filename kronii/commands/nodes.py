@@ -13,7 +13,7 @@ from kronii.commands.output import print_json, print_table
 #: Columns of the table for people.
 COLUMNS = (
     *("name", "host", "pid", "workers", "alive", "started_at", "lease_until"),
-    *("file", "file_since", "superseded", "locks", "running"),
+    *("locks", "file", "file_since", "superseded", "running"),
 )
 
 
