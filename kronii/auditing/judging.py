@@ -176,8 +176,12 @@ def _unaccounted(record: Record, window: Window) -> Iterator[Unaccounted]:
     if first < window.start == window.history:
         yield Unaccounted(record.name, first, window.history, "its history was cut")
     if known_from is not None and known_from > window.start:
-        why = "the rules of its time zone changed"
-        yield Unaccounted(record.name, max(first, window.start), known_from, why)
+        there = known_from <= window.now
+        why = (
+            "the rules of its time zone changed" if there else "its time zone has other rules here"
+        )
+        until = min(known_from, window.now)
+        yield Unaccounted(record.name, max(first, window.start), until, why)
     for stretch in record.stretches:
         until = stretch.until or window.now
         if stretch.timing is None and stretch.enabled and until > window.start:

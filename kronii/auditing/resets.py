@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +15,8 @@ from kronii.auditing.facts import Event, Record, Stretch
 #: By how much moments may differ that belong together: a command computes a tick before it has
 #: the row, and a step of the server's clock back sets a stretch behind its event.
 TOGETHER = timedelta(seconds=5)
+#: Later than any moment.
+NEVER = datetime.max.replace(tzinfo=UTC).replace(tzinfo=None)
 #: Events that begin a definition's stretch, end one without another, and begin and end a pause.
 BEGIN, END = ("defined", "changed", "came_back"), ("retired",)
 PAUSE, RESUME = ("paused", "quarantined"), ("resumed",)
@@ -89,12 +91,16 @@ def _ending(stretches: Sequence[Stretch]) -> Iterator[datetime]:
 
 
 def rules_since(record: Record) -> datetime | None:
-    """The moment from which on the rules of the job's time zone are those that we have; None: all
-    the time, as far as is known.  What was computed before may be another tick by ours.
+    """The moment from which on the rules of the job's time zone are those that we have, or NEVER;
+    None: all the time, as far as is known.  What was computed before may be another tick by ours.
     """
     job, current = record.job, record.stretches[-1]
-    since = None if job is None else job.scheduled_since
-    if since is None or since <= current.since or not (current.timing and current.timing.rules):
+    if job is None or not (current.timing and current.timing.rules):
+        return None
+    if job.zone_rules and job.zone_rules != current.timing.rules:
+        return NEVER  # other ones there than here
+    since = job.scheduled_since
+    if since is None or since <= current.since:
         return None
     told = any(abs(reset.at - since) <= TOGETHER for reset in resets(record))
     return None if told else since

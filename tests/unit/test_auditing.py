@@ -663,6 +663,12 @@ def test_what_waits_for_something_says_for_what(
             "the rules of its time zone changed",
         ),
         (
+            world(1, 2, timezone="Europe/Berlin", job={"zone_rules": "others"}),
+            NOON,
+            at(10, 30),
+            "its time zone has other rules here",
+        ),
+        (
             world(stretches=[World().stretch(0, cron=None)], plain=[]),
             NOON,
             at(10, 30),

@@ -78,6 +78,13 @@ ROWS = (
         WHOLE,
     ),
     (
+        "ticks of the fleet's zone rules are judged by those of this host",
+        RESETS,
+        "        return NEVER  # other ones there than here\n",
+        "        pass\n",
+        UNIT + "what_can_t_be_judged_is_named",
+    ),
+    (
         "a definition that overlaps another one is in force beside it",
         LEGS,
         "    for stretch in _in_turn(record.stretches):\n",

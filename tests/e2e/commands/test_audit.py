@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
@@ -15,13 +16,15 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
 
 from kronii.clock import rfc3339
+from kronii.commands import owed
 from tests.support import Fleet, wait_until
 from tests.support.commands import Done, runner
 from tests.support.instances import KRONII
 
 Kronii = Callable[..., Done]
 
-EVERY_TWO = "*/2 * * * * *"
+#: Two schedules that share no tick.
+EVEN, ODD = "*/2 * * * * *", "1-59/2 * * * * *"
 
 
 def jobs(fleet: Fleet, *without: str, **changed: dict[str, Any]) -> None:
@@ -33,7 +36,7 @@ def jobs(fleet: Fleet, *without: str, **changed: dict[str, Any]) -> None:
         "slow": fleet.job("slow", "sleep 1.3"),
         "skips": fleet.job("skips", "sleep 1.3", catch_up="none"),
         "paused": fleet.job("paused"),
-        "changes": fleet.job("changes"),
+        "changes": fleet.job("changes", cron=EVEN),
         "leaves": fleet.job("leaves"),
         "disabled": fleet.job("disabled", enabled=False),
     }
@@ -62,24 +65,16 @@ def _happens(fleet: Fleet) -> None:
     b.signal(signal.SIGKILL)
     living = "SELECT FROM nodes WHERE name = 'b' AND died_at IS NULL"
     wait_until(lambda: not fleet.query(living))
-    jobs(fleet, "leaves", changes={"cron": EVERY_TWO}, slow={"description": "another one"})
-    _between_ticks(fleet)
+    jobs(fleet, "leaves", changes={"cron": ODD}, slow={"description": "another one"})
     a.signal(signal.SIGHUP)
     wait_until(lambda: fleet.row("leaves")["status"] == "retired")
     fleet.ended("changes", "success", len(fleet.runs("changes", "success")) + 2)
     _command(fleet, "resume", "paused")
-    jobs(fleet, changes={"cron": EVERY_TWO})
+    jobs(fleet, changes={"cron": ODD})
     a.signal(signal.SIGHUP)
     for job in ("leaves", "paused", "retried"):
         fleet.ended(job, "success", len(fleet.runs(job, "success")) + 2)
     assert a.stop() == 0
-
-
-def _between_ticks(fleet: Fleet) -> None:
-    """Both schedules have the tick of an even second: what reads the clock before it and has the
-    row behind it would have it run by either.
-    """
-    wait_until(lambda: 200_000 < fleet.now().microsecond < 400_000)
 
 
 def _command(fleet: Fleet, *words: str) -> None:
@@ -335,3 +330,25 @@ TIMES = {
     "kronii_in_force": ("since", "until"),
     "kronii_events": ("at",),
 }
+
+
+def test_beside_a_fleet_that_works_nothing_is_said(fleet: Fleet) -> None:
+    """Whatever is under way in the moment of which all is read: claimed, moved, ended, not yet."""
+    retries = {"attempts": 1, "delay": "50ms"}
+    fleet.jobs(
+        *(fleet.job(f"quick-{n}") for n in range(12)),
+        *(fleet.job(f"retried-{n}", "exit 3", retries=retries) for n in range(4)),
+        *(fleet.job(f"slow-{n}", "sleep 1.1") for n in range(2)),
+        *(fleet.job(f"skips-{n}", "sleep 1.1", catch_up="none") for n in range(2)),
+    )
+    for node in "ab":
+        fleet.start(node, WORKER_COUNT="12").ready()
+    fleet.ended("quick-0", "success", 2)
+    ended = time.monotonic() + 6.0
+    audits = []
+    with psycopg.connect(str(fleet.url), autocommit=True) as connection:
+        while time.monotonic() < ended:
+            audits.append(owed.audit(connection, None))
+    assert [problem for audit in audits for problem in audit.problems] == []
+    assert len(audits) > 10
+    assert any(audit.waiting for audit in audits)
