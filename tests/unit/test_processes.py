@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -158,7 +159,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
 def test_who_is_shown_where(spawn: Spawn, before: str, sees: str) -> None:
     """Not mounted; hidden from others, but not from root; another container's."""
     join = " " if "setpriv" in before or before.startswith("unshare") else " && "
-    script = f"{before}{join}{sys.executable} -c '{SEES}'"
+    script = f"{before}{join}{shlex.quote(sys.executable)} -c '{SEES}'"
     process = spawn("unshare", "--mount", "sh", "-c", script, stdout=subprocess.PIPE)
     assert line(process) == sees
 
