@@ -163,17 +163,30 @@ def amiss(done: Any) -> dict[str, str]:
     return {name: says for name, says in seen.items() if name not in {"durability", "connections"}}
 
 
+#: All that an instance needs: tables, sequences.
+MAY_ALL = (
+    "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}",
+    "GRANT SELECT, USAGE, UPDATE ON ALL SEQUENCES IN SCHEMA public TO {role}",
+)
+
+
+def as_runner(roles: Roles, monkeypatch: pytest.MonkeyPatch, *statements: str) -> str:
+    """From here on commands work as a role of their own, for which these statements were run;
+    returns its name.
+    """
+    role = roles.make("runner")
+    roles.run(*(statement.format(role=role) for statement in statements))
+    monkeypatch.setenv("DATABASE_URL", roles.url_of(role))
+    return role
+
+
 @pytest.mark.parametrize("unreadable", ["kronii_schema", "kronii_migrations"])
 def test_without_the_schema_s_version_all_grants_are_named_at_once(
     fleet: Fleet, kronii: Kronii, roles: Roles, monkeypatch: pytest.MonkeyPatch, unreadable: str
 ) -> None:
     fleet.jobs(fleet.job("tick"))
-    role = roles.make("runner")
-    roles.run(
-        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}",
-        f"REVOKE ALL ON {unreadable}, runs FROM {role}",
-    )
-    monkeypatch.setenv("DATABASE_URL", roles.url_of(role))
+    refused = f"REVOKE ALL ON {unreadable}, runs FROM {{role}}"
+    role = as_runner(roles, monkeypatch, MAY_ALL[0], refused)
     done = kronii("doctor", "--json")
     seen = amiss(done)
     for grant in (f"SELECT ON {unreadable}", "SELECT, INSERT, UPDATE, DELETE ON runs"):
@@ -227,9 +240,7 @@ def test_where_there_is_no_schema_it_must_be_possible_to_make_it(
 ) -> None:
     fleet.jobs(fleet.job("tick"))
     fleet.query("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-    role = roles.make("runner")
-    roles.run(f"GRANT USAGE ON SCHEMA public TO {role}")
-    monkeypatch.setenv("DATABASE_URL", roles.url_of(role))
+    as_runner(roles, monkeypatch, "GRANT USAGE ON SCHEMA public TO {role}")
     done = kronii("doctor", "--json")
     assert done.status == 78
     assert said_of(done, "schema")[0] == said_of(done, "rights")[0] == "problem"
@@ -240,14 +251,13 @@ def test_row_security_is_told_with_what_mends_it(
     fleet: Fleet, kronii: Kronii, roles: Roles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fleet.jobs(fleet.job("tick"))
-    role = roles.make("runner")
-    roles.run(
-        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}",
-        f"GRANT SELECT, USAGE, UPDATE ON ALL SEQUENCES IN SCHEMA public TO {role}",
+    as_runner(
+        roles,
+        monkeypatch,
+        *MAY_ALL,
         "ALTER TABLE jobs ENABLE ROW LEVEL SECURITY",
         "ALTER TABLE jobs FORCE ROW LEVEL SECURITY",
     )
-    monkeypatch.setenv("DATABASE_URL", roles.url_of(role))
     done = kronii("doctor", "--json")
     seen = amiss(done)
     mends = "`ALTER TABLE jobs DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY`"
@@ -261,12 +271,7 @@ def test_who_is_at_a_row_is_named_though_since_when_is_not_shown(
     fleet: Fleet, kronii: Kronii, roles: Roles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fleet.jobs(fleet.job("tick"))
-    role = roles.make("runner")
-    roles.run(
-        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}",
-        f"GRANT SELECT, USAGE, UPDATE ON ALL SEQUENCES IN SCHEMA public TO {role}",
-    )
-    monkeypatch.setenv("DATABASE_URL", roles.url_of(role))
+    as_runner(roles, monkeypatch, *MAY_ALL)
     with psycopg.connect(fleet.url, application_name="psql") as stranger:
         stranger.execute("UPDATE jobs SET description = 'x'")
         grade, says = said_of(kronii("doctor", "--json"), "locks")
