@@ -31,8 +31,8 @@ ROWS = (
     (
         "a new job's first definition has no stretch",
         DEFINITIONS,
-        "    SELECT new.id, %(now)s, d.id, s.file\n      FROM new\n",
-        "    SELECT new.id, %(now)s, d.id, s.file\n      FROM (SELECT * FROM new WHERE false) AS new\n",
+        "JOIN pg_temp.settling AS s ON s.name = new.name\n",
+        "JOIN pg_temp.settling AS s ON false\n",
         IN_FORCE + "one_alone_that_goes_back_takes_the_earlier_content",
     ),
     (
