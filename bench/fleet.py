@@ -69,19 +69,17 @@ class Fleet(Instances):
         """What every instance gets, and `environ`."""
         return super().environment(**{**self.environ, **environ})
 
-    def start_some(self, count: int = 1) -> None:
+    def start_some(self, count: int = 1, **environ: str) -> None:
         """Start instances; does not wait for them."""
         for _ in range(count):
-            self.start(f"node-{len(self.instances)}")
+            self.start(f"node-{len(self.instances)}", **environ)
 
     def wait_connected(self, count: int, seconds: float = 120.0) -> None:
-        """Wait until so many instances have registered and hold a session."""
+        """Wait until so many instances are among the fleet, and jobs are registered."""
         wanted = "SELECT to_regclass('nodes') IS NOT NULL"
+        here = "SELECT count(*) FROM nodes WHERE EXISTS (SELECT FROM jobs)"
         self.wait(
-            lambda: (
-                self.database.value(wanted)
-                and self.database.value("SELECT count(*) FROM nodes") >= count
-            ),
+            lambda: self.database.value(wanted) and self.database.value(here) >= count,
             seconds,
             "connected",
         )
