@@ -52,7 +52,7 @@ ROWS = (
     (
         "what a job gave up takes what it stood for with it no more",
         LEGS,
-        "    if not missed:\n        return tick - INSTANT\n",
+        "    if missed <= 0:\n        return tick - INSTANT\n",
         "    return tick - INSTANT\n",
         WHOLE,
     ),
