@@ -41,14 +41,25 @@ SELECT name, digest, cron, timezone, catch_up, description, splay, enabled, %(no
   FROM pg_temp.incoming
     ON CONFLICT (name, digest) DO NOTHING
 
+-- name: digests
+SELECT name, digest FROM jobs WHERE digest IS NOT NULL
+
 -- name: record_file
--- One that is known, but of which the definitions are forgotten, has them again.
+-- What has come in, and of the rest what stands in `jobs`, without what the file does not list.  A
+-- file that is known, but of which the definitions are forgotten, has them again.
+WITH names AS (
+    SELECT name, digest FROM pg_temp.incoming
+     UNION ALL
+    SELECT j.name, j.digest FROM jobs AS j
+     WHERE NOT EXISTS (SELECT FROM pg_temp.incoming AS i WHERE i.name = j.name)
+       AND NOT EXISTS (SELECT FROM pg_catalog.unnest(%(others)s::text[]) AS o (name)
+                        WHERE o.name = j.name)
+)
 INSERT INTO kronii_files (digest, first_seen, definitions)
 SELECT %(digest)s, %(now)s, pg_catalog.array_agg(d.id ORDER BY d.id)
-  FROM pg_temp.incoming AS i
-  JOIN kronii_definitions AS d ON d.name = i.name AND d.digest = i.digest
+  FROM names JOIN kronii_definitions AS d ON d.name = names.name AND d.digest = names.digest
     ON CONFLICT (digest) DO UPDATE SET definitions = EXCLUDED.definitions
-RETURNING id
+RETURNING id, pg_catalog.cardinality(definitions)
 
 -- name: adopt_definitions
 -- What an earlier release has registered: all that can be known of what it holds stands in `jobs`.
@@ -107,6 +118,10 @@ SELECT d.name, d.cron, d.timezone, d.enabled, d.digest, d.file,
   FROM latest AS d FULL JOIN jobs AS j ON j.name = d.name
  WHERE d.name IS NULL AND j.retired_at IS NULL
     OR d.name IS NOT NULL AND (j.retired_at IS NOT NULL OR j.digest IS DISTINCT FROM d.digest)
+
+-- name: lock_jobs
+-- In an order, so that two who do this never wait for each other.
+SELECT FROM jobs WHERE id = ANY (%(ids)s::uuid[]) ORDER BY id FOR NO KEY UPDATE
 
 -- name: settling
 CREATE TEMPORARY TABLE settling (

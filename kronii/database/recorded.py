@@ -8,7 +8,7 @@ stays, however long ago it was: by that a file from last year is known as an old
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -35,19 +35,38 @@ class Recorded:
         return schedule(self.cron, self.timezone, self.name)
 
 
-def record(connection: Connection, definitions: Collection[Definition]) -> int:
-    """See to it that a file with these definitions is recorded; returns its id.
+def record(connection: Connection, wanted: Mapping[str, Definition]) -> int:
+    """See to it that a file with these definitions, by name, is recorded; returns its id.
 
     Within a transaction that has the lock of registrations.
     """
-    digest = digest_of(definitions)
+    digest = digest_of(wanted.values())
     known = queries.run(connection, "known_file", {"digest": digest}).fetchone()
-    if known is not None and known[1] == len(definitions):
+    if known is not None and known[1] == len(wanted):
         return int(known[0])
     values = {"now": queries.value(connection, "clock"), "digest": digest}
+    # What stands in `jobs` as the file has it was recorded then, but by an earlier release.
+    stands = dict(queries.run(connection, "digests").fetchall())
+    values["others"] = [name for name in stands if name not in wanted]
+    new = [job for job in wanted.values() if stands.get(job.name) != job.digest]
+    queries.run(connection, "incoming")
+    file, found = _record(connection, new, values)
+    if found != len(wanted):
+        known = [job for job in wanted.values() if stands.get(job.name) == job.digest]
+        file, found = _record(connection, known, values)
+    return file
+
+
+def _record(
+    connection: Connection, definitions: Iterable[Definition], values: dict[str, object]
+) -> tuple[int, int]:
+    """Record a file with these definitions, those before, and all others that stand in `jobs`;
+    returns its id, and how many it has.
+    """
     _copy(connection, definitions)
     queries.run(connection, "record_definitions", values)
-    return int(queries.value(connection, "record_file", values))
+    file, found = queries.run(connection, "record_file", values).fetchall()[0]
+    return int(file), int(found)
 
 
 def adopt(connection: Connection, now: datetime) -> None:
@@ -61,8 +80,7 @@ def digest_of(definitions: Collection[Definition]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _copy(connection: Connection, definitions: Collection[Definition]) -> None:
-    queries.run(connection, "incoming")
+def _copy(connection: Connection, definitions: Iterable[Definition]) -> None:
     with connection.cursor() as cursor, cursor.copy(queries.queries()["copy_incoming"]) as copy:
         for job in definitions:
             copy.write_row(_incoming(job))

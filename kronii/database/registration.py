@@ -86,7 +86,7 @@ def record_file(connection: Connection, definitions: Iterable[Definition]) -> in
     """
     wanted = {definition.name: definition for definition in definitions}
     with _registering(connection, wanted):
-        return record(connection, wanted.values())
+        return record(connection, wanted)
 
 
 def register(
@@ -105,7 +105,7 @@ def register(
     """
     wanted = {definition.name: definition for definition in definitions}
     with _registering(connection, wanted):
-        me = replace(me, file=record(connection, wanted.values()))
+        me = replace(me, file=record(connection, wanted))
         there = {row.name: row for row in rows(connection)}
         settled = settle(connection, me, held(connection, me), wanted, there)
         there.update(settled.rows)
@@ -129,7 +129,7 @@ def settle_anew(
     if seen.told and not differs(connection, me, seen):
         return Settled(seen)
     with _registering(connection, wanted):
-        record(connection, wanted.values())
+        record(connection, wanted)
         settled = settle(connection, me, held(connection, me), wanted)
         _hold(connection, me)
     analyze(connection, settled)

@@ -7,7 +7,7 @@ stands in the tables alone, and what agrees is not touched.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -38,6 +38,11 @@ class Row:
     next_run: datetime | None
     version: int
     zone_rules: str
+
+
+#: What has to be in force, the row as it stands (None: there is none), and the file through which
+#: it comes, in `kronii_files` (None: not known).
+Difference = tuple[Definition | Recorded, Row | None, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +108,16 @@ def settle(
         wanted: our own file's definitions by name.
         rows: the table's rows, where they were read anyway.
     """
-    now: datetime = queries.value(connection, "clock")
     if not held.live:
         return Settled(held, version=held.version)
     if held.unknown:
-        adopt(connection, now)
+        adopt(connection, queries.value(connection, "clock"))
     if rows is not None and held.only(me.file):
-        changes, retired = _own(me, wanted, rows, now)
+        differences, retired = _own(me, wanted, rows)
     else:
-        changes, retired = _all(connection, me, held, wanted, now)
+        differences, retired = _all(connection, me, held, wanted)
+    now = _locked(connection, [*(row for _, row, _ in differences if row is not None), *retired])
+    changes = [change for one in differences if (change := _change(*one, now)) is not None]
     if not changes and not retired and not held.unknown:
         return Settled(held, version=held.version)
     return _write(connection, me, held, changes, retired, now)
@@ -126,13 +132,14 @@ def differs(connection: Connection, me: Holding, held: Held) -> bool:
 
 
 def _own(
-    me: Holding, wanted: Mapping[str, Definition], rows: Mapping[str, Row], now: datetime
-) -> tuple[list[Change], list[Row]]:
+    me: Holding, wanted: Mapping[str, Definition], rows: Mapping[str, Row]
+) -> tuple[list[Difference], list[Row]]:
     """Where everybody holds our own file, it decides alone."""
     found = [(job, rows.get(name)) for name, job in wanted.items()]
-    changed = [(job, row) for job, row in found if row is None or _differs(job, row)]
-    changes = [_change(job, row, me.file, now) for job, row in changed]
-    return changes, [row for name, row in rows.items() if name not in wanted and not row.retired]
+    changed: list[Difference] = [
+        (job, row, me.file) for job, row in found if row is None or _differs(job, row)
+    ]
+    return changed, [row for name, row in rows.items() if name not in wanted and not row.retired]
 
 
 def _differs(job: Definition, row: Row) -> bool:
@@ -140,20 +147,17 @@ def _differs(job: Definition, row: Row) -> bool:
 
 
 def _all(
-    connection: Connection, me: Holding, held: Held, wanted: Mapping[str, Definition], now: datetime
-) -> tuple[list[Change], list[Row]]:
+    connection: Connection, me: Holding, held: Held, wanted: Mapping[str, Definition]
+) -> tuple[list[Difference], list[Row]]:
     """Where they hold several files, the table says what differs."""
-    changes, retired = [], []
+    changed: list[Difference] = []
+    retired = []
     for job, row, file in _differences(connection, _files(me, held), wanted):
         if job is not None:
-            # Of what can't be read here those take care who hold it.
-            try:
-                changes.append(_change(job, row, file, now))
-            except ScheduleError:
-                continue
+            changed.append((job, row, file))
         elif row is not None:
             retired.append(row)
-    return changes, retired
+    return changed, retired
 
 
 def _files(me: Holding, held: Held) -> dict[str, object]:
@@ -172,9 +176,25 @@ def _differences(
             yield own if own is not None and own.digest == digest else job, there, file
 
 
-def _change(job: Definition | Recorded, row: Row | None, file: int | None, now: datetime) -> Change:
-    rescheduled = row is None or _rescheduled(job, row)
-    computed = job.schedule.next(now) if rescheduled and job.enabled else None
+def _locked(connection: Connection, rows: Collection[Row]) -> datetime:
+    """The moment of all that is written, with the rows ours: by the old schedule no tick after it
+    has begun, so by the new one none is due that has.
+    """
+    if rows:
+        queries.run(connection, "lock_jobs", {"ids": [row.id for row in rows]})
+    now: datetime = queries.value(connection, "clock")
+    return now
+
+
+def _change(
+    job: Definition | Recorded, row: Row | None, file: int | None, now: datetime
+) -> Change | None:
+    """None for what can't be read here: those take care of it who hold it."""
+    try:
+        rescheduled = row is None or _rescheduled(job, row)
+        computed = job.schedule.next(now) if rescheduled and job.enabled else None
+    except ScheduleError:
+        return None
     next_run = computed if rescheduled or row is None else row.next_run
     return Change(job, row, file, rescheduled, next_run)
 

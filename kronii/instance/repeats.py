@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from kronii.logs import Log
+
 #: Seconds until the same is said again.
 EVERY = 60.0
 
@@ -26,3 +28,25 @@ class Repeats:
     def over(self) -> None:
         """What is said next is news."""
         self._said.clear()
+
+
+class Refusal:
+    """Why something that is tried again and again does not succeed: said once for each reason, for
+    a missing grant stays missing.  One thread's.
+    """
+
+    def __init__(self, log: Log, sentence: str) -> None:
+        """Nothing was said yet; `sentence` is what a reason is said with."""
+        self._log = log
+        self._sentence = sentence
+        self._said: str | None = None
+
+    def because(self, error: Exception) -> None:
+        """It was tried in vain."""
+        if str(error) != self._said:
+            self._log.warning(self._sentence, error=str(error))
+        self._said = str(error)
+
+    def over(self) -> None:
+        """It succeeded."""
+        self._said = None

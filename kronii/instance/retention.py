@@ -11,6 +11,7 @@ import threading
 
 from kronii.database.store import Store
 from kronii.errors import DatabaseError, DatabaseUnavailable
+from kronii.instance.repeats import Refusal
 from kronii.instance.supervisor import Supervisor
 from kronii.logs import Log
 
@@ -29,7 +30,7 @@ class Retention:
         self._store = store
         self._keep = keep
         self._after = 0
-        self._said: str | None = None
+        self._refusal = Refusal(log, "old history could not be deleted")
         self._stopping = threading.Event()
         self._thread = supervisor.thread("retention", self._run)
 
@@ -48,20 +49,14 @@ class Retention:
             count, self._after = self._store.forget(self._keep, self._after)
             rest = 0 if count else self._store.forget_rest(self._keep)
         except (DatabaseUnavailable, DatabaseError) as error:
-            self._say(str(error))
+            self._refusal.because(error)
             return LOOK
-        self._said = None
+        self._refusal.over()
         if count or rest:
             log.debug("old history deleted", runs=count, notes=rest)
             return PAUSE
         self._after = 0
         return LOOK
-
-    def _say(self, error: str) -> None:
-        """Once for each reason: a missing grant stays missing."""
-        if error != self._said:
-            log.warning("old history could not be deleted", error=error)
-        self._said = error
 
     def _run(self) -> None:
         wait = random.uniform(1.0, LOOK)  # instances that start together don't look together

@@ -10,6 +10,7 @@ from kronii.database.store import Store
 from kronii.errors import DatabaseError, DatabaseUnavailable
 from kronii.instance.changes import say_settled
 from kronii.instance.jobs import Jobs
+from kronii.instance.repeats import Refusal
 from kronii.logs import Log
 
 log = Log("kronii.settler")
@@ -24,7 +25,7 @@ class Settler:
         self._jobs = jobs
         #: What was held when the table was last seen to agree.
         self._settled: object = None
-        self._said: str | None = None
+        self._refusal = Refusal(log, "what is in force could not be settled")
 
     def look(self) -> None:
         """Settle if others hold something else than when this was done last."""
@@ -33,9 +34,9 @@ class Settler:
         try:
             self._look()
         except (DatabaseUnavailable, DatabaseError) as error:
-            self._say(str(error))
+            self._refusal.because(error)
             return
-        self._said = None
+        self._refusal.over()
 
     def _look(self) -> None:
         registrar = self._jobs.registrar
@@ -49,9 +50,3 @@ class Settler:
         if settled is not None:
             say_settled(settled)
             self._settled = me.file, settled.held.here
-
-    def _say(self, error: str) -> None:
-        """Once for each reason: it is tried again and again."""
-        if error != self._said:
-            log.warning("what is in force could not be settled", error=error)
-        self._said = error

@@ -11,6 +11,7 @@ import threading
 
 from kronii.database.store import Store
 from kronii.errors import DatabaseError, DatabaseUnavailable
+from kronii.instance.repeats import Refusal
 from kronii.instance.settler import Settler
 from kronii.instance.supervisor import Supervisor
 from kronii.lease import Lease
@@ -35,7 +36,7 @@ class Sweeper:
         self._store = store
         self._settler = settler
         self._lease = lease
-        self._said: str | None = None
+        self._refusal = Refusal(log, "rows of dead instances could not be removed")
         self._asked = threading.Event()
         self._stopping = threading.Event()
         self._thread = supervisor.thread("sweeper", self._run)
@@ -60,17 +61,11 @@ class Sweeper:
             timings = self._lease.timings
             removed = self._store.sweep(self._lease.identity, timings.margin, timings.length)
         except (DatabaseUnavailable, DatabaseError) as error:
-            self._say(str(error))
+            self._refusal.because(error)
             return
-        self._said = None
+        self._refusal.over()
         for node in removed:
             log.info("instance removed: its lease is over and nothing of it is left", node=node)
-
-    def _say(self, error: str) -> None:
-        """Once for each reason: it is asked again and again."""
-        if error != self._said:
-            log.warning("rows of dead instances could not be removed", error=error)
-        self._said = error
 
     def _run(self) -> None:
         while not self._stopping.is_set():

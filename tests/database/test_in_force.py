@@ -18,6 +18,7 @@ from kronii.database.recorded import digest_of
 from kronii.database.registration import record_file
 from kronii.model import Command
 from tests.database.conftest import Member, Table
+from tests.support.waiting import wait_until
 
 Make = Callable[..., Any]
 
@@ -309,6 +310,36 @@ def test_a_content_is_recorded_once_whatever_the_order_of_its_jobs(
     assert {row["file"] for row in table.query("SELECT file FROM nodes")} == {file["id"]}
 
 
+def test_a_file_has_all_of_its_definitions_though_only_new_ones_are_sent(
+    member: Make, table: Any, job: Make
+) -> None:
+    a = member()
+    a.register(job("same"), job("changed", FIRST), job("gone"))
+    a.register(job("same"), job("changed", SECOND), job("new", THIRD))
+    same = table.job("same")["cron"]
+    assert listed(table, a) == {"same": same, "changed": SECOND, "new": THIRD}
+
+
+def test_what_an_earlier_release_has_registered_is_recorded_with_the_file(
+    member: Make, table: Any, job: Make
+) -> None:
+    a = member()
+    a.register(job("known", FIRST))
+    table.query("TRUNCATE kronii_files, kronii_definitions")
+    a.register(job("known", FIRST), job("new", SECOND))
+    assert listed(table, a) == {"known": FIRST, "new": SECOND}
+
+
+def listed(table: Any, one: Any) -> dict[str, str]:
+    """Schedules of the jobs in the file that an instance holds."""
+    rows = table.query(
+        "SELECT d.name, d.cron FROM kronii_files f, kronii_definitions d"
+        " WHERE f.id = %s AND d.id = ANY (f.definitions) ORDER BY name",
+        one.file,
+    )
+    return {row["name"]: row["cron"] for row in rows}
+
+
 def test_recording_changes_no_job(member: Make, table: Any, job: Make) -> None:
     """Killed before it joins the others, an instance has left nothing but a file."""
     a = member("a")
@@ -412,6 +443,30 @@ def test_what_comes_into_force_later_may_be_run_by_who_holds_it(
     table.query("UPDATE nodes SET died_at = NULL")
     b.settle(job("other"))
     assert [definition.name for definition in a.refresh().jobs.values()] == ["j"]
+
+
+def test_a_tick_that_begins_while_a_change_waits_is_not_due_again(
+    member: Make, table: Any, job: Make, database_url: str
+) -> None:
+    """The new schedule has the same tick, so what is next is seen with the row locked."""
+    a = member()
+    a.register(job("j", "0-59 * * * * *"))
+    with ThreadPoolExecutor(1) as thread:
+        with psycopg.connect(database_url) as claim:
+            claim.execute("SELECT FROM jobs WHERE name = 'j' FOR UPDATE")
+            change = thread.submit(a.register, job("j", "* * * * * *"))
+            wait_until(lambda: table.query("SELECT pid FROM pg_locks WHERE NOT granted"))
+            tick = moment(table).replace(microsecond=0) + timedelta(seconds=1)
+            wait_until(lambda: moment(table) > tick)
+        change.result(20)
+    assert table.job("j")["next_run"] > tick
+
+
+def moment(table: Any) -> datetime:
+    """The server's clock (naive UTC)."""
+    (row,) = table.query("SELECT clock_timestamp() AT TIME ZONE 'UTC' AS now")
+    now: datetime = row["now"]
+    return now
 
 
 def test_a_change_that_keeps_the_schedule_keeps_the_tick(two: Any, table: Any, job: Make) -> None:

@@ -15,6 +15,27 @@ UNIT = "tests/unit/test_"
 #: Fault, file, text, what stands there without the remedy, and the test that notices.
 ROWS = (
     (
+        "a file is said to list what it lacks",
+        "kronii/database/recorded.py",
+        "[name for name in stands if name not in wanted]",
+        "[]",
+        IN_FORCE + "a_file_has_all_of_its_definitions_though_only_new_ones_are_sent",
+    ),
+    (
+        "what an earlier release has registered is missing in a file",
+        "kronii/database/recorded.py",
+        "    if found != len(wanted):\n",
+        "    if False:\n",
+        IN_FORCE + "what_an_earlier_release_has_registered_is_recorded_with_the_file",
+    ),
+    (
+        "a tick that begins while a change waits is due again",
+        SETTLING,
+        '    if rows:\n        queries.run(connection, "lock_jobs"',
+        '    if False:\n        queries.run(connection, "lock_jobs"',
+        IN_FORCE + "a_tick_that_begins_while_a_change_waits_is_not_due_again",
+    ),
+    (
         "an older file takes over what a live instance holds",
         DEFINITIONS,
         "ORDER BY d.name, d.id DESC,",
