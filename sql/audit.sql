@@ -41,6 +41,24 @@ SELECT job_id::text AS job, @dated(at) AS at, what, details FROM kronii_events
                 'triggered')
  ORDER BY job_id, id
 
+-- name: audited_lives
+-- Instances that note what they do, which those of earlier releases don't: they say which file they
+-- hold, or that they leave.
+SELECT its.name, @dated(its.at) AS at, its.gone, (its.id IN (
+           SELECT s.details ->> 'identity' FROM kronii_events AS s
+            WHERE s.what = 'instance_started' AND s.job_id IS NULL)) IS TRUE AS told
+  FROM (SELECT n.name, n.started_at AS at, false AS gone, n.id::text AS id
+          FROM nodes AS n WHERE n.file IS NOT NULL
+         UNION ALL
+        SELECT e.who, e.at, true, e.details ->> 'identity'
+          FROM kronii_events AS e WHERE e.what = 'left' AND e.job_id IS NULL) AS its
+ WHERE its.id IS NOT NULL
+ ORDER BY its.at
+
+-- name: first_event
+-- Whether no event was ever forgotten.
+SELECT EXISTS (SELECT FROM kronii_events WHERE id = 1)
+
 -- shorthand: @sent(moment)
 pg_catalog.timestamp_send(@moment + INTERVAL '946684800 s')
 

@@ -12,6 +12,8 @@ the record contradicts itself, that is found, too.
               ├─▶ beside    did two runs go on at the same time?
               └─▶ standing  where does the job stand, and what waits there?
                         judging ─▶ findings (problems, what waits, what can't be judged)
+
+Stretches and events are compared to the microsecond (`told`); `fleet` looks at instances' events.
 """
 
 from kronii.auditing.facts import Event, Job, Ran, Record, Stretch, Window

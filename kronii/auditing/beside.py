@@ -14,7 +14,7 @@ SLACK = round(BRIEF * 1_000_000)
 
 
 def overlapped(record: Record) -> Iterator[int]:
-    """The ticks (moments, if they were asked for) of runs during which another one of the job began.
+    """The ticks of runs (or moments, if they were asked for) in whose time another one began.
 
     By the clock of the server: one that was set back has laid runs over each other.
     """

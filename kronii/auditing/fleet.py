@@ -7,7 +7,7 @@ without an event, and takes the rows of others away without one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
@@ -15,21 +15,25 @@ from kronii.auditing.facts import Window
 from kronii.auditing.findings import Problem, Verdict
 
 
-class Instance(NamedTuple):
-    """A life of an instance that notes what it does."""
+class Life(NamedTuple):
+    """Of an instance that notes what it does."""
 
     name: str
-    #: A moment at which it was there.
+    #: When it came, or of one that is gone, when it left.
     at: datetime
-    #: It came after the history began.
-    within: bool
+    gone: bool
     #: An event tells that it came.
     told: bool
 
 
-def contradictions(instances: list[Instance], window: Window) -> Iterator[Problem]:
-    """Instances that came and of which no event tells that."""
-    for instance in instances:
-        if instance.within and not instance.told and instance.at >= window.start:
+def contradictions(lives: Iterable[Life], whole: bool, window: Window) -> Iterator[Problem]:
+    """Instances that came and of which no event tells that.
+
+    Args:
+        whole: no event was ever forgotten; otherwise that of one that is gone may be.
+    """
+    for instance in lives:
+        known = whole if instance.gone else instance.at > window.history
+        if known and not instance.told and instance.at >= window.start:
             what = "an instance whose start no event tells"
             yield Problem("", instance.at, Verdict.CHANGED, what, instance.name, of_tick=False)

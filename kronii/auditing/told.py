@@ -1,5 +1,5 @@
-"""Whether definitions were in force from the moment, until the moment and with the schedule of which
-their events tell: all of that is written at once, with one moment for all.
+"""Whether definitions were in force from the moment, until the moment and with the schedule of
+which their events tell: all of that is written at once, with one moment for all.
 """
 
 from __future__ import annotations

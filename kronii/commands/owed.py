@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Any
 
 from kronii import auditing
-from kronii.auditing import Audit, Event, Job, Problem, Ran, Record, Stretch, Window, moments
+from kronii.auditing import Audit, Event, Job, Problem, Ran, Record, Stretch, Window, fleet, moments
 from kronii.auditing.facts import BRIEF
 from kronii.database import queries
 from kronii.database.connections import Connection
@@ -23,6 +23,8 @@ Row = Mapping[str, Any]
 
 #: For how long one statement may read, or we may compare what was read: some hundred million runs.
 LIMIT = "10min"
+#: Seconds: beyond a year.
+LONGEST_SPLAY = 4e7
 #: The place of a run's id in its row.
 _ID = 6
 
@@ -41,7 +43,9 @@ def audit(connection: Connection, since: float | None) -> Audit:
         queries.run(connection, "audit_limits", {"limit": LIMIT})
         window = _window(connection, since)
         records = list(_records(connection, window))
-        return _with_runs(connection, records, auditing.audit(records, window))
+        found = auditing.audit(records, window)
+        problems = (*_of_fleet(connection, window), *found.problems)
+        return _with_runs(connection, records, replace(found, problems=problems))
 
 
 def _window(connection: Connection, since: float | None) -> Window:
@@ -50,6 +54,12 @@ def _window(connection: Connection, since: float | None) -> Window:
     history = row["history"] or now  # nothing is left: nothing can be said of what was
     start = history if since is None else max(history, now - timedelta(seconds=since))
     return Window(start, now, history, row["alive"])
+
+
+def _of_fleet(connection: Connection, window: Window) -> Iterator[Problem]:
+    lives = [fleet.Life(**row) for row in queries.rows(connection, "audited_lives")]
+    whole = bool(queries.value(connection, "first_event"))
+    return fleet.contradictions(lives, whole, window)
 
 
 def _records(connection: Connection, window: Window) -> Iterator[Record]:
@@ -113,11 +123,16 @@ def _stretch(row: Row) -> Stretch:
         row["digest"] or "",
         bool(row["enabled"]),
         row["catch_up"] or "",
-        row["splay"] or 0.0,
+        _splay(row["splay"] or 0.0),
         row["file"],
         row["cron"] or "",
         row["timezone"] or "",
     )
+
+
+def _splay(seconds: float) -> float:
+    """None where it is no length that a file can give, as infinity or a negative one."""
+    return seconds if 0.0 <= seconds <= LONGEST_SPLAY else 0.0
 
 
 def _event(row: Row) -> Event:
@@ -154,6 +169,6 @@ def _with_runs(connection: Connection, records: Sequence[Record], found: Audit) 
     runs = {(row["job"], row["tick"]): tuple(row["runs"]) for row in rows}
 
     def with_runs(problem: Problem) -> Problem:
-        return replace(problem, runs=runs.get((ids[problem.job], problem.at), ()))
+        return replace(problem, runs=runs.get((ids.get(problem.job, ""), problem.at), ()))
 
     return replace(found, problems=tuple(map(with_runs, found.problems)))

@@ -99,9 +99,7 @@ class World:
             Ran(moment, "success", trigger="manual", started_at=moment, finished_at=moment)
             for moment in self.by_hand
         ]
-        return Record(
-            "id", "j", row, self.stretches, self.events, plain, long, self.runs, by_hand
-        )
+        return Record("id", "j", row, self.stretches, self.events, plain, long, self.runs, by_hand)
 
     def window(self) -> Window:
         return Window(self.start, self.now, self.history, self.alive)
