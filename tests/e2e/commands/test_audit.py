@@ -466,7 +466,7 @@ def test_beside_a_fleet_that_works_nothing_is_said(fleet: Fleet) -> None:
         return waited > 40 and len(fleet.runs("quick-0", "success")) > 6
 
     with psycopg.connect(str(fleet.url), autocommit=True) as connection:
-        wait_until(enough, timeout=120.0, every=0.0)
+        wait_until(enough, timeout=60.0, every=0.0)
 
 
 def evidence(fleet: Fleet, audit: Audit) -> str:
