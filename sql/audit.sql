@@ -4,8 +4,8 @@
 -- For this transaction: a long history takes its time, to read and to compare, but not for ever,
 -- since what others delete stays as long as the snapshot does.  Compiling costs more than it saves,
 -- and a hash of all jobs with their ticks need not go to disk.
-SELECT set_config('statement_timeout', %(limit)s, true),
-       set_config('idle_in_transaction_session_timeout', %(limit)s, true),
+SELECT set_config('statement_timeout', %(limit)s::text, true),
+       set_config('idle_in_transaction_session_timeout', %(limit)s::text, true),
        set_config('jit', 'off', true), set_config('work_mem', '64MB', true)
 
 -- name: audit_window
@@ -78,9 +78,9 @@ SELECT job_id::text AS job,
  GROUP BY job_id
 
 -- name: audited_runs
--- All others, those that were asked for by hand among them.  That the text of a success could not be stored does not speak against it.  In no
--- order, and with a comparison of which the planner expects few rows: it would walk the index
--- through the whole table, alone.
+-- All others, those that were asked for by hand among them.  That the text of a success could not
+-- be stored does not speak against it.  In no order, and with a comparison of which the planner
+-- expects few rows: it would walk the index through the whole table, alone.
 SELECT job_id::text, @dated(scheduled_for), outcome, attempt, trigger, missed, id,
        @dated(started_at), @dated(finished_at), exit_code,
        CASE WHEN outcome = 'success' THEN error <> %(unstorable)s::text ELSE true END
