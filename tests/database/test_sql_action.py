@@ -255,7 +255,7 @@ def test_notices_before_an_error_are_kept(run_of: Make, perform: Make) -> None:
 
 
 def test_the_servers_timeout(run_of: Make, perform: Make) -> None:
-    result = perform(run_of("SELECT pg_sleep(60)", timeout=0.3))
+    result = perform(run_of("SELECT pg_sleep(60)", timeout=3.0))
     assert result.outcome is Outcome.TIMEOUT
     assert (
         result.error

@@ -83,6 +83,10 @@ def test_a_second_signal_ends_what_runs_and_a_peer_runs_it_again(fleet: Fleet) -
         lambda: all(fleet.runs(name) for name in names) and (fleet.directory / "python-1").exists()
     )
     b, guard = fleet.start("b", **PATIENT, WORKER_COUNT="1").ready(), a.guard_pid
+    fleet.query(
+        "UPDATE jobs SET paused_at = now() AT TIME ZONE 'UTC' WHERE name IN ('sql', 'python',"
+        " 'deaf')"
+    )
     assert a.stop_now() == 0
     assert gone(a, guard, held.pid, deaf_line.pid)
     for name in names:
@@ -90,10 +94,6 @@ def test_a_second_signal_ends_what_runs_and_a_peer_runs_it_again(fleet: Fleet) -
         assert (first["node"], first["outcome"], first["attempt"]) == ("a", "interrupted", 1), name
         assert first["finished_at"] is not None
         assert "ended because the instance stopped" in first["error"]
-    fleet.query(
-        "UPDATE jobs SET paused_at = now() AT TIME ZONE 'UTC' WHERE name IN ('sql', 'python',"
-        " 'deaf')"
-    )
     fleet.release("held")
     again = fleet.ended("held", "success")
     assert (again["node"], again["attempt"], again["trigger"], again["scheduled_for"]) == (

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from tests.chaos.faults import database, files, host, instance, network, server
 from tests.chaos.faults.kind import Kind, Planned, Target
 from tests.chaos.fleet import Place
 from tests.chaos.stage import Stage
-from tests.support.record import now
 
 _MIXED = (*instance.FAULTS, *host.FAULTS, *server.FAULTS, *files.FAULTS, *database.FAULTS)
 
@@ -33,12 +33,18 @@ def make(stage: Stage, fault: Planned) -> None:
 
 
 def _make_servers(stage: Stage, kind: Kind, fault: Planned) -> None:
-    if now() < stage.server_until:
+    if stage.server_until:  # a late turn has what is to be undone behind what was planned before
         stage.at(stage.server_until, lambda: _make_servers(stage, kind, fault))
         return
     stage.undone_at = 0.0
     kind.make(stage, fault)
-    stage.server_until = stage.undone_at
+    if stage.undone_at:
+        stage.server_until = stage.undone_at
+        stage.at(stage.server_until, partial(_undone, stage))
+
+
+def _undone(stage: Stage) -> None:
+    stage.server_until = 0.0
 
 
 def _is_hale(place: Place) -> bool:

@@ -89,8 +89,8 @@ ROWS = (
     (
         "a schedule that a later release wrote stops the registration",
         SETTLING,
-        "            except ScheduleError:\n                continue\n",
-        "            except ScheduleError:\n                raise\n",
+        "    except ScheduleError:\n        return None\n",
+        "    except ScheduleError:\n        raise\n",
         IN_FORCE + "what_can_not_be_read_here_is_left_to_those_who_hold_it",
     ),
     (
@@ -117,7 +117,7 @@ ROWS = (
     (
         "a file whose definitions are forgotten stays so",
         "kronii/database/recorded.py",
-        " and known[1] == len(definitions)",
+        " and known[1] == len(wanted)",
         "",
         IN_FORCE + "a_file_whose_definitions_are_forgotten_is_not_known",
     ),
