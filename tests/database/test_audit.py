@@ -194,7 +194,8 @@ def test_a_run_that_was_moved_to_before_the_history_is_named(story: Story) -> No
     story.drop(30)
     story.run(-6000)
     story.table.query(
-        "UPDATE runs SET started_at = %s WHERE scheduled_for = %s",
+        "UPDATE runs SET started_at = %s, finished_at = %s WHERE scheduled_for = %s",
+        story.tick(30),
         story.tick(30),
         story.tick(-6000),
     )
