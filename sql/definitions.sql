@@ -38,8 +38,9 @@ COPY pg_temp.incoming FROM STDIN
 INSERT INTO kronii_definitions (name, digest, cron, timezone, catch_up, description, splay, enabled,
                                 first_seen)
 SELECT name, digest, cron, timezone, catch_up, description, splay, enabled, %(now)s
-  FROM pg_temp.incoming
-    ON CONFLICT (name, digest) DO NOTHING
+  FROM pg_temp.incoming AS i
+ WHERE NOT EXISTS (SELECT FROM kronii_definitions AS d
+                    WHERE d.name = i.name AND d.digest = i.digest)
 
 -- name: digests
 SELECT name, digest FROM jobs WHERE digest IS NOT NULL
@@ -170,6 +171,7 @@ SELECT %(now)s, CASE WHEN came_back THEN 'came_back' ELSE 'changed' END, id, %(n
   FROM changed
 
 -- name: settle_new
+-- With its first stretch.
 WITH new AS (
     INSERT INTO jobs (name, cron, timezone, catch_up, description, splay, enabled, digest, next_run,
                       zone_rules, status, version, scheduled_since)
@@ -179,7 +181,13 @@ WITH new AS (
       FROM pg_temp.settling AS s
       JOIN kronii_definitions AS d ON d.name = s.name AND d.digest = s.digest
      WHERE NOT EXISTS (SELECT FROM jobs AS j WHERE j.name = s.name)
-    RETURNING id, cron, timezone
+    RETURNING id, name, digest, cron, timezone
+), opened AS (
+    INSERT INTO kronii_in_force (job_id, since, definition, file)
+    SELECT new.id, %(now)s, d.id, s.file
+      FROM new
+      JOIN pg_temp.settling AS s ON s.name = new.name
+      JOIN kronii_definitions AS d ON d.name = new.name AND d.digest = new.digest
 )
 INSERT INTO kronii_events (at, what, job_id, who, details)
 SELECT %(now)s, 'defined', id, %(node)s,

@@ -226,7 +226,10 @@ def _write(
     if retired:
         queries.run(connection, "retire", values | {"ids": [row.id for row in retired]})
     # An earlier release writes no stretches: whatever it has registered gets its own now.
-    _keep_history(connection, values | {"version": 0 if held.unknown else version})
+    if held.unknown:
+        _keep_history(connection, values | {"version": 0})
+    elif retired or any(change.row is not None for change in changes):
+        _keep_history(connection, values)
     if not writes:
         return Settled(held, version=version)
     queries.run(connection, "notify", {"event": "jobs"})

@@ -15,6 +15,27 @@ UNIT = "tests/unit/test_"
 #: Fault, file, text, what stands there without the remedy, and the test that notices.
 ROWS = (
     (
+        "a changed definition has no stretch",
+        SETTLING,
+        "    elif retired or any(change.row is not None for change in changes):\n",
+        "    elif retired:\n",
+        IN_FORCE + "one_alone_that_goes_back_takes_the_earlier_content",
+    ),
+    (
+        "a retired definition is in force for ever",
+        SETTLING,
+        "    elif retired or any(change.row is not None for change in changes):\n",
+        "    elif any(change.row is not None for change in changes):\n",
+        IN_FORCE + "a_job_that_comes_back_has_a_gap",
+    ),
+    (
+        "a new job's first definition has no stretch",
+        DEFINITIONS,
+        "JOIN pg_temp.settling AS s ON s.name = new.name\n",
+        "JOIN pg_temp.settling AS s ON false\n",
+        IN_FORCE + "one_alone_that_goes_back_takes_the_earlier_content",
+    ),
+    (
         "a file is said to list what it lacks",
         "kronii/database/recorded.py",
         "[name for name in stands if name not in wanted]",
