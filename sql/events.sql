@@ -15,9 +15,11 @@ VALUES (@now_utc, 'migrated', COALESCE(NULLIF(%(node)s, ''), @command),
         pg_catalog.jsonb_build_object('version', %(version)s::int, 'was', %(was)s::int))
 
 -- name: forget_events
--- One short walk along the oldest: ids grow with time.
+-- One short walk along the oldest: ids grow with time.  None that is younger than the oldest run,
+-- for where that ended the history begins.
 WITH old AS MATERIALIZED (
     SELECT id, at FROM kronii_events ORDER BY id LIMIT %(batch)s
 )
 DELETE FROM kronii_events AS e USING old
  WHERE e.id = old.id AND old.at < @now_utc - @seconds(%(keep)s)
+   AND old.at <= COALESCE((@oldest_run), old.at)

@@ -103,9 +103,21 @@ SELECT j.name, l.pid, a.usename::text, a.application_name
  ORDER BY j.name, l.pid
 
 -- shorthand: @plain
--- A run as plain as can be: the first attempt, a success, and for no tick but its own.
+-- A run as plain as can be: the first attempt, a success, for no tick but its own, and one moment
+-- after the other.
 (trigger = 'schedule' AND attempt = 1 AND outcome = 'success' AND missed = 0
- AND COALESCE(exit_code, 0) = 0 AND error IS NULL AND finished_at >= scheduled_for)
+ AND COALESCE(exit_code, 0) = 0 AND error IS NULL
+ AND started_at >= scheduled_for AND finished_at >= started_at
+ AND scheduled_for >= TIMESTAMP '1970-01-01' AND finished_at < TIMESTAMP '9998-01-01')
+
+-- shorthand: @oldest_run
+-- When the oldest run ended that is not forgotten: ids grow with time.
+SELECT min(its.finished_at) FROM (SELECT finished_at FROM runs ORDER BY id LIMIT 2000) AS its
+
+-- shorthand: @dated(moment)
+-- A moment, as far as the driver's calendar goes: infinity is what somebody has written there.
+CASE WHEN @moment < TIMESTAMP '0002-01-01' THEN TIMESTAMP '0002-01-01'
+     WHEN @moment > TIMESTAMP '9998-01-01' THEN TIMESTAMP '9998-01-01' ELSE @moment END
 
 -- shorthand: @locked_runs_of(rows)
 -- For a CTE: the runs of these rows that another session holds locked.  Nobody is waited for, and

@@ -9,8 +9,11 @@ the record contradicts itself, that is found, too.
               ├─▶ legs      when were ticks owed, by which schedule, up to where settled?
               │     └─▶ accounts   owed ticks against moments that have an outcome
               ├─▶ attempts  can the runs of one tick be what the protocol makes of it?
+              ├─▶ beside    did two runs go on at the same time?
               └─▶ standing  where does the job stand, and what waits there?
                         judging ─▶ findings (problems, what waits, what can't be judged)
+
+Stretches and events are compared to the microsecond (`told`); `fleet` looks at instances' events.
 """
 
 from kronii.auditing.facts import Event, Job, Ran, Record, Stretch, Window

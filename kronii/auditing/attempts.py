@@ -5,7 +5,7 @@ life"): attempts count up, each but the last was followed for a reason, and one 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import count, pairwise
 
 from kronii.auditing.facts import SETTLED, Ran
 from kronii.auditing.findings import Verdict
@@ -48,7 +48,7 @@ def _counted(runs: Sequence[Ran]) -> Iterator[Found]:
     """An attempt twice is said as two outcomes already."""
     attempts = {run.attempt for run in runs}
     if max(attempts) > len(attempts):
-        missing = min(set(range(1, max(attempts))) - attempts)
+        missing = next(n for n in count(1) if n not in attempts)
         yield Verdict.CHANGED, f"attempt {missing} is missing"
     if any(one.attempt > other.attempt for one, other in pairwise(runs)):
         yield Verdict.CHANGED, "a later attempt has an earlier run"
@@ -63,6 +63,9 @@ def _alone(run: Ran, running: int | None) -> Iterator[Found]:
         yield Verdict.CHANGED, f"{run.outcome}, and never finished"
     elif run.finished_at < run.tick:
         yield Verdict.MOVED, "finished before its tick"
+    yield from _begun(run)
+    if run.missed < 0:
+        yield Verdict.CHANGED, f"stands for {run.missed} others"
     if (run.attempt == 1) != (run.trigger == "schedule"):
         yield Verdict.CHANGED, f"attempt {run.attempt} as {run.trigger}"
     if run.outcome == "success" and run.exit_code:
@@ -71,6 +74,17 @@ def _alone(run: Ran, running: int | None) -> Iterator[Found]:
         yield Verdict.CHANGED, "success with a reason why it is none"
     if not run.explained and run.outcome in ("failed", "timeout", "lost", "interrupted"):
         yield Verdict.CHANGED, f"{run.outcome} without a reason"
+
+
+def _begun(run: Ran) -> Iterator[Found]:
+    """What is claimed is due; one that stands for others was claimed for the first of them, and a
+    tick that was passed over never began.
+    """
+    if run.started_at is None:
+        if run.outcome != "skipped":
+            yield Verdict.CHANGED, f"{run.outcome}, and never began"
+    elif run.started_at < run.tick and not run.missed:
+        yield Verdict.MOVED, "began before its tick"
 
 
 def settled(runs: Sequence[Ran]) -> Ran | None:

@@ -41,14 +41,14 @@ def of(record: Record, window: Window) -> Case:
     ended = {tick: run for tick, run in found.items() if run is not None}
     regular = not ended and len(once) == len(record.plain)
     points = record.plain if regular else sorted(once.union(ended))
-    missed = {tick: run.missed for tick, run in ended.items() if run.missed}
+    missed = {tick: run.missed for tick, run in ended.items() if run.missed > 0}
     return Case(record, window, legs(record, window), by_tick, points, missed)
 
 
 def plain(tick: int) -> Ran:
     """A run as plain as can be."""
     at = moment(tick)
-    return Ran(at, "success", finished_at=at)
+    return Ran(at, "success", started_at=at, finished_at=at)
 
 
 def _by_tick(record: Record, once: set[int]) -> dict[int, list[Ran]]:

@@ -5,7 +5,7 @@ Times are naive UTC, lengths seconds.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -14,6 +14,11 @@ from kronii.schedule import Schedule
 
 #: Outcomes that settle a tick; the others are followed by another run of it.
 SETTLED = frozenset({"success", "failed", "timeout", "skipped"})
+#: A run that ends within so many seconds of its tick is brief: it is its tick, as far as it matters
+#: whether another one went on at the same time.
+BRIEF = 5.0
+#: Tick, beginning and end of a run, in microseconds since 1970.
+Took = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,9 @@ class Stretch:
     splay: float = 0.0
     #: The file through which it came; None: not known, as of an earlier release.
     file: int | None = None
+    #: What is written of its schedule; empty: not known.
+    cron: str = ""
+    timezone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +90,7 @@ class Ran(NamedTuple):
     #: Earlier ticks that it stands for.
     missed: int = 0
     id: int = 0
+    started_at: datetime | None = None
     finished_at: datetime | None = None
     exit_code: int | None = None
     #: There is a sentence that says why it is not a success.
@@ -103,10 +112,12 @@ class Record:
     #: Ticks of which at least one run is as plain as can be: the first attempt, a success, for
     #: itself alone.  Microseconds since 1970, in order, once for each such run.
     plain: Sequence[int] = ()
+    #: Those of them that were not brief.
+    long: Sequence[Took] = ()
     #: All other runs from the window's beginning on, oldest first; none that was asked for by hand.
     runs: Sequence[Ran] = ()
-    #: Of runs that were: the moments at which they were asked for, each once.
-    by_hand: Collection[datetime] = ()
+    #: Those that were.
+    by_hand: Sequence[Ran] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ HARMLESS = frozenset({Verdict.LATE})
 class Problem:
     """Something that is not as it should be."""
 
+    #: Empty: it is about the fleet.
     job: str
     #: The tick, or the moment that it is about; naive UTC.
     at: datetime

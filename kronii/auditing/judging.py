@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from kronii.auditing import accounts, attempts, cases, standing, story
+from kronii.auditing import accounts, attempts, beside, cases, standing, story
 from kronii.auditing.accounts import Compared
 from kronii.auditing.cases import Case
 from kronii.auditing.facts import Ran, Record, Stretch, Window
@@ -51,6 +51,7 @@ def judge(record: Record, window: Window) -> Judged:
     judged.problems += story.contradictions(record, window)
     judged.problems += _owed(case, judged, strays)
     judged.problems += _contradictory(case)
+    judged.problems += _at_once(case, judged.problems)
     for found in _standing(case, strays):
         if isinstance(found, Problem):
             judged.problems.append(found)
@@ -138,6 +139,17 @@ def _contradictory(case: Case) -> Iterator[Problem]:
         found = [*attempts.contradictions(runs, running), *_not_allowed(case, runs)]
         for verdict, what in dict.fromkeys(found):
             yield _of(case, tick, verdict, what)
+
+
+def _at_once(case: Case, known: Sequence[Problem]) -> list[Problem]:
+    """Runs in whose time another one began; where a tick is doubled, that says it."""
+    doubled = {number(p.at) for p in known if p.verdict is Verdict.DOUBLED}
+    says = "another one began before it had ended"
+    return [
+        _of(case, tick, Verdict.DOUBLED, "two runs at once", says)
+        for tick in dict.fromkeys(beside.overlapped(case.record))
+        if tick not in doubled
+    ]
 
 
 def _not_allowed(case: Case, runs: Sequence[Ran]) -> Iterator[attempts.Found]:

@@ -91,7 +91,7 @@ def _scheduled(record: Record, now: datetime) -> Iterator[tuple[Span, Schedule]]
     merged: list[tuple[Span, Schedule]] = []
     before: Stretch | None = None
     for stretch in _in_turn(record.stretches):
-        until = now if stretch.until is None else stretch.until
+        until = now if stretch.until is None else min(stretch.until, now)
         if before is not None and merged and goes_on(before, stretch):
             span, timing = merged.pop()
             merged.append((Span(span.after, max(until, span.until)), timing))
@@ -159,7 +159,7 @@ def _before(record: Record, span: Span, timing: Schedule, tick: datetime | None)
     if tick is None or tick > span.until:
         return span.until
     missed = max((run.missed for run in record.runs if run.tick == tick), default=0)
-    if not missed:
+    if missed <= 0:
         return tick - INSTANT
     ticks = timing.listed(span.after, tick - INSTANT)
     return moment(ticks[-missed]) - INSTANT if len(ticks) >= missed else span.after

@@ -9,8 +9,6 @@ from datetime import UTC, datetime, timedelta
 
 INSTANT = timedelta(microseconds=1)
 _EPOCH = datetime.fromtimestamp(0, UTC).replace(tzinfo=None)
-#: PostgreSQL counts from 2000 on: the microseconds between.
-_TO_2000 = 946_684_800_000_000
 
 
 def number(moment: datetime) -> int:
@@ -24,10 +22,8 @@ def moment(number: int) -> datetime:
 
 
 def sent(data: bytes) -> Sequence[int]:
-    """The numbers of timestamps as PostgreSQL sends them (`timestamp_send`), one after the other,
-    from the first to the last.
-    """
+    """The numbers that PostgreSQL sends as eight bytes each, one after the other."""
     numbers = array("q", data)
     if sys.byteorder == "little":  # they come in the network's order
         numbers.byteswap()
-    return sorted(number + _TO_2000 for number in numbers)
+    return numbers

@@ -53,15 +53,24 @@ def nearest(events: Sequence[Event], at: datetime, kinds: Collection[str]) -> Ev
 
 
 def _reset(at: datetime, event: Event | None) -> Reset:
-    details = {} if event is None else event.details
-    details = details.get("was", details)
+    details = {} if event is None else told_before(event)
     return Reset(at, time_of(details, "next_run"), "next_run" in details)
 
 
+def told_before(event: Event) -> Mapping[str, Any]:
+    """What an event tells of the time before it."""
+    was = event.details.get("was", event.details)
+    return was if isinstance(was, dict) else {}
+
+
 def time_of(details: Mapping[str, Any], key: str) -> datetime | None:
-    """A moment in the details of an event, naive UTC."""
+    """A moment in the details of an event, naive UTC; None: there is none that can be read."""
     text = details.get(key)
-    return datetime.fromisoformat(text) if isinstance(text, str) else None
+    try:
+        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return None if moment is None or moment.tzinfo else moment
 
 
 def goes_on(before: Stretch, after: Stretch) -> bool:

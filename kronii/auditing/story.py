@@ -14,6 +14,7 @@ from itertools import pairwise
 from kronii.auditing.facts import Event, Job, Record, Stretch, Window
 from kronii.auditing.findings import Problem, Verdict
 from kronii.auditing.resets import BEGIN, END, PAUSE, RESUME, TOGETHER, TRIGGER, resets, time_of
+from kronii.auditing.told import otherwise
 
 
 def contradictions(record: Record, window: Window) -> list[Problem]:
@@ -22,6 +23,7 @@ def contradictions(record: Record, window: Window) -> list[Problem]:
         *_stretches(record, window),
         *_begun(record, window),
         *_ended(record, window),
+        *otherwise(record),
         *_paused(record, window),
         *_by_hand(record, window),
         *_row(record, window),
@@ -159,12 +161,13 @@ def _by_hand(record: Record, window: Window) -> _Found:
     quarantine takes it back.
     """
     told = {_asked_for(event) for event in record.events if event.what in TRIGGER}
-    for at in set(record.by_hand) - told:
+    ran = {run.tick for run in record.by_hand}
+    for at in ran - told:
         if at > window.history:
             yield at, "a run by hand of which no event tells"
     open_one = record.job.manual_at if record.job else None
     taken_back = [event.at for event in record.events if event.what in ("retired", "quarantined")]
-    for asked in told - set(record.by_hand) - {open_one}:
+    for asked in told - ran - {open_one}:
         if asked is not None and asked > window.start and not any(at >= asked for at in taken_back):
             yield asked, "triggered, and no run came of it"
 

@@ -81,7 +81,7 @@ def _counts(result: Audit) -> dict[str, int]:
 
 def _problem(problem: Problem) -> dict[str, Any]:
     return {
-        "job": problem.job,
+        "job": problem.job or None,
         "scheduled_for": rfc3339(problem.at),
         "verdict": problem.verdict,
         "problem": problem.what,
@@ -122,7 +122,8 @@ def lines(result: Audit) -> Iterator[str]:
     for problem in result.problems:
         more = f", and {plural(problem.more, 'tick')} after it" if problem.more else ""
         says = f" ({problem.says})" if problem.says else ""
-        yield f"{rfc3339(problem.at)}  {problem.job}: {problem.what}{says}{more}"
+        job = f"{problem.job}: " if problem.job else ""
+        yield f"{rfc3339(problem.at)}  {job}{problem.what}{says}{more}"
     for waiting in result.waiting:
         if waiting.state in ("retry", "by hand") or (waiting.state == "running" and waiting.more):
             yield f"{rfc3339(waiting.tick)}  {waiting.job}: {_waits(waiting)}"

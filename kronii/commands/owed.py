@@ -6,10 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 from kronii import auditing
-from kronii.auditing import Audit, Event, Job, Problem, Ran, Record, Stretch, Window, moments
+from kronii.auditing import Audit, Event, Job, Problem, Ran, Record, Stretch, Window, fleet, moments
+from kronii.auditing.facts import BRIEF
 from kronii.database import queries
 from kronii.database.connections import Connection
 from kronii.database.errors import database_errors
@@ -18,6 +20,13 @@ from kronii.instance.writer import UNSTORABLE
 from kronii.schedule import Schedule, schedule
 
 Row = Mapping[str, Any]
+
+#: For how long one statement may read, or we may compare what was read: some hundred million runs.
+LIMIT = "10min"
+#: Seconds: beyond a year.
+LONGEST_SPLAY = 4e7
+#: The place of a run's id in its row.
+_ID = 6
 
 
 def audit(connection: Connection, since: float | None) -> Audit:
@@ -31,10 +40,12 @@ def audit(connection: Connection, since: float | None) -> Audit:
     """
     with database_errors(), connection.transaction():
         queries.run(connection, "snapshot")
-        queries.run(connection, "audit_limits")
+        queries.run(connection, "audit_limits", {"limit": LIMIT})
         window = _window(connection, since)
         records = list(_records(connection, window))
-        return _with_runs(connection, records, auditing.audit(records, window))
+        found = auditing.audit(records, window)
+        problems = (*_of_fleet(connection, window), *found.problems)
+        return _with_runs(connection, records, replace(found, problems=problems))
 
 
 def _window(connection: Connection, since: float | None) -> Window:
@@ -45,14 +56,19 @@ def _window(connection: Connection, since: float | None) -> Window:
     return Window(start, now, history, row["alive"])
 
 
+def _of_fleet(connection: Connection, window: Window) -> Iterator[Problem]:
+    lives = [fleet.Life(**row) for row in queries.rows(connection, "audited_lives")]
+    whole = bool(queries.value(connection, "first_event"))
+    return fleet.contradictions(lives, whole, window)
+
+
 def _records(connection: Connection, window: Window) -> Iterator[Record]:
     """Of each job that had a definition in the window, by name."""
     start = {"start": window.start}
     stretches = _by_job(connection, "audited_stretches")
     events = _by_job(connection, "audited_events")
-    ticks = {row["job"]: row["ticks"] for row in queries.rows(connection, "audited_ticks", start)}
-    runs = _runs(connection, start | {"unstorable": UNSTORABLE})
-    by_hand = _by_job(connection, "audited_by_hand", start)
+    plain = _by_job(connection, "audited_ticks", start | {"brief": BRIEF})
+    runs, by_hand = _runs(connection, start | {"unstorable": UNSTORABLE})
     jobs = {row["id"]: row for row in queries.rows(connection, "audited_jobs")}
     names = {id: (jobs[id] if id in jobs else rows[-1])["name"] for id, rows in stretches.items()}
     for id, name in sorted(names.items(), key=lambda item: str(item[1])):
@@ -61,19 +77,26 @@ def _records(connection: Connection, window: Window) -> Iterator[Record]:
             str(name),
             _job(jobs[id]) if id in jobs else None,
             [_stretch(row) for row in stretches[id]],
-            [Event(row["at"], row["what"], row["details"]) for row in events.get(id, ())],
-            moments.sent(ticks.get(id, b"")),
+            [_event(row) for row in events.get(id, ())],
+            *_plain(plain.get(id, ())),
             runs.get(id, ()),
-            {row["tick"] for row in by_hand.get(id, ())},
+            by_hand.get(id, ()),
         )
 
 
-def _runs(connection: Connection, start: Mapping[str, object]) -> dict[str, list[Ran]]:
-    """As tuples: there may be a hundred thousand."""
+def _runs(
+    connection: Connection, values: Mapping[str, object]
+) -> tuple[dict[str, list[Ran]], dict[str, list[Ran]]]:
+    """Runs that are not plain, oldest first, as tuples, for there may be a hundred thousand; and
+    those that were asked for by hand.
+    """
     grouped: dict[str, list[Ran]] = defaultdict(list)
-    for job, *row in queries.run(connection, "audited_runs", start):
-        grouped[job].append(Ran(*row))
-    return grouped
+    by_hand: dict[str, list[Ran]] = defaultdict(list)
+    rows = queries.run(connection, "audited_runs", values).fetchall()
+    for job, *row in sorted(rows, key=itemgetter(_ID)):
+        run = Ran(*row)
+        (by_hand if run.trigger == "manual" else grouped)[job].append(run)
+    return grouped, by_hand
 
 
 def _by_job(
@@ -100,9 +123,28 @@ def _stretch(row: Row) -> Stretch:
         row["digest"] or "",
         bool(row["enabled"]),
         row["catch_up"] or "",
-        row["splay"] or 0.0,
+        _splay(row["splay"] or 0.0),
         row["file"],
+        row["cron"] or "",
+        row["timezone"] or "",
     )
+
+
+def _splay(seconds: float) -> float:
+    """None where it is no length that a file can give, as infinity or a negative one."""
+    return seconds if 0.0 <= seconds <= LONGEST_SPLAY else 0.0
+
+
+def _event(row: Row) -> Event:
+    details = row["details"]  # whatever somebody has written there
+    return Event(row["at"], row["what"], details if isinstance(details, dict) else {})
+
+
+def _plain(rows: Sequence[Row]) -> tuple[Sequence[int], Sequence[tuple[int, int, int]]]:
+    """The ticks of the plainest runs, and the long ones among these, in order."""
+    row = rows[0] if rows else {"ticks": None, "long": None}
+    long = iter(moments.sent(row["long"] or b""))
+    return sorted(moments.sent(row["ticks"] or b"")), sorted(zip(long, long, long, strict=True))
 
 
 def _timing(row: Row) -> Schedule | None:
@@ -127,6 +169,6 @@ def _with_runs(connection: Connection, records: Sequence[Record], found: Audit) 
     runs = {(row["job"], row["tick"]): tuple(row["runs"]) for row in rows}
 
     def with_runs(problem: Problem) -> Problem:
-        return replace(problem, runs=runs.get((ids[problem.job], problem.at), ()))
+        return replace(problem, runs=runs.get((ids.get(problem.job, ""), problem.at), ()))
 
     return replace(found, problems=tuple(map(with_runs, found.problems)))

@@ -118,8 +118,9 @@ class Store:
 
     def forget(self, keep: float, after: int) -> tuple[int, int]:
         """Of the oldest runs with an id above `after`, at most FORGET_BATCH, delete those that are
-        older than `keep` seconds, once all events are deleted that are: so where the oldest event
-        is, no younger run was forgotten, and an audit knows since when the history is whole.
+        older than `keep` seconds, and all events up to the oldest run that is left.  So no event is
+        forgotten that is younger than the oldest run, nor a run of a tick that is younger than the
+        oldest event, and an audit knows since when the history is whole.
 
         Returns:
             How many were deleted, and the highest id that was looked at (`after` if there was none,
@@ -129,11 +130,11 @@ class Store:
             if not queries.value(connection, "try_transaction_lock", {"key": HISTORY_LOCK}):
                 return 0, after
             values = {"keep": keep, "after": after, "batch": FORGET_BATCH}
-            if (
-                events := queries.run(connection, "forget_events", values).rowcount
-            ) == FORGET_BATCH:
+            if (events := _forget_events(connection, values)) == FORGET_BATCH:
                 return events, after
             deleted, last = queries.run(connection, "forget", values).fetchall()[0]
+            while _forget_events(connection, values) == FORGET_BATCH:
+                pass
         return deleted, last or after
 
     def forget_rest(self, keep: float) -> int:
@@ -189,6 +190,10 @@ def _rows_of(batch: Sequence[FinishedRun]) -> dict[str, object]:
     """The rows that the outcomes of a batch go to."""
     claims = [ended.claim for ended in batch]
     return {"ids": [claim.job_id for claim in claims], "runs": [claim.run_id for claim in claims]}
+
+
+def _forget_events(connection: Connection, values: Mapping[str, object]) -> int:
+    return queries.run(connection, "forget_events", values).rowcount
 
 
 # -- a batch as arrays -----------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from kronii import embedded
+from kronii.clock import rfc3339
 from kronii.embedded.binaries import Account
 from tests.chaos.server import postgres, private
 from tests.support import Fleet, wait_until
@@ -102,8 +103,11 @@ def test_a_standby_answers_the_role_that_reads(
     with private(directory) as (server, fleet):
         fleet.jobs(fleet.job("tick"))
         instance = fleet.start("a").ready()
-        fleet.ended("tick", "success")
+        fleet.ended("tick", "success", 3)
         assert instance.stop() == 0
+        (gone,) = fleet.query(
+            "DELETE FROM runs WHERE id = (SELECT min(id) FROM runs) RETURNING scheduled_for"
+        )
         monkeypatch.setenv("DATABASE_URL", str(fleet.url))
         assert kronii("migrate", "--roles").status == 0
         fleet.query("CREATE ROLE reader LOGIN IN ROLE kronii_read")
@@ -116,7 +120,10 @@ def test_a_standby_answers_the_role_that_reads(
             history = kronii("history", "--json", "--limit", "1000").document["runs"]
             assert {run["id"] for run in history} == runs
             assert kronii("logs", str(min(runs))).status == 0
-            for words in (["list"], ["nodes"], ["audit"], ["migrate", "--check"], ["doctor"]):
+            audited = kronii("audit", "--json")
+            lost = [p["scheduled_for"] for p in audited.document["problems"] if p["runs"] == []]
+            assert (audited.status, lost[0]) == (1, rfc3339(gone["scheduled_for"]))
+            for words in (["list"], ["nodes"], ["migrate", "--check"], ["doctor"]):
                 done = kronii(*words)
                 assert (done.status, done.err) == (0, ""), done
             for words in (["pause", "tick"], ["trigger", "tick"], ["restored"], ["migrate"]):

@@ -4,6 +4,7 @@ are made up, an hour and more ago.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,10 +13,13 @@ import psycopg
 import pytest
 
 from kronii.auditing import Audit, Problem
+from kronii.auditing.facts import BRIEF
 from kronii.commands import owed
+from kronii.commands.audit import document, lines
 from kronii.database import queries
 from kronii.database.store import Store
 from kronii.instance.writer import UNSTORABLE
+from tests.support.roles import Roles
 
 Make = Callable[..., Any]
 
@@ -27,6 +31,7 @@ MOMENTS = (
     ("jobs", "scheduled_since"),
     ("kronii_in_force", "since"),
     ("kronii_events", "at"),
+    ("nodes", "started_at"),
 )
 
 
@@ -108,9 +113,10 @@ def test_what_is_not_plain_is_read_by_itself(story: Story, columns: dict[str, An
     assert [row[1] for row in rows(story)] == [story.tick(30)]
 
 
-def ticks(story: Story) -> bytes:
-    (row,) = queries.rows(story.table.connection, "audited_ticks", {"start": story.since})
-    return bytes(row["ticks"])
+def ticks(story: Story, which: str = "ticks") -> bytes:
+    values = {"start": story.since, "brief": BRIEF}
+    (row,) = queries.rows(story.table.connection, "audited_ticks", values)
+    return bytes(row[which] or b"")
 
 
 def rows(story: Story) -> list[tuple[Any, ...]]:
@@ -119,7 +125,22 @@ def rows(story: Story) -> list[tuple[Any, ...]]:
 
 
 def test_a_plain_run_is_eight_bytes(story: Story) -> None:
-    assert (len(ticks(story)), rows(story)) == (60 * 8, [])
+    assert (len(ticks(story)), len(ticks(story, "long")), rows(story)) == (60 * 8, 0, [])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "named"), [(5, []), (40, []), (64, []), (66, ["two runs at once"])]
+)
+def test_a_long_run_is_held_against_the_others(
+    story: Story, seconds: int, named: list[str]
+) -> None:
+    story.table.query(
+        "UPDATE runs SET finished_at = started_at + %s * INTERVAL '1 s' WHERE scheduled_for = %s",
+        seconds,
+        story.tick(30),
+    )
+    assert len(ticks(story, "long")) == (24 if seconds > BRIEF else 0)
+    assert [(at, what) for _, at, what in story.found()] == [(story.tick(30), w) for w in named]
 
 
 def test_runs_by_hand_are_no_ticks(story: Story) -> None:
@@ -127,7 +148,7 @@ def test_runs_by_hand_are_no_ticks(story: Story) -> None:
     story.run(30, trigger="manual")
     story.run(30, trigger="manual", outcome="failed", error="x")
     assert ("lost", story.tick(30), "no outcome") in story.found()
-    assert rows(story) == []
+    assert [row[4] for row in rows(story)] == ["manual", "manual"]
 
 
 @pytest.mark.parametrize("outcome", ["success", "failed"])
@@ -173,7 +194,8 @@ def test_a_run_that_was_moved_to_before_the_history_is_named(story: Story) -> No
     story.drop(30)
     story.run(-6000)
     story.table.query(
-        "UPDATE runs SET started_at = %s WHERE scheduled_for = %s",
+        "UPDATE runs SET started_at = %s, finished_at = %s WHERE scheduled_for = %s",
+        story.tick(30),
         story.tick(30),
         story.tick(-6000),
     )
@@ -232,18 +254,23 @@ def test_all_is_of_one_moment(story: Story, monkeypatch: pytest.MonkeyPatch) -> 
     assert story.audit().jobs == 0
 
 
-def test_a_long_history_may_take_its_time(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_history_may_take_its_time_but_not_for_ever(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read, limits = queries.rows, []
 
     def noting(connection: Any, name: str, *values: Any) -> list[dict[str, Any]]:
-        limits.append(connection.execute("SHOW statement_timeout").fetchone()[0])
+        limits.extend(
+            connection.execute(f"SHOW {limit}".encode()).fetchone()[0]
+            for limit in ("statement_timeout", "idle_in_transaction_session_timeout")
+        )
         return read(connection, name, *values)
 
     monkeypatch.setattr(queries, "rows", noting)
     with psycopg.connect(story.url, autocommit=True) as connection:
         connection.execute("SET statement_timeout = '10s'")
         owed.audit(connection, None)
-        assert set(limits) == {"0"}
+        assert set(limits) == {"10min"}
         assert connection.execute("SHOW statement_timeout").fetchone() == ("10s",)
 
 
@@ -272,3 +299,126 @@ def test_a_fleet_of_before_is_judged_from_where_its_ticks_were_owed(
     assert story.found() == []
     story.drop(20)
     assert story.found() == [("lost", story.tick(20), "no outcome")]
+
+
+# -- whatever stands there -------------------------------------------------------------------------
+
+FAR = ("infinity", "-infinity", "4713-01-01 BC", "294276-12-31", "9999-12-31", "0001-01-01")
+#: Columns with moments.
+DATED = {
+    "runs": ("scheduled_for", "started_at", "finished_at"),
+    "jobs": ("next_run", "scheduled_since", "paused_at", "retry_at", "manual_at"),
+    "kronii_in_force": ("since", "until"),
+    "kronii_events": ("at",),
+    "nodes": ("started_at",),
+}
+MOMENTS_THAT_ARE_NONE = [
+    f"UPDATE {table} SET {column} = '{moment}'" + " WHERE id = 30" * (table == "runs")
+    for table, columns in DATED.items()
+    for column in columns
+    for moment in FAR
+]
+DETAILS = [
+    *("[]", "null", "3", '"x"', '{"was": []}', '{"next_run": "now"}', '{"cron": 3}'),
+    *('{"was": {"next_run": "infinity"}}', '{"next_run": "2026-01-01T00:00:00Z"}'),
+]
+DEFINED = [
+    f"{column} = E'{value}'"
+    for column in ("name", "digest", "cron", "timezone", "catch_up")
+    for value in ("", "x", "\\n\\u2028\\u202e", "* * 31 2 *", "../../etc/passwd")
+]
+NUMBERS = [
+    *(
+        f"UPDATE runs SET {column} = {number} WHERE id = 30"
+        for column in ("missed", "attempt")
+        for number in (-2147483648, 2147483647)
+    ),
+    "UPDATE runs SET id = -id",
+    "UPDATE jobs SET attempt = 2147483647",
+    "UPDATE jobs SET owner = gen_random_uuid(), run_id = 9223372036854775807",
+]
+GONE = [f"DELETE FROM {name}" for name in (*DATED, "kronii_definitions")]
+
+
+def answered(story: Story, statement: str) -> None:
+    """Neither while the last tick has its outcome nor while it waits does an audit break."""
+    story.table.query(statement)
+    for _ in range(2):
+        found = story.audit()
+        json.dumps(document(found))
+        assert "".join(lines(found))
+        story.drop(57, 58, 59)
+        waits = "UPDATE jobs SET next_run = %s WHERE isfinite(next_run)"
+        story.table.query(waits, story.tick(57))
+
+
+@pytest.mark.parametrize("statement", [*MOMENTS_THAT_ARE_NONE, *GONE])
+def test_moments_that_no_calendar_has_break_no_audit(story: Story, statement: str) -> None:
+    answered(story, statement)
+
+
+@pytest.mark.parametrize("details", DETAILS)
+def test_details_that_nobody_could_have_written_break_none(story: Story, details: str) -> None:
+    answered(story, f"UPDATE kronii_events SET details = '{details}' WHERE job_id IS NOT NULL")
+
+
+@pytest.mark.parametrize("said", DEFINED)
+def test_definitions_that_say_nothing_break_none(story: Story, said: str) -> None:
+    answered(story, f"UPDATE kronii_definitions SET {said}")
+
+
+@pytest.mark.parametrize("splay", ["'NaN'", "'Infinity'", "-1e300"])
+def test_a_splay_that_is_no_length_breaks_none(story: Story, splay: str) -> None:
+    answered(story, f"UPDATE kronii_definitions SET splay = {splay}")
+
+
+@pytest.mark.parametrize("statement", NUMBERS)
+def test_numbers_that_nothing_counts_break_none(story: Story, statement: str) -> None:
+    answered(story, statement)
+
+
+def test_a_run_at_the_end_of_time_is_named(story: Story) -> None:
+    story.table.query(
+        "UPDATE runs SET scheduled_for = 'infinity' WHERE scheduled_for = %s", story.tick(30)
+    )
+    verdicts = [(verdict, what) for verdict, _, what in story.found()]
+    assert ("lost", "no outcome") in verdicts
+    assert ("moved", "no tick") in verdicts
+
+
+def test_an_instance_came_of_which_no_event_tells(story: Story, table: Any) -> None:
+    table.query("DELETE FROM kronii_events WHERE what = 'instance_started'")
+    (problem,) = story.audit().problems
+    assert (problem.job, problem.what, problem.says) == (
+        "",
+        "an instance whose start no event tells",
+        "a",
+    )
+    table.query("UPDATE nodes SET file = NULL")
+    assert story.found() == [], "an earlier release notes nothing"
+
+
+def test_an_instance_left_that_never_came(story: Story, table: Any) -> None:
+    table.query(
+        "INSERT INTO kronii_events (at, what, who, details) SELECT at, 'left', 'b',"
+        " jsonb_build_object('identity', gen_random_uuid()) FROM kronii_events"
+        " WHERE what = 'defined'"
+    )
+    assert [what for _, _, what in story.found()] == ["an instance whose start no event tells"]
+    table.query("DELETE FROM kronii_events WHERE id = 1")
+    assert story.found() == [], "that it came may be forgotten"
+
+
+def test_who_may_only_read_is_told_the_same(story: Story, database_url: str) -> None:
+    story.drop(30)
+    made = Roles(database_url)
+    try:
+        reader = made.make("reader")
+        made.run(
+            f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {reader}",
+            f"ALTER ROLE {reader} SET default_transaction_read_only = on",
+        )
+        story.url = made.url_of(reader)
+        assert story.found() == [("lost", story.tick(30), "no outcome")]
+    finally:
+        made.close()

@@ -497,6 +497,34 @@ def test_runs_are_kept_until_the_events_of_their_time_are_gone(
     assert table.query(left) == [{"events": 0, "runs": 0}]
 
 
+def test_events_are_kept_until_the_runs_of_their_time_are_gone(
+    table: Any, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An audit takes the oldest run for that, too: a pause in its time has its two events."""
+    monkeypatch.setattr("kronii.database.store.FORGET_BATCH", 3)
+    table.query("TRUNCATE kronii_events")
+    table.query(
+        "INSERT INTO kronii_events (at, what, who)"
+        " SELECT TIMESTAMP '2024-01-01 00:00:30' + n * INTERVAL '1 min', 'paused', 'a'"
+        " FROM generate_series(0, 9) AS n"
+    )
+    table.query(
+        "INSERT INTO runs (job_id, scheduled_for, attempt, trigger, finished_at, outcome)"
+        " SELECT gen_random_uuid(), at, 1, 'schedule', at, 'success' FROM generate_series(0, 9) n,"
+        " LATERAL (SELECT TIMESTAMP '2024-01-01' + n * INTERVAL '1 min' AS at) AS moment"
+    )
+    oldest = (
+        "SELECT (SELECT min(at) FROM kronii_events) AS event, min(finished_at) AS run FROM runs"
+    )
+    after = 0
+    for minute in (3, 6, 9):
+        _, after = store.forget(86400, after)
+        (left,) = table.query(oldest)
+        assert (left["run"].minute, left["event"].minute) == (minute, minute), "and 30 seconds"
+    store.forget(86400, after)
+    assert list(table.query(oldest)[0].values()) == [None, None]
+
+
 def test_one_forgets_at_a_time(table: Any, store: Store) -> None:
     old_runs(table, 3)
     with table.connection.transaction():

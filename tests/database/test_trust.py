@@ -407,7 +407,7 @@ def plant(connection: psycopg.Connection[Any]) -> None:
 GIVEN: dict[str, object] = {
     **dict.fromkeys(("after", "batch", "fresh", "limit", "pid", "quarantine", "run", "seats"), 1),
     **dict.fromkeys(("version", "was", "workers", "key", "below", "suspect", "file"), 1),
-    **dict.fromkeys(("grace", "keep", "lease", "longer", "overdue", "since"), 1.5),
+    **dict.fromkeys(("brief", "grace", "keep", "lease", "longer", "overdue", "since"), 1.5),
     **dict.fromkeys(("id", "job"), "00000000-0000-0000-0000-000000000001"),
     **dict.fromkeys(("now", "start", "tick"), "2026-01-01"),
     **dict.fromkeys(("deferred", "missed", "settled", "shown", "skipped_missed"), "{}"),

@@ -40,6 +40,7 @@ def ran(minute: float, outcome: str = "success", attempt: int = 1, **keys: Any) 
     default: dict[str, Any] = {
         "id": int(minute * 100) + attempt,
         "trigger": "schedule" if attempt == 1 else "retry",
+        "started_at": tick + 10 * SECOND * (attempt - 1),
         "finished_at": None if outcome == "running" else tick + 10 * SECOND * attempt,
         "explained": outcome not in ("success", "skipped", "running"),
     }
@@ -57,6 +58,8 @@ class World:
     #: Minutes of plain runs.
     plain: Sequence[float] = ()
     runs: list[Ran] = field(default_factory=list)
+    #: Of them minutes at which a run began and ended that was not brief.
+    long: dict[float, tuple[float, float]] = field(default_factory=dict)
     by_hand: Sequence[datetime] = ()
     job: dict[str, Any] = field(default_factory=dict)
     now: datetime = NOON + timedelta(minutes=10, seconds=30)
@@ -73,6 +76,7 @@ class World:
         cron = keys.pop("cron", self.cron)
         timing = None if cron is None else schedule(cron, self.timezone, "j")
         ended = None if until is None else at(until)
+        keys["cron"] = keys.pop("written", "")
         return Stretch(at(since), ended, timing, **{"digest": "d", "file": 1, **keys})
 
     def record(self) -> Record:
@@ -87,7 +91,15 @@ class World:
         }
         plain = sorted(number(at(minute)) for minute in self.plain)
         row = None if self.job.get("gone") else Job(**{**job, **self.job})
-        return Record("id", "j", row, self.stretches, self.events, plain, self.runs, self.by_hand)
+        long = [
+            (number(at(tick)), number(at(began)), number(at(ended)))
+            for tick, (began, ended) in self.long.items()
+        ]
+        by_hand = [
+            Ran(moment, "success", trigger="manual", started_at=moment, finished_at=moment)
+            for moment in self.by_hand
+        ]
+        return Record("id", "j", row, self.stretches, self.events, plain, long, self.runs, by_hand)
 
     def window(self) -> Window:
         return Window(self.start, self.now, self.history, self.alive)
@@ -160,6 +172,24 @@ def by_hand(minute: float) -> Event:
 WHOLE: dict[str, World] = {
     "each once": world(),
     "one for three": world(4, 5, 6, runs=[ran(6, missed=2)]),
+    "long ones, each after the other": world(
+        long={3: (3, 4.5), 4: (4.5, 4.9), 5: (5, 5.9)}, by_hand=[at(6.2)],
+        events=told_by(by_hand(6.2)),
+    ),
+    "a statement that waited, by less than it may": world(long={3: (3, 4 + 4 / 60)}),
+    "its end was seen late, and it was run again": world(
+        4, runs=[
+            ran(4, "lost", finished_at=at(4.6)),
+            ran(4, attempt=2, trigger="recovery", started_at=at(4.6), finished_at=at(4.8)),
+        ],
+    ),
+    "moved on while it was claimed": world(
+        4, 5, 6, runs=[ran(6, missed=2, started_at=at(5, 59.9), finished_at=at(6, 3))]
+    ),
+    "the clock was set back when its definition was changed": world(
+        stretches=stretches(0, 5.5), events=told_by(event(at(5.45), "changed", at(6))),
+        job={"scheduled_since": NOON},
+    ),
     "skipped": world(
         4, 5, 6, runs=[ran(5, "skipped", missed=1), ran(6, "skipped")],
         stretches=[World().stretch(0, catch_up="none")],
@@ -315,6 +345,12 @@ def part(made: World, *places: int) -> World:
     return made
 
 
+def moved(made: World, place: int, **moments: datetime) -> World:
+    """With another moment of one of its stretches."""
+    made.stretches[place] = replace(made.stretches[place], **moments)
+    return made
+
+
 def overlapping(made: World, until: float | None) -> World:
     first, *rest = made.stretches
     made.stretches = [replace(first, until=None if until is None else at(until)), *rest]
@@ -431,6 +467,35 @@ FAULTS: dict[str, tuple[World, list[tuple[str, str, str]]]] = {
         world(4, 5, runs=[ran(5, missed=1)], stretches=[World().stretch(0, catch_up="all")]),
         [(CHANGED, "5", "stands for others under catch_up all")],
     ),
+    "began before its tick": (
+        world(4, runs=[ran(4, started_at=at(3.9))]), [(MOVED, "4", "began before its tick")],
+    ),
+    "never began": (
+        world(4, runs=[ran(4, started_at=None)]), [(CHANGED, "4", "success, and never began")],
+    ),
+    "stands for less than none": (
+        world(4, runs=[ran(4, missed=-2)]),
+        [(CHANGED, "4", "stands for -2 others")],
+    ),
+    "the highest attempt there is": (
+        world(4, runs=[ran(4, attempt=2**31 - 1, id=1, finished_at=at(4.2), started_at=at(4))]),
+        [(CHANGED, "4", "attempt 1 is missing")],
+    ),
+    "a long one, in which another began": (
+        world(long={4: (4, 5.2)}), [(DOUBLED, "4", "two runs at once")],
+    ),
+    "two long ones at the same time": (
+        world(long={4: (4.1, 4.9), 5: (5, 6.9), 6: (6.1, 6.5)}),
+        [(DOUBLED, "5", "two runs at once")],
+    ),
+    "a failed one, in which another began": (
+        world(4, runs=[ran(4, "failed", finished_at=at(5.5))]),
+        [(DOUBLED, "4", "two runs at once")],
+    ),
+    "run by hand, while it ran": (
+        world(long={4: (4, 4.9)}, events=told_by(by_hand(4.5)), by_hand=[at(4.5)]),
+        [(DOUBLED, "4", "two runs at once")],
+    ),
     # -- events
     "the resume of a pause": (
         less(paused(), "resumed"),
@@ -523,6 +588,28 @@ FAULTS: dict[str, tuple[World, list[tuple[str, str, str]]]] = {
             (CHANGED, "5.5", "two definitions in force at once"),
             (CHANGED, "6.5", "a definition whose end no event tells"),
         ],
+    ),
+    "one that begins a little earlier than it did": (
+        part(moved(rescheduled(), 1, since=at(5.49)), 0, 1),
+        [
+            (CHANGED, "5.49", "two definitions in force at once"),
+            (CHANGED, "5.49", "a definition that began at another moment than its event tells"),
+            (CHANGED, "5.5", "a definition whose end no event tells"),
+        ],
+    ),
+    "the first one began a little later": (
+        moved(world(), 0, since=at(0.05)),
+        [(CHANGED, "0.05", "a definition that began at another moment than its event tells")],
+    ),
+    "it was retired a little later": (
+        moved(gone_and_back(), 0, until=at(3.55)),
+        [(CHANGED, "3.55", "a definition that ended at another moment than its event tells")],
+    ),
+    "another schedule in the history": (
+        world(stretches=[World().stretch(0, written="0 */2 * * * *")], events=[
+            Event(NOON, "defined", {"cron": "0 * * * * *", "timezone": "UTC"})
+        ]),
+        [(CHANGED, "0", "another schedule than its event tells")],
     ),
     "one that goes on for ever": (
         overlapping(rescheduled(), None), [(CHANGED, "5.5", "two definitions in force at once")],

@@ -12,6 +12,7 @@ LEGS, RESETS, ACCOUNTS, ATTEMPTS, STORY, STANDING, JUDGING, CASES = (
         *("legs", "resets", "accounts", "attempts", "story", "standing", "judging", "cases"),
     )
 )
+BESIDE, TOLD = "kronii/auditing/beside.py", "kronii/auditing/told.py"
 OWED, AUDIT_SQL = "kronii/commands/owed.py", "sql/audit.sql"
 UNIT = "tests/unit/test_auditing.py::test_"
 WHOLE, FAULT = UNIT + "of_a_whole_record_nothing_is_said", UNIT + "a_fault_is_named"
@@ -52,7 +53,7 @@ ROWS = (
     (
         "what a job gave up takes what it stood for with it no more",
         LEGS,
-        "    if not missed:\n        return tick - INSTANT\n",
+        "    if missed <= 0:\n        return tick - INSTANT\n",
         "    return tick - INSTANT\n",
         WHOLE,
     ),
@@ -162,6 +163,83 @@ ROWS = (
         "if False:",
         FAULT,
     ),
+    (
+        "a run begins before its tick",
+        ATTEMPTS,
+        "    elif run.started_at < run.tick and not run.missed:\n",
+        "    elif False:\n",
+        FAULT,
+    ),
+    (
+        "a run never begins",
+        ATTEMPTS,
+        '        if run.outcome != "skipped":\n',
+        "        if False:\n",
+        FAULT,
+    ),
+    (
+        "what was moved on while it was claimed begins too early",
+        ATTEMPTS,
+        "run.started_at < run.tick and not run.missed:",
+        "run.started_at < run.tick:",
+        WHOLE,
+    ),
+    (
+        "a run stands for less than none",
+        ATTEMPTS,
+        "    if run.missed < 0:\n",
+        "    if False:\n",
+        FAULT,
+    ),
+    (
+        "two runs go on at once",
+        BESIDE,
+        "        if bisect_left(begun, ended - SLACK) - bisect_left(begun, began) > 1:\n",
+        "        if False:\n",
+        FAULT,
+    ),
+    (
+        "a statement may not wait",
+        BESIDE,
+        "bisect_left(begun, ended - SLACK)",
+        "bisect_left(begun, ended)",
+        WHOLE,
+    ),
+    (
+        "a run begins when it was due",
+        BESIDE,
+        "    brief = set(record.plain).difference(tick for tick, _, _ in record.long)\n",
+        "    brief = set(record.plain)\n",
+        WHOLE,
+    ),
+    (
+        "a definition begins some seconds from its event",
+        TOLD,
+        "        if event.at > at or at not in ends:\n",
+        "        if False:\n",
+        FAULT,
+    ),
+    (
+        "a definition behind a clock that was set back begins at a wrong moment",
+        TOLD,
+        "        if event.at > at or at not in ends:\n",
+        "        if True:\n",
+        WHOLE,
+    ),
+    (
+        "a definition ends some seconds from its event",
+        TOLD,
+        "        if at != ends[at] + INSTANT:\n",
+        "        if False:\n",
+        FAULT,
+    ),
+    (
+        "a definition in the history has another schedule",
+        TOLD,
+        "        if event is not None and not _is_told(event, stretch):\n",
+        "        if False:\n",
+        FAULT,
+    ),
     # -- where a job stands
     (
         "next_run is where it likes",
@@ -244,8 +322,8 @@ ROWS = (
     (
         "a success may have a reason why it is none",
         "sql/queries.sql",
-        " AND error IS NULL AND finished_at",
-        " AND finished_at",
+        " AND error IS NULL\n",
+        "\n",
         DATABASE + "a_success_with_a_reason_is_named",
     ),
     # -- what is read
@@ -259,9 +337,80 @@ ROWS = (
     (
         "a long history is cut off",
         OWED,
-        '        queries.run(connection, "audit_limits")\n',
+        '        queries.run(connection, "audit_limits", {"limit": LIMIT})\n',
         "",
-        DATABASE + "a_long_history_may_take_its_time",
+        DATABASE + "a_long_history_may_take_its_time_but_not_for_ever",
+    ),
+    (
+        "a lock of an audit's snapshot has no end",
+        OWED,
+        'LIMIT = "10min"\n',
+        'LIMIT = "0"\n',
+        DATABASE + "a_long_history_may_take_its_time_but_not_for_ever",
+    ),
+    (
+        "moments that no calendar has break an audit",
+        "sql/queries.sql",
+        "     WHEN @moment > TIMESTAMP '9998-01-01' THEN TIMESTAMP '9998-01-01' ELSE @moment END\n",
+        "     ELSE @moment END\n",
+        DATABASE + "moments_that_no_calendar_has_break_no_audit",
+    ),
+    (
+        "a splay that is no length breaks an audit",
+        OWED,
+        "return seconds if 0.0 <= seconds <= LONGEST_SPLAY else 0.0",
+        "return seconds",
+        DATABASE + "a_splay_that_is_no_length_breaks_none",
+    ),
+    (
+        "details that somebody wrote break an audit",
+        RESETS,
+        "    return was if isinstance(was, dict) else {}\n",
+        "    return was\n",
+        DATABASE + "details_that_nobody_could_have_written_break_none",
+    ),
+    (
+        "a moment that somebody wrote breaks an audit",
+        RESETS,
+        "    except ValueError:\n        return None\n",
+        "    except KeyError:\n        return None\n",
+        DATABASE + "details_that_nobody_could_have_written_break_none",
+    ),
+    (
+        "runs that were long are brief",
+        AUDIT_SQL,
+        "AND finished_at > scheduled_for + @seconds(%(brief)s)",
+        "AND finished_at < scheduled_for + @seconds(%(brief)s) AND false",
+        DATABASE + "a_long_run_is_held_against_the_others",
+    ),
+    (
+        "an instance of an earlier release came without an event",
+        AUDIT_SQL,
+        " FROM nodes AS n WHERE n.file IS NOT NULL\n",
+        " FROM nodes AS n\n",
+        DATABASE + "an_instance_came_of_which_no_event_tells",
+    ),
+    (
+        "that an instance came is never forgotten",
+        "kronii/auditing/fleet.py",
+        "known = whole if instance.gone else",
+        "known = True if instance.gone else",
+        DATABASE + "an_instance_left_that_never_came",
+    ),
+    (
+        "events are forgotten before the runs of their time",
+        "sql/events.sql",
+        "\n   AND old.at <= COALESCE((@oldest_run), old.at)\n",
+        "\n",
+        "tests/database/test_store.py::test_events_are_kept_until_the_runs_of_their_time_are_gone",
+    ),
+    (
+        "runs are forgotten, and events that are older than those that are left stay",
+        "kronii/database/store.py",
+        "            while _forget_events(connection, values) == FORGET_BATCH:\n"
+        "                pass\n",
+        "",
+        "tests/database/test_store.py::test_events_are_kept_until_the_runs_of_their_time_are_gone",
     ),
     (
         "what was forgotten is lost",
@@ -279,16 +428,16 @@ ROWS = (
     ),
     (
         "runs by hand are ticks",
-        AUDIT_SQL,
-        "   AND trigger <> 'manual' AND @plain IS NOT TRUE\n",
-        "   AND @plain IS NOT TRUE\n",
+        OWED,
+        '(by_hand if run.trigger == "manual" else grouped)[job].append(run)',
+        "grouped[job].append(run)",
         DATABASE + "runs_by_hand_are_no_ticks",
     ),
     (
         "what was moved out of the window is not read",
         AUDIT_SQL,
-        "(scheduled_for >= %(start)s::timestamp OR started_at >= %(start)s::timestamp) AND @plain",
-        "scheduled_for >= %(start)s::timestamp AND @plain",
+        " WHERE scheduled_for >= %(start)s::timestamp OR started_at >= %(start)s::timestamp\n",
+        " WHERE scheduled_for >= %(start)s::timestamp\n",
         DATABASE + "a_run_that_was_moved_to_before_the_history_is_named",
     ),
     (
