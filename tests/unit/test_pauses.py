@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import accumulate, pairwise
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,12 +16,14 @@ from typing import Any, cast
 import pytest
 
 from kronii.actions import sql
+from kronii.actions.run import Run
+from kronii.actions.shortage import NotBegun, put_off
 from kronii.commands import control
 from kronii.commands.control import Triggered
 from kronii.database import membership, migrations
 from kronii.database.bookkeeping import DeferredJobs
 from kronii.database.membership import Membership
-from kronii.database.store import FinishedRun
+from kronii.database.store import FORGET_BATCH, FinishedRun
 from kronii.errors import DatabaseRefusal, DatabaseUnavailable
 from kronii.guard import process, survivors
 from kronii.guard.parent import Origin
@@ -31,7 +34,10 @@ from kronii.instance.drain import LAST_UNLOCKS, LAST_WRITES
 from kronii.instance.loop import Loop
 from kronii.instance.outage import Outage
 from kronii.instance.recorder import Recorder
+from kronii.instance.retention import Retention
 from kronii.instance.revival import Revival
+from kronii.instance.supervisor import Supervisor
+from kronii.instance.wakeup import Wakeup
 from kronii.instance.workers import Workers
 from kronii.instance.writer import OutcomeWriter
 from kronii.lease import LeaseTimings
@@ -76,7 +82,7 @@ def finished(make_claim: MakeClaim) -> FinishedRun:
     return FinishedRun(make_claim(run_id=1), cast(Result, None), 0.0, cast(Any, None))
 
 
-# -- sessions --------------------------------------------------------------------------------------
+# -- sessions and runs -----------------------------------------------------------------------------
 
 
 def of_an_outage(patch: Patch, make_claim: MakeClaim) -> list[float]:
@@ -107,6 +113,11 @@ def of_a_statements_session(patch: Patch, make_claim: MakeClaim) -> list[float]:
     with contextlib.suppress(Enough):
         sql._asked(run, cast(Any, None), cast(Any, SimpleNamespace(call=Away().finish)))
     return clock.slept
+
+
+def of_a_run_that_could_not_begin(patch: Patch, make_claim: MakeClaim) -> list[float]:
+    short = NotBegun("Too many open files")
+    return [put_off(Run(make_claim(attempt=n)), short).delay or 0.0 for n in range(1, TRIES)]
 
 
 def of_a_schema_in_use(patch: Patch, make_claim: MakeClaim) -> list[float]:
@@ -161,7 +172,9 @@ def of_the_look_for_an_outcome(patch: Patch, make_claim: MakeClaim) -> list[floa
     patch.setattr(control, "time", clock)
     patch.setattr(control, "rows", lambda *arguments: [])
     with contextlib.suppress(Enough):
-        control.wait_for_outcome(cast(Any, None), cast(Triggered, SimpleNamespace(job_id=1, tick=1)))
+        control.wait_for_outcome(
+            cast(Any, None), cast(Triggered, SimpleNamespace(job_id=1, tick=1))
+        )
     return clock.slept
 
 
@@ -178,10 +191,35 @@ def of_a_stopping_loop(patch: Patch, make_claim: MakeClaim) -> list[float]:
     return clock.slept
 
 
+# -- old history -----------------------------------------------------------------------------------
+
+
+def of_looks_for_old_history(patch: Patch, make_claim: MakeClaim) -> list[float]:
+    return turns(lambda keep, after: (0, after))
+
+
+def of_batches_of_it(patch: Patch, make_claim: MakeClaim) -> list[float]:
+    return turns(lambda keep, after: (FORGET_BATCH, after + FORGET_BATCH))
+
+
+def turns(forget: Callable[[float, int], tuple[int, int]]) -> list[float]:
+    store: Any = SimpleNamespace(forget=forget)
+    retention = Retention(store, 86400.0, Supervisor(Wakeup(), Metrics()))
+    return [retention.turn() for _ in range(TRIES)]
+
+
+def test_old_history_goes_faster_than_a_fleet_at_its_limit_writes_it() -> None:
+    """Which is ten thousand rows a second; and it is never all that the server does."""
+    pauses = turns(lambda keep, after: (FORGET_BATCH, after + FORGET_BATCH))
+    assert 20_000 <= FORGET_BATCH / pauses[0] <= 100_000
+
+
 # -- what is missing -------------------------------------------------------------------------------
 
 
-def moments(turn: Callable[[float], None], tried: Callable[[], int], every: float) -> Iterator[float]:
+def moments(
+    turn: Callable[[float], None], tried: Callable[[], int], every: float
+) -> Iterator[float]:
     """The moments of tries, by a clock that goes on `every` seconds at a time."""
     for number in range(10_000):
         before = tried()
@@ -270,12 +308,17 @@ BOUNDS = [
     # Half of the margin is all the time that there is.
     Bounds(of_locks_of_an_old_session, 0.1, TIMINGS.margin / 20, 200),
     Bounds(of_a_statements_session, 1.0, TIMINGS.margin),
-    # The lock is free for moments only: many tries have to come before KRONII's users give up.
+    # A host that is short of something is so for everybody, and may have it again in a moment.
+    Bounds(of_a_run_that_could_not_begin, 5.0, 60.0),
+    # The lock is free for moments only: many tries have to come before anybody gives up.
     Bounds(of_a_schema_in_use, 1.0, migrations.PATIENCE / 10),
     # A stop tries no longer than that.
     Bounds(of_outcomes, 0.2, LAST_WRITES / 2),
     Bounds(of_a_locked_row, 0.2, LAST_WRITES / 2),
     Bounds(of_an_announcement, 2.0, 5.0),
+    # A moment for others between two batches; and what is to be forgotten is so within minutes.
+    Bounds(of_looks_for_old_history, 600.0, 600.0, 1),
+    Bounds(of_batches_of_it, 0.1, 0.1),
     # Somebody sits there and waits.
     Bounds(of_the_look_for_an_outcome, 0.5, 0.5),
     Bounds(of_a_stopping_loop, 1.0, 1.0),
