@@ -172,9 +172,7 @@ def of_the_look_for_an_outcome(patch: Patch, make_claim: MakeClaim) -> list[floa
     patch.setattr(control, "time", clock)
     patch.setattr(control, "rows", lambda *arguments: [])
     with contextlib.suppress(Enough):
-        control.wait_for_outcome(
-            cast(Any, None), cast(Triggered, SimpleNamespace(job_id=1, tick=1))
-        )
+        control.wait_for_outcome(cast(Any, None), Triggered("id", datetime(2026, 1, 1)))
     return clock.slept
 
 

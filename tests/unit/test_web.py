@@ -182,6 +182,22 @@ def test_idle_clients_do_not_block_a_scrape(
     assert server.request("/metrics").status == 200
 
 
+def test_a_few_slow_clients_are_all_served(server: Web, connect: Connect) -> None:
+    """A probe, a person and two Prometheus are no reason to cut anybody off."""
+    slow = [connect(b"GET /healthz HTTP/1.0\r\n") for _ in range(4)]
+    assert server.request("/metrics").status == 200
+    for client in slow:
+        client.sendall(b"\r\n")
+        assert client.makefile("rb").readline().split()[1] == b"200"
+
+
+def test_a_request_with_all_that_a_proxy_lets_through_is_answered(connect: Connect) -> None:
+    """Cookies of a whole domain, as nginx does: four times eight kilobytes."""
+    cookies = b"Cookie: " + b"x" * 8000 + b"\r\n"
+    client = connect(b"GET /healthz HTTP/1.0\r\n" + 4 * cookies + b"\r\n")
+    assert client.makefile("rb").readline().split()[1] == b"200"
+
+
 def test_an_idle_client_is_let_go_of(
     server: Web, connect: Callable[[bytes], socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:

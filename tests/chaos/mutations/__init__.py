@@ -8,6 +8,7 @@ from tests.chaos.mutations import (
     guard,
     host,
     instance,
+    limits,
     statements,
     surface,
     web,
@@ -25,6 +26,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     *host.MUTATIONS,
     *statements.MUTATIONS,
     *surface.MUTATIONS,
+    *limits.MUTATIONS,
 )
 
 __all__ = ["MUTATIONS", "Mutation"]
