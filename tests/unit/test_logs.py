@@ -13,6 +13,8 @@ import urllib.parse
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -317,6 +319,17 @@ def test_a_terminal_gets_text_in_colour(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_stream_without_a_descriptor_gets_logfmt() -> None:
     assert chosen(io.StringIO(), {"JOURNAL_STREAM": "1:2"}) == "logfmt"
+
+
+def test_a_line_that_nobody_reads_keeps_the_loop_for_less_than_a_tick() -> None:
+    """And one that is read a moment later is not lost."""
+    waited: list[float] = []
+    handler = setup("info", "logfmt", io.StringIO())
+    handler._poll = cast(Any, SimpleNamespace(poll=waited.append))
+    for _ in range(100):
+        log.info("a line that nobody reads")
+    assert handler.dropped == 100
+    assert 10.0 <= sum(waited) <= 500.0, "milliseconds"
 
 
 def test_a_reader_that_stopped_stops_nobody() -> None:

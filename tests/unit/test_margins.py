@@ -17,10 +17,10 @@ import psycopg
 import pytest
 
 from kronii.actions import group, output, sql
-from kronii.commands import checks
+from kronii.commands import checks, lockchecks
 from kronii.commands.grades import Grade
 from kronii.commands.owed import OVERDUE_AFTER
-from kronii.database import access, connections, poll, store
+from kronii.database import access, connections, migrations, poll, store
 from kronii.database.bookkeeping import DeferredJobs
 from kronii.database.limits import client_limits
 from kronii.database.store import Store
@@ -277,6 +277,40 @@ def test_a_lock_that_a_stranger_holds_is_asked_about_while_an_operator_still_loo
 def test_a_row_that_is_kept_locked_is_named_before_its_tick_counts_as_overdue() -> None:
     """Not before a claim, which holds it for milliseconds, has had the time that it may take."""
     assert TIMINGS.statement < poll.OVERDUE < OVERDUE_AFTER / 2
+
+
+def test_the_doctor_names_who_keeps_rows_locked_before_a_tick_counts_as_overdue(
+    monkeypatch: Patch,
+) -> None:
+    """And does not name whoever is just at work."""
+    asked: list[float] = []
+
+    def holders(connection: object, name: str, values: dict[str, float]) -> dict[str, Any]:
+        asked.append(values["longer"])
+        return {}
+
+    monkeypatch.setattr(lockchecks, "holders", holders)
+    lockchecks._of_rows(cast(Any, None))
+    assert TIMINGS.statement < asked[0] < OVERDUE_AFTER
+
+
+def test_who_upgrades_a_schema_in_use_waits_for_some_minutes_at_the_most(
+    monkeypatch: Patch,
+) -> None:
+    """A job may hold a row for a while; who has typed the command wants to know that, too."""
+
+    def in_use(connection: object) -> list[int]:
+        raise migrations._InUse("canceling statement due to lock timeout")
+
+    clock = HeldClock(100_000)
+    monkeypatch.setattr(migrations, "time", clock)
+    monkeypatch.setattr(migrations.trust, "require", lambda connection: None)
+    monkeypatch.setattr(migrations, "_try", in_use)
+    monkeypatch.setattr(migrations, "_holder", lambda connection: "somebody works")
+    began = clock.now
+    with pytest.raises(migrations.Busy):
+        migrations.migrate(cast(Any, None))
+    assert 10.0 <= clock.now - began <= 300.0
 
 
 @pytest.mark.parametrize(("skew", "grade"), [(0.2, Grade.OK), (-5.0, Grade.WARNING)])

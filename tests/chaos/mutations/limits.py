@@ -488,6 +488,34 @@ MUTATIONS = (
         MARGINS + "a_row_that_is_kept_locked_is_named_before_its_tick_counts_as_overdue",
     ),
     constant(
+        "doctor does not see who keeps rows locked",
+        "commands/lockchecks.py",
+        "LINGERING = 10.0",
+        "1000.0",
+        MARGINS + "the_doctor_names_who_keeps_rows_locked_before_a_tick_counts_as_overdue",
+    ),
+    constant(
+        "doctor warns of whoever is at work",
+        "commands/lockchecks.py",
+        "LINGERING = 10.0",
+        "0.1",
+        MARGINS + "the_doctor_names_who_keeps_rows_locked_before_a_tick_counts_as_overdue",
+    ),
+    constant(
+        "an upgrade of a schema in use is given up at once",
+        "database/migrations.py",
+        "PATIENCE = 60.0",
+        "0.6",
+        MARGINS + "who_upgrades_a_schema_in_use_waits_for_some_minutes_at_the_most",
+    ),
+    constant(
+        "an upgrade of a schema in use never says why it waits",
+        "database/migrations.py",
+        "PATIENCE = 60.0",
+        "6000.0",
+        MARGINS + "who_upgrades_a_schema_in_use_waits_for_some_minutes_at_the_most",
+    ),
+    constant(
         "a clock that is off by a minute is fine",
         "commands/checks.py",
         "SKEW = 1.0",
@@ -812,6 +840,22 @@ MUTATIONS = (
         "tests/unit/test_repeats.py::test_an_outage_of_an_hour_is_some_lines_and_is_not_forgotten",
     ),
     constant(
+        "a log that nobody reads stops the scheduler for seconds",
+        "logs/handler.py",
+        "WRITE_TIMEOUT_MS = 100",
+        "10_000",
+        "tests/unit/test_logs.py"
+        "::test_a_line_that_nobody_reads_keeps_the_loop_for_less_than_a_tick",
+    ),
+    constant(
+        "a line is lost that would have been read a moment later",
+        "logs/handler.py",
+        "WRITE_TIMEOUT_MS = 100",
+        "0",
+        "tests/unit/test_logs.py"
+        "::test_a_line_that_nobody_reads_keeps_the_loop_for_less_than_a_tick",
+    ),
+    constant(
         "a program that closes every number up to its limit takes for ever",
         "instance/start_state.py",
         "FILES = 65536",
@@ -825,6 +869,27 @@ MUTATIONS = (
         "FILES = 65536",
         "655",
         "tests/unit/test_capacity.py::test_open_files_are_counted_as_an_instance_raises_them",
+    ),
+    constant(
+        "a day away is a row for each second",
+        "catchup.py",
+        "SKIPPED_ROWS = 1000",
+        "100_000",
+        "tests/unit/test_catchup.py::test_a_day_away_is_no_flood_of_rows",
+    ),
+    constant(
+        "the ticks of some minutes away are one row",
+        "catchup.py",
+        "SKIPPED_ROWS = 1000",
+        "10",
+        "tests/unit/test_catchup.py::test_a_day_away_is_no_flood_of_rows",
+    ),
+    constant(
+        "jobs that failed together come back together",
+        "catchup.py",
+        "JITTER = 0.25",
+        "0.0",
+        "tests/unit/test_catchup.py::test_jobs_that_failed_together_do_not_come_back_together",
     ),
     # -- the web -----------------------------------------------------------------------------------
     constant(
