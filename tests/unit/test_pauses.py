@@ -245,7 +245,7 @@ def of_a_worker(patch: Patch, make_claim: MakeClaim) -> list[float]:
     few: Any = Workers(
         cast(Any, SimpleNamespace(count=4, workers=1)), *cast(Any, [None] * 4), watching()
     )
-    times = [*moments(few.turn, lambda: len(tried), 0.1)]
+    times = [*moments(few.turn, lambda: len(tried), 0.02)]
     return [later - earlier for earlier, later in pairwise(times)]
 
 
