@@ -17,6 +17,7 @@ import yaml
 from kronii.commands.arguments import LARGEST_COUNT, count, duration
 from kronii.definitions import check_text
 from kronii.definitions.actions import LONGEST_ARGUMENT
+from kronii.definitions.hiding import ShownKeys, guessed
 from kronii.definitions.parsing import SIZE_LIMIT
 from kronii.definitions.tree import EVENT_LIMIT
 from kronii.schedule.zonefiles import counts_leap_seconds
@@ -51,6 +52,13 @@ def test_a_hundred_thousand_usual_jobs_are_read() -> None:
     events = sum(1 for _ in yaml.parse("jobs:\n" + "".join(jobs)))
     assert events * 1000 <= EVENT_LIMIT
     assert len("".join(jobs)) * 1000 <= SIZE_LIMIT
+
+
+def test_a_value_of_a_long_mapping_of_secrets_is_hidden_in_a_file_that_can_not_be_parsed() -> None:
+    """Though its key is one whose value may be shown elsewhere."""
+    lines = ["    env:", *["      A: x"] * 500, "      timeout: hunter2"]
+    assert guessed(lines, 501, ShownKeys(frozenset({"timeout"}))) == [(15, -1)]
+    assert guessed(["    timeout: 1h"], 0, ShownKeys(frozenset({"timeout"}))) == []
 
 
 @pytest.mark.skipif(os.sysconf("SC_PAGE_SIZE") != 4096, reason="the kernel takes longer ones here")

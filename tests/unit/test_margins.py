@@ -15,6 +15,8 @@ from typing import Any, cast
 
 import psycopg
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kronii.actions import group, output, sql
 from kronii.commands import checks, lockchecks
@@ -22,7 +24,7 @@ from kronii.commands.grades import Grade
 from kronii.commands.owed import OVERDUE_AFTER
 from kronii.database import access, connections, migrations, poll, store
 from kronii.database.bookkeeping import DeferredJobs
-from kronii.database.limits import client_limits
+from kronii.database.limits import client_limits, server_limits
 from kronii.database.store import Store
 from kronii.errors import DatabaseUnavailable
 from kronii.guard import instance as guarding
@@ -196,6 +198,31 @@ def test_a_number_that_has_come_round_is_read_anew(host: Host) -> None:
     host.ours = True
     host.clock.now += 2.0
     assert not host.left.end(host.clock.now)
+
+
+# -- the network -----------------------------------------------------------------------------------
+
+
+@given(st.floats(2, 3600))
+def test_a_cut_cable_is_noticed_on_both_ends_at_the_same_time(lease: float) -> None:
+    """By probes of an idle session, in whole seconds, and by an answer that is not taken."""
+    network = LeaseTimings(lease).network
+    ours, theirs = client_limits(network), server_limits(network)
+    for ends in (ours, {name.removeprefix("tcp_"): value for name, value in theirs.items()}):
+        idle, interval = int(ends["keepalives_idle"]), int(ends["keepalives_interval"])
+        silence = idle + interval * int(ends["keepalives_count"])
+        assert silence == pytest.approx(max(3.0, network), abs=1.5)
+    for limit in (ours["tcp_user_timeout"], int(theirs["tcp_user_timeout"])):
+        assert limit / 1000 == pytest.approx(network, abs=0.001)
+    assert 2 <= ours["connect_timeout"] <= max(2.0, network + 0.5)
+
+
+@given(st.floats(2, 3600))
+def test_a_statement_of_a_dead_client_ends_before_its_lease(lease: float) -> None:
+    """Its server looks for the client now and then; each look costs it a call of the system."""
+    interval = server_limits(LeaseTimings(lease).network)["client_connection_check_interval"]
+    seconds = int(interval.removesuffix("ms")) / 1000
+    assert 0.5 <= seconds <= max(0.5, lease / 10) + 0.001
 
 
 # -- the database ----------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ ACCESS = "tests/database/test_access.py::test_"
 SIZES = "tests/unit/test_limits.py::test_"
 DOCUMENTS = "tests/unit/test_definitions_limits.py::test_"
 BAD = "tests/unit/test_definitions_bad.py::test_bad"
+LEASE = "tests/unit/test_lease.py::test_"
+NETWORK = MARGINS + "a_cut_cable_is_noticed_on_both_ends_at_the_same_time"
 DRAIN = "tests/unit/test_drain.py::test_"
 WEB = "tests/unit/test_web.py::test_"
 
@@ -546,6 +548,118 @@ MUTATIONS = (
         "800 * 1024",
         MARGINS + "a_batch_of_the_longest_outcomes_is_a_message_that_the_server_takes",
     ),
+    Mutation(
+        "a dead server is noticed by an idle session in minutes",
+        "kronii/database/limits.py",
+        '"keepalives_count": 2,',
+        '"keepalives_count": 200,',
+        (NETWORK,),
+    ),
+    Mutation(
+        "a dead client is noticed by its server in minutes",
+        "kronii/database/limits.py",
+        '"tcp_keepalives_count": "2",',
+        '"tcp_keepalives_count": "200",',
+        (NETWORK,),
+    ),
+    Mutation(
+        "probes of an idle session come when the lease is over",
+        "kronii/database/limits.py",
+        "return max(1, round(network / 3))",
+        "return max(1, round(network * 33))",
+        (NETWORK,),
+    ),
+    Mutation(
+        "a server that takes nothing is waited for as long as the system likes",
+        "kronii/database/limits.py",
+        '"tcp_user_timeout": round(network * 1000),',
+        '"tcp_user_timeout": round(network * 100_000),',
+        (NETWORK,),
+    ),
+    Mutation(
+        "a client that takes nothing is waited for as long as the system likes",
+        "kronii/database/limits.py",
+        '"tcp_user_timeout": str(round(network * 1000)),',
+        '"tcp_user_timeout": str(round(network * 100_000)),',
+        (NETWORK,),
+    ),
+    Mutation(
+        "a server that accepts and says nothing is waited for for minutes",
+        "kronii/database/limits.py",
+        '"connect_timeout": max(2, round(network)),',
+        '"connect_timeout": max(200, round(network)),',
+        (NETWORK,),
+    ),
+    Mutation(
+        "a dead client's statement goes on beyond its lease",
+        "kronii/database/limits.py",
+        'f"{max(500, round(network * 500))}ms",',
+        'f"{max(500, round(network * 50_000))}ms",',
+        (MARGINS + "a_statement_of_a_dead_client_ends_before_its_lease",),
+    ),
+    Mutation(
+        "a registration waits for a lock for minutes",
+        "kronii/database/limits.py",
+        '"lock_timeout": "5s",',
+        '"lock_timeout": "500s",',
+        (ACCESS + "each_kind_has_its_name_and_its_limits",),
+    ),
+    Mutation(
+        "a dead client's transaction holds its rows for an hour",
+        "kronii/database/limits.py",
+        '"idle_in_transaction_session_timeout": "30s",',
+        '"idle_in_transaction_session_timeout": "3000s",',
+        (ACCESS + "a_transaction_that_hangs_is_ended",),
+    ),
+    # -- the lease ---------------------------------------------------------------------------------
+    Mutation(
+        "a program has no time to end between TERM and KILL when the lease is over",
+        "kronii/lease.py",
+        "return self.margin / 3",
+        "return self.margin / 300",
+        (LEASE + "each_end_has_its_time",),
+    ),
+    Mutation(
+        "an instance has no time to end its own work before its guard ends it",
+        "kronii/lease.py",
+        "return self.margin / 2",
+        "return self.margin / 2.9",
+        (LEASE + "each_end_has_its_time",),
+    ),
+    Mutation(
+        "a rival starts when the guard has only begun",
+        "kronii/lease.py",
+        '"""From the deadline of our own work to the end of the lease: a fifth."""\n'
+        "        return self.length / 5",
+        '"""From the deadline of our own work to the end of the lease: a fifth."""\n'
+        "        return self.length / 500",
+        (LEASE + "each_end_has_its_time", LEASE + "a_renewal_counts_from_its_sending"),
+    ),
+    Mutation(
+        "a lease is renewed all the time",
+        "kronii/lease.py",
+        '"""Between two renewals: three may fail before the deadline."""\n'
+        "        return self.length / 5",
+        '"""Between two renewals: three may fail before the deadline."""\n'
+        "        return self.length / 500",
+        (LEASE + "each_end_has_its_time",),
+    ),
+    Mutation(
+        "a lease is over when two renewals have failed",
+        "kronii/lease.py",
+        '"""Between two renewals: three may fail before the deadline."""\n'
+        "        return self.length / 5",
+        '"""Between two renewals: three may fail before the deadline."""\n'
+        "        return self.length / 3",
+        (LEASE + "the_ends_come_in_their_order",),
+    ),
+    Mutation(
+        "one statement takes all the margin",
+        "kronii/lease.py",
+        "self.margin * 0.45",
+        "self.margin * 4.5",
+        (LEASE + "a_statement_ends_within_half_the_margin",),
+    ),
     # -- runs --------------------------------------------------------------------------------------
     constant(
         "a cancel request outlives the kill",
@@ -1033,6 +1147,13 @@ MUTATIONS = (
         DOCUMENTS + "each_text_has_its_own_bound",
     ),
     constant(
+        "a secret far below its key is shown",
+        "definitions/hiding.py",
+        "_ABOVE = 1000",
+        "10",
+        SIZES + "a_value_of_a_long_mapping_of_secrets_is_hidden_in_a_file_that_can_not_be_parsed",
+    ),
+    constant(
         "an argument is taken that no program can be started with",
         "definitions/actions.py",
         "LONGEST_ARGUMENT, LONGEST_STATEMENT = 128 * 1024 - 1, 1024 * 1024",
@@ -1043,7 +1164,7 @@ MUTATIONS = (
         "a zone file takes all memory",
         "schedule/zonefiles.py",
         "_LARGEST = 64 * 1024",
-        "6400 * 1024 * 1024",
+        "64 * 1024 * 1024",
         SIZES + "of_a_zone_file_only_its_beginning_is_read",
     ),
     constant(
