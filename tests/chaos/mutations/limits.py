@@ -10,6 +10,10 @@ ACCESS = "tests/database/test_access.py::test_"
 SIZES = "tests/unit/test_limits.py::test_"
 DOCUMENTS = "tests/unit/test_definitions_limits.py::test_"
 BAD = "tests/unit/test_definitions_bad.py::test_bad"
+CAPACITY = (
+    "tests/e2e/test_shortage.py"
+    "::test_an_instance_needs_no_more_than_it_is_counted_with_and_not_much_less"
+)
 LEASE = "tests/unit/test_lease.py::test_"
 NETWORK = MARGINS + "a_cut_cable_is_noticed_on_both_ends_at_the_same_time"
 DRAIN = "tests/unit/test_drain.py::test_"
@@ -981,6 +985,34 @@ MUTATIONS = (
         "::test_a_program_that_closes_every_number_up_to_its_limit_is_soon_done",
     ),
     constant(
+        "who has too few open files is not warned",
+        "instance/capacity.py",
+        "IDLE_FILES, FILES_EACH = 64, 8",
+        "4, 0",
+        CAPACITY,
+    ),
+    constant(
+        "who has open files enough is warned",
+        "instance/capacity.py",
+        "IDLE_FILES, FILES_EACH = 64, 8",
+        "64, 800",
+        CAPACITY,
+    ),
+    constant(
+        "who has too few threads is not warned",
+        "instance/capacity.py",
+        "IDLE_TASKS, TASKS_EACH = 32, 3",
+        "3, 0",
+        CAPACITY,
+    ),
+    constant(
+        "who has threads enough is warned",
+        "instance/capacity.py",
+        "IDLE_TASKS, TASKS_EACH = 32, 3",
+        "3200, 3",
+        CAPACITY,
+    ),
+    constant(
         "the files of an instance do not suffice for its workers",
         "instance/start_state.py",
         "FILES = 65536",
@@ -1145,6 +1177,69 @@ MUTATIONS = (
         "LONGEST_BODY = 1024 * 1024",
         "100 * 1024 * 1024",
         DOCUMENTS + "each_text_has_its_own_bound",
+    ),
+    constant(
+        "a path is taken that the kernel does not",
+        "definitions/keys.py",
+        "PATH_LENGTH = 4095",
+        "409_500",
+        DOCUMENTS + "each_text_has_its_own_bound",
+    ),
+    constant(
+        "a job's name is as long as a page",
+        "definitions/keys.py",
+        "NAME_LENGTH = 100",
+        "10_000",
+        BAD,
+    ),
+    constant(
+        "a failed tick is tried again ten thousand times",
+        "definitions/retries.py",
+        "MOST_RETRIES = 100",
+        "10_000",
+        BAD,
+    ),
+    constant(
+        "a time limit is longer than timers can wait",
+        "definitions/numbers.py",
+        "LONGEST = 3650 * 86400.0",
+        "365_000 * 86400.0",
+        BAD,
+    ),
+    constant(
+        "a report is as long as what it is about",
+        "definitions/problems.py",
+        "_LONGEST = 500",
+        "50_000",
+        DOCUMENTS + "a_huge_value_is_a_short_problem",
+    ),
+    constant(
+        "a long line with many problems is gone through for each",
+        "definitions/source.py",
+        "_REACH = 300",
+        "30_000",
+        DOCUMENTS + "one_very_long_line_with_many_problems_is_no_slower",
+    ),
+    constant(
+        "an instance's name is as long as a page",
+        "settings/kinds.py",
+        "NODE_LENGTH = 100",
+        "10_000",
+        "tests/unit/test_settings.py::test_bad",
+    ),
+    constant(
+        "an address is as long as a book",
+        "settings/secretfile.py",
+        "LONGEST = 64 * 1024",
+        "6400 * 1024",
+        "tests/unit/test_settings.py::test_a_file_without_an_address_is_refused_and_not_shown",
+    ),
+    constant(
+        "the environment's file is larger than an environment",
+        "settings/dotenv.py",
+        "SIZE_LIMIT = 1024 * 1024",
+        "100 * 1024 * 1024",
+        "tests/unit/test_settings.py::test_dotenv_that_has_no_end",
     ),
     constant(
         "a secret far below its key is shown",
