@@ -245,6 +245,13 @@ def test_a_short_password_is_hidden_where_it_stands_as_a_word() -> None:
     assert stream.getvalue() == '<3>away error="administrator *** of ***/db"\n'
 
 
+def test_a_long_password_is_hidden_within_a_word_too() -> None:
+    """As a driver may write it that has misread the address."""
+    stream = written("journal", secrets=("hunter2hunter2",))
+    log.error("away", error="no host uhunter2hunter2h")
+    assert stream.getvalue() == '<3>away error="no host u***h"\n'
+
+
 class Full(io.StringIO):
     """A stream that takes nothing, as a full disk."""
 

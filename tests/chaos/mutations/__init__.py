@@ -9,6 +9,8 @@ from tests.chaos.mutations import (
     host,
     instance,
     limits,
+    pauses,
+    sizes,
     statements,
     surface,
     web,
@@ -27,6 +29,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     *statements.MUTATIONS,
     *surface.MUTATIONS,
     *limits.MUTATIONS,
+    *pauses.MUTATIONS,
+    *sizes.MUTATIONS,
 )
 
 __all__ = ["MUTATIONS", "Mutation"]

@@ -1,0 +1,231 @@
+"""Bounds of what comes from outside: each set to a value with which it would not be one."""
+
+from __future__ import annotations
+
+from tests.chaos.mutations.mutation import constant
+
+SIZES = "tests/unit/test_sizes.py::test_"
+DOCUMENTS = "tests/unit/test_definitions_limits.py::test_"
+BAD = "tests/unit/test_definitions_bad.py::test_bad"
+
+MUTATIONS = (
+    constant(
+        "a file takes all memory",
+        "definitions/parsing.py",
+        "SIZE_LIMIT = 64 * 1024 * 1024",
+        "6400 * 1024 * 1024",
+        SIZES + "the_largest_document_that_is_read_fits_into_a_small_host",
+    ),
+    constant(
+        "a file of a hundred thousand jobs is too large",
+        "definitions/parsing.py",
+        "SIZE_LIMIT = 64 * 1024 * 1024",
+        "640 * 1024",
+        SIZES + "a_hundred_thousand_usual_jobs_are_read",
+    ),
+    constant(
+        "a document of small values takes all memory",
+        "definitions/tree.py",
+        "EVENT_LIMIT = 3_000_000",
+        "300_000_000",
+        SIZES + "the_largest_document_that_is_read_fits_into_a_small_host",
+    ),
+    constant(
+        "a file of a hundred thousand jobs has too many values",
+        "definitions/tree.py",
+        "EVENT_LIMIT = 3_000_000",
+        "30_000",
+        SIZES + "a_hundred_thousand_usual_jobs_are_read",
+    ),
+    constant(
+        "a document may be as deep as the stack is not",
+        "definitions/tree.py",
+        "DEPTH_LIMIT = 40",
+        "4000",
+        BAD,
+    ),
+    constant(
+        "a job's headers are too deep",
+        "definitions/tree.py",
+        "DEPTH_LIMIT = 40",
+        "4",
+        DOCUMENTS + "a_thousand_jobs_take_no_time",
+    ),
+    constant(
+        "aliases of aliases take all memory",
+        "definitions/tree.py",
+        "ALIAS_LIMIT = 1_000_000",
+        "100_000_000",
+        BAD,
+    ),
+    constant(
+        "a description has no bound",
+        "definitions/texts.py",
+        "LONGEST = 10_000",
+        "1_000_000",
+        DOCUMENTS + "each_text_has_its_own_bound",
+    ),
+    constant(
+        "a body has no bound of its own",
+        "definitions/http.py",
+        "LONGEST_BODY = 1024 * 1024",
+        "100 * 1024 * 1024",
+        DOCUMENTS + "each_text_has_its_own_bound",
+    ),
+    constant(
+        "a path is taken that the kernel does not",
+        "definitions/keys.py",
+        "PATH_LENGTH = 4095",
+        "409_500",
+        DOCUMENTS + "each_text_has_its_own_bound",
+    ),
+    constant(
+        "a job's name is as long as a page",
+        "definitions/keys.py",
+        "NAME_LENGTH = 100",
+        "10_000",
+        BAD,
+    ),
+    constant(
+        "a failed tick is tried again ten thousand times",
+        "definitions/retries.py",
+        "MOST_RETRIES = 100",
+        "10_000",
+        BAD,
+    ),
+    constant(
+        "a time limit is longer than timers can wait",
+        "definitions/numbers.py",
+        "LONGEST = 3650 * 86400.0",
+        "365_000 * 86400.0",
+        BAD,
+    ),
+    constant(
+        "a report is as long as what it is about",
+        "definitions/problems.py",
+        "_LONGEST = 500",
+        "50_000",
+        DOCUMENTS + "a_huge_value_is_a_short_problem",
+    ),
+    constant(
+        "a long line with many problems is gone through for each",
+        "definitions/source.py",
+        "_REACH = 300",
+        "30_000",
+        DOCUMENTS + "one_very_long_line_with_many_problems_is_no_slower",
+    ),
+    constant(
+        "an instance's name is as long as a page",
+        "settings/kinds.py",
+        "NODE_LENGTH = 100",
+        "10_000",
+        "tests/unit/test_settings.py::test_bad",
+    ),
+    constant(
+        "an address is as long as a book",
+        "settings/secretfile.py",
+        "LONGEST = 64 * 1024",
+        "6400 * 1024",
+        "tests/unit/test_settings.py::test_a_file_without_an_address_is_refused_and_not_shown",
+    ),
+    constant(
+        "the environment's file is larger than an environment",
+        "settings/dotenv.py",
+        "SIZE_LIMIT = 1024 * 1024",
+        "100 * 1024 * 1024",
+        "tests/unit/test_settings.py::test_dotenv_that_has_no_end",
+    ),
+    constant(
+        "a secret far below its key is shown",
+        "definitions/hiding.py",
+        "_ABOVE = 1000",
+        "10",
+        SIZES + "a_value_of_a_long_mapping_of_secrets_is_hidden_in_a_file_that_can_not_be_parsed",
+    ),
+    constant(
+        "an argument is taken that no program can be started with",
+        "definitions/actions.py",
+        "LONGEST_ARGUMENT, LONGEST_STATEMENT = 128 * 1024 - 1, 1024 * 1024",
+        "256 * 1024 - 1, 1024 * 1024",
+        SIZES + "the_longest_argument_is_the_longest_that_the_kernel_takes",
+    ),
+    constant(
+        "a zone file takes all memory",
+        "schedule/zonefiles.py",
+        "_LARGEST = 64 * 1024",
+        "64 * 1024 * 1024",
+        SIZES + "of_a_zone_file_only_its_beginning_is_read",
+    ),
+    constant(
+        "since for ever is no moment that the server knows",
+        "commands/arguments.py",
+        "LONGEST_SINCE = 36500 * 86400.0",
+        "3_650_000 * 86400.0",
+        SIZES + "since_for_ever_is_a_moment_that_the_server_knows",
+    ),
+    constant(
+        "a count is no number that the server knows",
+        "commands/arguments.py",
+        "LARGEST_COUNT = 1_000_000",
+        "10**20",
+        SIZES + "the_largest_count_is_a_number_that_the_server_knows",
+    ),
+    constant(
+        "a redirect leads on for ever",
+        "actions/request.py",
+        "MOST_REDIRECTS = 10",
+        "1000",
+        "tests/unit/test_redirects.py::test_a_redirect_in_a_circle_ends",
+    ),
+    constant(
+        "the second redirect is one too many",
+        "actions/request.py",
+        "MOST_REDIRECTS = 10",
+        "1",
+        "tests/unit/test_redirects.py::test_what_was_left_behind_does_not_come_back",
+    ),
+    constant(
+        "a large answer is a failure",
+        "actions/http.py",
+        "LONGEST = 16 * 1024 * 1024",
+        "1024",
+        "tests/unit/test_http.py::test_the_end_of_a_large_answer_is_kept",
+    ),
+    constant(
+        "what an isolated function says of its end is cut",
+        "actions/isolated.py",
+        "ANSWER = 64 * 1024",
+        "640",
+        "tests/unit/test_isolated.py::test_a_long_error_is_cut",
+    ),
+    constant(
+        "a statement that ends near its deadline is no timeout",
+        "actions/endings.py",
+        "NEAR_DEADLINE = 0.5",
+        "0.0",
+        "tests/unit/test_endings.py::test_a_time_limit_near_the_deadline_is_the_runs_timeout",
+    ),
+    constant(
+        "a statement that ends long before its deadline is a timeout",
+        "actions/endings.py",
+        "NEAR_DEADLINE = 0.5",
+        "50.0",
+        "tests/unit/test_endings.py::test_a_time_limit_near_the_deadline_is_the_runs_timeout",
+    ),
+    constant(
+        "the kernel may take an instance rather than its job",
+        "actions/preference.py",
+        "BEYOND = 200",
+        "0",
+        "tests/unit/test_shortage.py"
+        "::test_a_jobs_score_is_above_its_instances_and_above_a_common_one",
+    ),
+    constant(
+        "a score is written that the kernel refuses",
+        "actions/preference.py",
+        "_MOST = 1000",
+        "100_000",
+        "tests/unit/test_shortage.py"
+        "::test_a_jobs_score_is_above_its_instances_and_above_a_common_one",
+    ),
+)
