@@ -321,3 +321,8 @@ def test_two_restricted_day_fields_beside_seconds_are_a_warning(cron: str) -> No
 )
 def test_no_warning(cron: str) -> None:
     assert Schedule(cron).warnings == ()
+
+
+def test_the_calendar_ends_with_the_year_9999() -> None:
+    """Which is no error of an expression that fires every 40 years."""
+    assert Schedule("0 0 0 29 2 2").next(datetime(9999, 3, 1)) is None

@@ -157,6 +157,27 @@ MUTATIONS = (
         SIZES + "of_a_zone_file_only_its_beginning_is_read",
     ),
     constant(
+        "the next tick is looked for in the year 10000",
+        "schedule/days.py",
+        "_LAST_YEAR = 9998",
+        "10_500",
+        "tests/unit/test_schedule.py::test_the_calendar_ends_with_the_year_9999",
+    ),
+    constant(
+        "an expression is as long as a book",
+        "schedule/fields.py",
+        "LONGEST_EXPRESSION = 2000",
+        "200_000",
+        "tests/unit/test_schedule_fields.py::test_an_expression_has_its_bounds",
+    ),
+    constant(
+        "a huge word is compared with every key",
+        "suggestions.py",
+        "_COMPARED = 100",
+        "10_000_000",
+        "tests/unit/test_suggestions.py::test_a_huge_word_takes_no_time",
+    ),
+    constant(
         "since for ever is no moment that the server knows",
         "commands/arguments.py",
         "LONGEST_SINCE = 36500 * 86400.0",
