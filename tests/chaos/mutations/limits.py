@@ -11,6 +11,7 @@ CAPACITY = (
     "tests/e2e/test_shortage.py"
     "::test_an_instance_needs_no_more_than_it_is_counted_with_and_not_much_less"
 )
+GUARD = "tests/unit/test_guard_process.py::test_"
 LEASE = "tests/unit/test_lease.py::test_"
 NETWORK = MARGINS + "a_cut_cable_is_noticed_on_both_ends_at_the_same_time"
 DRAIN = "tests/unit/test_drain.py::test_"
@@ -59,6 +60,20 @@ MUTATIONS = (
         "SPEAK_FOR = 5.0",
         "500.0",
         MARGINS + "a_guard_whose_lease_was_over_can_connect_and_speak_all_the_same",
+    ),
+    Mutation(
+        "a guard looks at a lease that is over as fast as it can",
+        "kronii/guard/process.py",
+        "timings.margin / 20)",
+        "0.0)",
+        (GUARD + "a_guard_looks_at_a_lease_that_is_over_soon_and_not_all_the_time",),
+    ),
+    Mutation(
+        "a guard looks at a lease that is over when a rival has started",
+        "kronii/guard/process.py",
+        "timings.margin / 20)",
+        "timings.margin * 2)",
+        (GUARD + "a_guard_looks_at_a_lease_that_is_over_soon_and_not_all_the_time",),
     ),
     constant(
         "an instance that the kernel keeps is waited for beyond its lease",
@@ -725,6 +740,27 @@ MUTATIONS = (
         "::test_a_program_that_closes_every_number_up_to_its_limit_is_soon_done",
     ),
     constant(
+        "each run that ends is a poll",
+        "instance/inflight.py",
+        "FEW, PACE = 16, 0.005",
+        "1600, 0.005",
+        "tests/unit/test_inflight.py::test_hundreds_of_runs_that_end_together_are_a_few_polls",
+    ),
+    constant(
+        "each run that ends a moment later is a poll",
+        "instance/inflight.py",
+        "FEW, PACE = 16, 0.005",
+        "16, 0.0",
+        "tests/unit/test_inflight.py::test_hundreds_of_runs_that_end_together_are_a_few_polls",
+    ),
+    constant(
+        "a seat stays free while more is due",
+        "instance/inflight.py",
+        "FEW, PACE = 16, 0.005",
+        "16, 0.5",
+        "tests/unit/test_inflight.py::test_no_seat_stays_free_that_anybody_would_notice",
+    ),
+    constant(
         "who has too few open files is not warned",
         "instance/capacity.py",
         "IDLE_FILES, FILES_EACH = 64, 8",
@@ -825,6 +861,13 @@ MUTATIONS = (
         "THREADS = 16",
         "1",
         WEB + "a_few_slow_clients_are_all_served",
+    ),
+    constant(
+        "an answer is lost over the rest of a large request",
+        "web/server.py",
+        "LEFT_OVER, LEFT_OVERS = 64 * 1024, 16",
+        "64, 16",
+        WEB + "what_follows_a_request_costs_nobody_its_answer",
     ),
     constant(
         "a request may be as long as memory is",
