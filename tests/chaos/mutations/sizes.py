@@ -164,6 +164,27 @@ MUTATIONS = (
         "tests/unit/test_schedule.py::test_the_calendar_ends_with_the_year_9999",
     ),
     constant(
+        "an expression that never fires is gone through for ten thousand years",
+        "schedule/days.py",
+        "HORIZON, HORIZON_WITH_YEARS = 41, 130",
+        "4100, 130",
+        "tests/unit/test_schedule.py::test_expressions_that_never_fire_are_refused_in_time",
+    ),
+    constant(
+        "the 29th of February never comes",
+        "schedule/days.py",
+        "HORIZON, HORIZON_WITH_YEARS = 41, 130",
+        "4, 130",
+        "tests/unit/test_schedule.py::test_the_29th_of_february",
+    ),
+    constant(
+        "a year that an expression names never comes",
+        "schedule/days.py",
+        "HORIZON, HORIZON_WITH_YEARS = 41, 130",
+        "41, 13",
+        "tests/unit/test_schedule.py::test_seven_fields_end_with_the_year",
+    ),
+    constant(
         "an expression is as long as a book",
         "schedule/fields.py",
         "LONGEST_EXPRESSION = 2000",
