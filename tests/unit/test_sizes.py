@@ -35,7 +35,7 @@ JOB = (
 
 
 def test_the_largest_document_that_is_read_fits_into_a_small_host() -> None:
-    values = 20_000
+    values = 5000
     text = f"jobs: [{{name: a, cron: '* * * * *', enabled: [{'1,' * values}]}}]"
     tracemalloc.start()
     try:
@@ -45,6 +45,11 @@ def test_the_largest_document_that_is_read_fits_into_a_small_host() -> None:
         tracemalloc.stop()
     assert EVENT_LIMIT * taken < 2 * GIBIBYTE
     assert SIZE_LIMIT * 4 < GIBIBYTE, "as text a byte may take four"
+
+
+def test_what_is_deepest_in_a_job_is_not_too_deep() -> None:
+    http = "http: {url: 'http://a', headers: {Accept: text/plain}}"
+    assert check_text(f"jobs: [{{name: a, cron: '@daily', {http}}}]", "f").errors == ()
 
 
 def test_a_hundred_thousand_usual_jobs_are_read() -> None:

@@ -350,6 +350,15 @@ def test_without_threads_nobody_keeps_the_listener_waiting(
         assert server.request("/metrics").status == 200
 
 
+def test_without_threads_a_client_that_says_nothing_is_soon_let_go_of(
+    server: Web, connect: Connect, no_threads: None
+) -> None:
+    silent, begin = connect(b""), time.monotonic()
+    assert server.request("/metrics").status == 200
+    assert time.monotonic() - begin < web.CLIENT_TIMEOUT / 2
+    assert silent.recv(1) == b""
+
+
 def test_places_are_given_back_where_no_thread_was_to_be_had(
     server: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -174,6 +174,16 @@ MUTATIONS = (
         "0.45",
         MARGINS + "a_statement_of_the_pool_is_ended_by_the_server_before_its_session_is_cut",
     ),
+    Mutation(
+        "a session that waits too long is cut when a run is due",
+        "kronii/instance/timekeeper.py",
+        "wait = min(wake_at - time.monotonic(), self._lease.timings.beat)",
+        "wait = min(wake_at - time.monotonic(), 1e6)",
+        (
+            "tests/unit/test_timekeeper.py"
+            "::test_sessions_that_wait_too_long_are_looked_for_though_nothing_runs",
+        ),
+    ),
     constant(
         "a stop waits for threads that wait for the pool",
         "database/access.py",
@@ -847,6 +857,13 @@ MUTATIONS = (
         "QUEUE_TIMEOUT = 0.5",
         "0.005",
         WEB + "a_full_house_of_dripping_clients_keeps_no_scrape_away",
+    ),
+    Mutation(
+        "without threads a client that says nothing keeps the listener",
+        "kronii/web/handler.py",
+        "    timeout = 0.5\n",
+        "    timeout = 50.0\n",
+        (WEB + "without_threads_a_client_that_says_nothing_is_soon_let_go_of",),
     ),
     constant(
         "clients have as many threads as they like",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.chaos.mutations.mutation import constant
+from tests.chaos.mutations.mutation import Mutation, constant
 
 SIZES = "tests/unit/test_sizes.py::test_"
 DOCUMENTS = "tests/unit/test_definitions_limits.py::test_"
@@ -49,7 +49,7 @@ MUTATIONS = (
         "definitions/tree.py",
         "DEPTH_LIMIT = 40",
         "4",
-        DOCUMENTS + "a_thousand_jobs_take_no_time",
+        SIZES + "what_is_deepest_in_a_job_is_not_too_deep",
     ),
     constant(
         "aliases of aliases take all memory",
@@ -134,6 +134,13 @@ MUTATIONS = (
         "SIZE_LIMIT = 1024 * 1024",
         "100 * 1024 * 1024",
         "tests/unit/test_settings.py::test_dotenv_that_has_no_end",
+    ),
+    Mutation(
+        "a token in an address is shown",
+        "kronii/address/masking.py",
+        r"\S{1,4096}(?=@)",
+        r"\S{1,40}(?=@)",
+        ("tests/unit/test_address.py::test_a_long_password_in_words_of_any_kind_is_hidden",),
     ),
     constant(
         "a secret far below its key is shown",
