@@ -241,7 +241,12 @@ def of_a_guard(patch: Patch, make_claim: MakeClaim) -> list[float]:
 
 def of_a_worker(patch: Patch, make_claim: MakeClaim) -> list[float]:
     tried: list[int] = []
-    patch.setattr(workers, "_is_one_to_be_had", lambda: bool(tried.append(1)))  # type: ignore[func-returns-value]
+
+    def is_one_to_be_had() -> bool:
+        tried.append(1)
+        return False
+
+    patch.setattr(workers, "_is_one_to_be_had", is_one_to_be_had)
     few: Any = Workers(
         cast(Any, SimpleNamespace(count=4, workers=1)), *cast(Any, [None] * 4), watching()
     )
