@@ -75,7 +75,7 @@ def test_a_thread_that_ends_soon_is_waited_for() -> None:
 
 
 def test_a_worker_that_is_about_to_end_is_not_taken_for_one_that_a_job_has_left() -> None:
-    done = left("threading.Thread(target=time.sleep, args=(0.2,)).start()", 0)
+    done = left("threading.Thread(target=time.sleep, args=(0.1,)).start()", 0)
     assert (done.returncode, done.stdout, done.stderr) == (0, "returned\n", "")
 
 
