@@ -745,7 +745,7 @@ MUTATIONS = (
         "a program that closes every number up to its limit takes for ever",
         "instance/start_state.py",
         "FILES = 65536",
-        "6_553_600",
+        "1 << 21",
         "tests/unit/test_start_state.py"
         "::test_a_program_that_closes_every_number_up_to_its_limit_is_soon_done",
     ),
