@@ -8,6 +8,9 @@ from tests.chaos.mutations import (
     guard,
     host,
     instance,
+    limits,
+    pauses,
+    sizes,
     statements,
     surface,
     web,
@@ -25,6 +28,9 @@ MUTATIONS: tuple[Mutation, ...] = (
     *host.MUTATIONS,
     *statements.MUTATIONS,
     *surface.MUTATIONS,
+    *limits.MUTATIONS,
+    *pauses.MUTATIONS,
+    *sizes.MUTATIONS,
 )
 
 __all__ = ["MUTATIONS", "Mutation"]
