@@ -16,5 +16,3 @@ CREATE TABLE kronii_events (
     details JSONB NOT NULL DEFAULT '{}'
 );
 CREATE INDEX kronii_events_job ON kronii_events (job_id, id);
--- They come in the order of time, so a summary of each stretch of pages does.
-CREATE INDEX kronii_events_at ON kronii_events USING brin (at);

@@ -33,7 +33,8 @@ class Node:
     def adopt(self, child: Node) -> None:
         """Count a child."""
         self.size += child.size
-        self.height = max(self.height, child.height + 1)
+        if child.height >= self.height:
+            self.height = child.height + 1
 
 
 class Scalar(Node):
@@ -42,8 +43,12 @@ class Scalar(Node):
     __slots__ = ("text",)
 
     def __init__(self, tag: str, event: Any) -> None:
-        super().__init__(tag, event)
-        self.close(event)
+        # As the other nodes', but in one step: a large file has a million of them.
+        begin, end = event.start_mark, event.end_mark
+        self.tag = tag
+        self.start = begin.line, begin.column
+        self.end = end.line, end.column
+        self.size = self.height = 1
         self.text: str = event.value
 
 

@@ -16,8 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from kronii.instance import drain
+from kronii.guard.instance import GUARD_ENDS_IN
+from kronii.instance import drain, leaving
 from kronii.instance.supervisor import ENDS_WITHIN
+from kronii.instance.threads import CLOSE_WITHIN
 from kronii.instance.timekeeper import KILL_AFTER
 from kronii.settings import Settings
 from tests.e2e.test_shipped_jobs import shipped_jobs_succeed
@@ -98,8 +100,9 @@ def test_the_stop_has_the_time_that_it_takes() -> None:
     unit = keys(UNIT)
     assert float(unit["TimeoutStopSec"]) == Settings().drain_timeout + drain.AFTERWARDS
     ends = KILL_AFTER + drain.HURRIED_KILL_AFTER + drain.LAST_WRITES + drain.LAST_UNLOCKS
-    threads = 5  # timekeeper, retention, sweeper, web, and the guard
-    assert ends + threads * ENDS_WITHIN + 5.0 <= drain.AFTERWARDS
+    ends += 4 * ENDS_WITHIN  # timekeeper, retention, sweeper and web
+    ends += 2 * CLOSE_WITHIN + GUARD_ENDS_IN + leaving.KILLED_AFTER
+    assert ends <= drain.AFTERWARDS
 
 
 def test_a_longer_drain_asks_systemd_for_its_time(fleet: Fleet) -> None:

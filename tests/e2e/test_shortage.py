@@ -11,8 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
+from kronii.instance import capacity
 from tests.support import KRONII, RARELY, Fleet, Instance, wait_until
 from tests.support.processes import alive
 from tests.support.site import Site
@@ -182,6 +184,22 @@ def test_a_worker_that_can_not_be_started_is_no_seat(group: Path, fleet: Fleet) 
     assert no_bug(instance)
     assert instance.stop() == 0
     fleet.close()
+
+
+def test_an_instance_needs_no_more_than_it_is_counted_with_and_not_much_less(fleet: Fleet) -> None:
+    """So that nobody is warned in vain, and nobody is not who should be."""
+    fleet.jobs({"name": "waits", "cron": RARELY, "command": "exec sleep 60"})
+    instance = fleet.start("a", WORKER_COUNT="4").ready()
+    process, guard = psutil.Process(instance.pid), psutil.Process(instance.guard_pid)
+    files, tasks = process.num_fds(), process.num_threads() - 4 + guard.num_threads()
+    fleet.due("waits")
+    wait_until(lambda: len(process.children()) > 1)
+    assert files < capacity.IDLE_FILES < 10 * files
+    assert tasks < capacity.IDLE_TASKS < 10 * tasks
+    taken = process.num_fds() - files
+    assert 0 < taken <= capacity.FILES_EACH < 10 * taken
+    assert 2 <= capacity.TASKS_EACH < 20, "its worker and its program"
+    assert instance.stop_now() == 0
 
 
 @pytest.mark.parametrize("descriptors", [14, 16, 18, 20])

@@ -7,11 +7,16 @@ from datetime import datetime
 from typing import Any, Protocol
 
 import pytest
+from hypothesis import settings
 
 from kronii.model import Claim, Definition, Trigger
 from kronii.schedule import schedule
 from tests.support.actions import Actions
 from tests.support.spawned import Spawn, spawning
+
+# A host that is busy makes no property wrong.
+settings.register_profile("kronii", deadline=None)
+settings.load_profile("kronii")
 
 #: Fields of a claim; all others are its definition's.
 CLAIM_FIELDS = {

@@ -13,7 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
-from kronii.address import MASK, checked_address, completed, masked, misplaced, without_secrets
+from kronii.address import (
+    MASK,
+    checked_address,
+    completed,
+    masked,
+    misplaced,
+    without_secrets,
+    without_userinfo,
+)
 from kronii.address.checking import ENCODE
 from kronii.database.connections import connect_bare, secrets
 from kronii.errors import ConfigError, KroniiError
@@ -233,6 +241,14 @@ def test_no_piece_of_a_password_is_in_what_the_driver_says(form: str, password: 
 )
 def test_secrets_in_words_of_any_kind(text: str, shown: str) -> None:
     assert without_secrets(text) == shown
+
+
+@pytest.mark.parametrize("length", [8, 100, 3000])
+def test_a_long_password_in_words_of_any_kind_is_hidden(length: int) -> None:
+    """Where a token stands for one, as clouds give them, it has thousands of characters."""
+    sentence = f"no answer of postgresql://u:{'x1-' * (length // 3)}@h/d"
+    assert without_userinfo(sentence) == "no answer of postgresql://***@h/d"
+    assert without_secrets(sentence) == "no answer of postgresql://***@h/d"
 
 
 # -- what the environment adds -------------------------------------------------------------------

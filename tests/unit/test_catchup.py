@@ -183,6 +183,12 @@ def test_every_skipped_tick_has_its_row() -> None:
     assert {row.missed for row in rows} == {0}
 
 
+def test_a_day_away_is_no_flood_of_rows() -> None:
+    """Of a job that runs every second; of an outage of some minutes each tick is in the history."""
+    rows = skipped(Schedule("* * * * * *"), TICK, TICK + 86_400 * SECOND)
+    assert 300 <= len(rows) <= 5000
+
+
 @pytest.mark.parametrize("surplus", [1, 2, 500, 86_400, 30 * 86_400])
 def test_of_a_long_stretch_the_oldest_row_stands_for_the_rest(surplus: int) -> None:
     until = TICK + (SKIPPED_ROWS + surplus) * SECOND

@@ -47,6 +47,14 @@ def test_an_old_good_reading_is_forgotten_in_time() -> None:
     assert clock.monotonic(NOON) == pytest.approx(100.1)
 
 
+def test_a_server_whose_clock_is_slewed_is_followed() -> None:
+    """By half a millisecond a second, as NTP does: no reading is far from the one before."""
+    clock = DatabaseClock()
+    for second in range(600):
+        clock.observe(NOON + timedelta(seconds=second * 0.9995), 100.0 + second)
+    assert clock.monotonic(NOON + timedelta(seconds=599 * 0.9995)) == pytest.approx(699.0, abs=0.05)
+
+
 @pytest.mark.parametrize("step", [3600.0, -3600.0, 0.6, -0.6])
 def test_a_step_of_the_servers_clock_is_followed_at_once(step: float) -> None:
     clock = DatabaseClock()

@@ -72,6 +72,18 @@ def watching(board: Board, sleeper: subprocess.Popen[bytes]) -> Iterator[Watch]:
     os.close(pidfd)
 
 
+def test_a_guard_looks_at_a_lease_that_is_over_soon_and_not_all_the_time(board: Board) -> None:
+    """Nothing runs, and what runs may begin at any moment: a job that was held up, for one."""
+    timings, now = LeaseTimings(15.0), time.monotonic()
+    assert module.seconds_to_wait(board, timings, now) <= timings.margin, "no lease yet"
+    board.deadline = now + 9.0
+    until = 9.0 + timings.guard_kill_after
+    assert module.seconds_to_wait(board, timings, now) == pytest.approx(until, abs=0.01)
+    board.deadline = now - 100.0
+    wait = module.seconds_to_wait(board, timings, now)
+    assert 0.05 <= wait <= (timings.margin - timings.guard_kill_after) / 2
+
+
 def test_an_idle_instance_is_watched_until_the_pipe_ends(
     watching: Watch, sleeper: subprocess.Popen[bytes]
 ) -> None:

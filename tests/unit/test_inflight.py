@@ -55,6 +55,29 @@ def test_one_free_seat_is_enough_after_a_while(inflight: InFlight, make_claim: M
     assert inflight._wakeup._rung
 
 
+def test_hundreds_of_runs_that_end_together_are_a_few_polls(make_claim: MakeClaim) -> None:
+    inflight, polls = InFlight(320, Wakeup()), 0
+    runs = seated(inflight, make_claim, 320)
+    inflight.want(10.0)
+    for number, run in enumerate(runs, 1):
+        inflight.leave(run, 10.0 + number * 0.00001)
+        if inflight._wakeup._rung:
+            inflight._wakeup._rung, polls = False, polls + 1
+            for seat in range(inflight.seats):
+                inflight.take(Run(make_claim(run_id=1000 * number + seat)))
+            inflight.want(10.0 + number * 0.00001)
+    assert 1 <= polls <= 40
+
+
+def test_no_seat_stays_free_that_anybody_would_notice(
+    inflight: InFlight, make_claim: MakeClaim
+) -> None:
+    runs = seated(inflight, make_claim, 2 * FEW)
+    inflight.want(10.0)
+    inflight.leave(runs[0], 10.05)
+    assert inflight._wakeup._rung
+
+
 def test_with_few_workers_each_seat_counts(make_claim: MakeClaim) -> None:
     inflight = InFlight(1, Wakeup())
     (run,) = seated(inflight, make_claim, 1)

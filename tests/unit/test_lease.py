@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kronii.lease import Lease, LeaseTimings
+from kronii.settings import Settings
 
 
 @given(st.floats(2, 3600))
@@ -26,6 +27,19 @@ def test_a_statement_ends_within_half_the_margin(length: float) -> None:
     timings = LeaseTimings(length)
     assert timings.statement < timings.margin / 2
     assert timings.network <= max(1.0, timings.margin)
+
+
+def test_each_end_has_its_time() -> None:
+    """With the lease that nobody has set: what is told to end removes its files, what is killed is
+    gone, the guard proves it; and no server hears of an instance more than once a second.
+    """
+    timings = LeaseTimings(Settings().lease)
+    assert timings.kill_after >= 0.5
+    assert timings.guard_kill_after - timings.kill_after >= 0.25
+    assert timings.margin - timings.guard_kill_after >= 1.0
+    assert timings.beat >= 1.0
+    assert timings.statement >= 1.0
+    assert timings.network >= 1.0
 
 
 def test_a_new_lease_is_neither_granted_nor_held() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -9,7 +10,7 @@ import time
 
 import pytest
 
-from kronii.instance import leaving
+from kronii.instance import drain, leaving
 
 #: Far longer than what is left may keep a process, and far shorter than it would.
 WITHIN = 30.0
@@ -71,6 +72,28 @@ def test_a_thread_that_ends_soon_is_waited_for() -> None:
     there = threading.Event()
     threading.Thread(target=lambda: there.wait(0.2), name="soon").start()
     assert [t.name for t in leaving.left_behind(WITHIN) if t.name == "soon"] == []
+
+
+def test_a_worker_that_is_about_to_end_is_not_taken_for_one_that_a_job_has_left() -> None:
+    done = left("threading.Thread(target=time.sleep, args=(0.1,)).start()", 0)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "returned\n", "")
+
+
+def test_where_no_thread_can_end_it_the_system_does_after_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A call that keeps the interpreter's lock keeps that thread from it, too."""
+    asked: list[int] = []
+
+    def refused(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(signal, "alarm", asked.append)
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    before = signal.getsignal(signal.SIGALRM)
+    leaving._end_in_any_case(0)
+    signal.signal(signal.SIGALRM, before)
+    assert leaving.THREADS_END_WITHIN < leaving.ENDS_WITHIN < asked[0] < drain.AFTERWARDS / 4
 
 
 def test_one_that_does_not_end_is_waited_for_no_longer_than_said() -> None:

@@ -13,6 +13,8 @@ import urllib.parse
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -243,6 +245,13 @@ def test_a_short_password_is_hidden_where_it_stands_as_a_word() -> None:
     assert stream.getvalue() == '<3>away error="administrator *** of ***/db"\n'
 
 
+def test_a_long_password_is_hidden_within_a_word_too() -> None:
+    """As a driver may write it that has misread the address."""
+    stream = written("journal", secrets=("hunter2hunter2",))
+    log.error("away", error="no host uhunter2hunter2h")
+    assert stream.getvalue() == '<3>away error="no host u***h"\n'
+
+
 class Full(io.StringIO):
     """A stream that takes nothing, as a full disk."""
 
@@ -317,6 +326,17 @@ def test_a_terminal_gets_text_in_colour(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_stream_without_a_descriptor_gets_logfmt() -> None:
     assert chosen(io.StringIO(), {"JOURNAL_STREAM": "1:2"}) == "logfmt"
+
+
+def test_a_line_that_nobody_reads_keeps_the_loop_for_less_than_a_tick() -> None:
+    """And one that is read a moment later is not lost."""
+    waited: list[float] = []
+    handler = setup("info", "logfmt", io.StringIO())
+    handler._poll = cast(Any, SimpleNamespace(poll=waited.append))
+    for _ in range(100):
+        log.info("a line that nobody reads")
+    assert handler.dropped == 100
+    assert 10.0 <= sum(waited) <= 500.0, "milliseconds"
 
 
 def test_a_reader_that_stopped_stops_nobody() -> None:

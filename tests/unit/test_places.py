@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from kronii.web import places as module
-from kronii.web.places import Phase, Places
+from kronii.web.places import GRACE, Phase, Places
+from kronii.web.server import QUEUE_TIMEOUT
+from tests.support.clocks import HeldClock
 
 Pair = tuple[socket.socket, socket.socket]
 LONG = 1000.0
@@ -96,6 +98,22 @@ def test_a_client_has_its_grace(pair: Callable[[], Pair], monkeypatch: pytest.Mo
     places.take(connection, LONG, 0.0)
     places.cut_slowest()
     assert not is_cut(client)
+
+
+def test_the_grace_is_a_round_trip_and_over_before_the_next_one_is_turned_away(
+    pair: Callable[[], Pair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, places = HeldClock(), Places(1)
+    monkeypatch.setattr(module, "GRACE", GRACE)
+    monkeypatch.setattr(module, "time", clock)
+    connection, client = pair()
+    places.take(connection, LONG, 0.0)
+    clock.now += 0.2
+    places.cut_slowest()
+    assert not is_cut(client)
+    clock.now += QUEUE_TIMEOUT - 0.2
+    places.cut_slowest()
+    assert is_cut(client)
 
 
 def test_a_place_that_was_given_back_is_nobodys_to_cut(pair: Callable[[], Pair]) -> None:

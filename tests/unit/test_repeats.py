@@ -11,6 +11,13 @@ def test_a_reason_is_said_once_and_again_after_a_minute() -> None:
     assert [repeats.due("away", now) for now in times] == [True, False, False, False, True, False]
 
 
+def test_an_outage_of_an_hour_is_some_lines_and_is_not_forgotten() -> None:
+    """Who looks at the last half hour of the log sees it."""
+    repeats = Repeats()
+    said = [now for now in range(3600) if repeats.due("away", float(now))]
+    assert 2 < len(said) <= 120
+
+
 def test_another_reason_is_said_at_once_and_reasons_by_turns_not_each_time() -> None:
     repeats = Repeats()
     said = [reason for now in range(30) for reason in "ab" if repeats.due(reason, float(now))]

@@ -110,3 +110,13 @@ def test_each_second_has_its_own_bound(
         for _ in range(BOUND):
             report.ended(ended(make_claim(), Outcome.SUCCESS), float(second))
     assert len(caplog.records) == 3 * BOUND
+
+
+def test_a_fleet_at_its_limit_writes_no_more_than_can_be_read(
+    make_claim: MakeClaim, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While some dozens of runs a second have a line each."""
+    report, good = RunReport(), ended(make_claim(), Outcome.SUCCESS)
+    for _ in range(5000):
+        report.ended(good, 5.9)
+    assert 50 <= len(caplog.records) <= 1000

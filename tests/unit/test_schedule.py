@@ -5,6 +5,7 @@ from __future__ import annotations
 import calendar
 import contextlib
 import itertools
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -321,3 +322,17 @@ def test_two_restricted_day_fields_beside_seconds_are_a_warning(cron: str) -> No
 )
 def test_no_warning(cron: str) -> None:
     assert Schedule(cron).warnings == ()
+
+
+def test_the_calendar_ends_with_the_year_9999() -> None:
+    """Which is no error of an expression that fires every 40 years."""
+    assert Schedule("0 0 0 29 2 2").next(datetime(9999, 3, 1)) is None
+
+
+def test_expressions_that_never_fire_are_refused_in_time() -> None:
+    """A file may have thousands of them."""
+    begin = time.process_time()
+    for second in range(50):
+        with pytest.raises(ScheduleError, match="never fires"):
+            schedule(f"{second} 0 0 30 2 *", "UTC", "")
+    assert time.process_time() - begin < 2

@@ -154,6 +154,12 @@ def test_an_idle_step_waits_for_the_next_renewal_or_look(world: World) -> None:
     assert world.scheduler.step(NOW + 1.0) == NOW + min(BEAT, 1.0 + IDLE)
 
 
+def test_a_notification_that_is_lost_delays_nothing_for_long(world: World) -> None:
+    """However rarely the lease is renewed."""
+    world.lease.timings = LeaseTimings(3600.0)
+    assert world.scheduler.step(NOW + 1.0) <= NOW + 1.0 + 5.0
+
+
 def test_it_goes_on_at_the_next_tick(world: World) -> None:
     world.answer = world.result(next_due=in_seconds(1.25))
     assert world.scheduler.step(NOW + 1.0) == pytest.approx(NOW + 1.25)
@@ -175,6 +181,7 @@ def test_a_lease_that_is_over_while_its_lock_is_held_is_looked_at_now_and_then(
     world.answer = world.result(next_lease=in_seconds(-100.0))
     assert world.scheduler.step(NOW + 1.0) == NOW + 1.0 + LOOK_AGAIN
     assert world.swept == 1
+    assert 0.2 <= LOOK_AGAIN < BEAT, "it turns no hot loop, and looks more often than it renews"
 
 
 def test_where_more_is_due_and_seats_are_free_it_goes_on_at_once(world: World) -> None:

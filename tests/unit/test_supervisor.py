@@ -11,6 +11,8 @@ import pytest
 from kronii.instance.supervisor import LOOK, Supervisor
 from kronii.instance.threads import open_watched
 from kronii.instance.wakeup import Wakeup
+from kronii.lease import LeaseTimings
+from kronii.settings import Settings
 from kronii.web.metrics import Metrics
 
 WAIT = 20.0
@@ -83,7 +85,17 @@ def test_the_loop_looks_for_ends_without_a_word_once_a_second(supervisor: Superv
     thread.start()
     thread.join(WAIT)
     assert not supervisor.failing(10.0 + LOOK / 2)
+    assert not supervisor.failing(10.1)
     assert supervisor.failing(10.0 + LOOK)
+
+
+def test_an_end_without_a_word_is_noticed_within_a_beat(supervisor: Supervisor) -> None:
+    """So that a peer takes the work over as soon as after a crash."""
+    thread = threading.Thread(target=supervisor.adopt, name="worker_0")
+    assert not supervisor.failing(10.0)
+    thread.start()
+    thread.join(WAIT)
+    assert supervisor.failing(10.0 + LeaseTimings(Settings().lease).beat)
 
 
 def test_the_loop_hears_of_a_failure_at_once(supervisor: Supervisor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
@@ -219,3 +220,17 @@ def test_a_run_that_can_not_be_ended_keeps_no_other_from_it(world: World) -> Non
     assert [run.reason for run in (broken, other)] == [Outcome.TIMEOUT] * 2
     world.turn(30.0 + KILL_AFTER)
     assert [run.killed for run in (broken, other)] == [True, True]
+
+
+def test_sessions_that_wait_too_long_are_looked_for_though_nothing_runs(world: World) -> None:
+    """Whoever waits for a server that does not answer is cut by this thread alone."""
+    waited: list[float] = []
+
+    class Condition(contextlib.nullcontext[None]):
+        def wait_for(self, fact: Callable[[], bool], seconds: float) -> None:
+            waited.append(seconds)
+            world.keeper._stopping = True
+
+    world.keeper._condition = cast(threading.Condition, Condition())
+    world.keeper._run()
+    assert 0 < waited[0] <= world.lease.timings.beat

@@ -9,7 +9,10 @@ from tests.chaos.mutations import (
     guard,
     host,
     instance,
+    limits,
     ownership,
+    pauses,
+    sizes,
     statements,
     surface,
     web,
@@ -29,6 +32,9 @@ MUTATIONS: tuple[Mutation, ...] = (
     *ownership.MUTATIONS,
     *statements.MUTATIONS,
     *surface.MUTATIONS,
+    *limits.MUTATIONS,
+    *pauses.MUTATIONS,
+    *sizes.MUTATIONS,
 )
 
 __all__ = ["MUTATIONS", "Mutation"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.chaos.mutations.mutation import Mutation
+from tests.chaos.mutations.mutation import Mutation, constant
 
 PLACE = "tests/database/test_place.py::test_"
 ACCESS = "tests/database/test_access.py::test_"
@@ -17,6 +17,7 @@ RULES = "tests/database/test_zone_rules.py::test_"
 UPGRADE = "tests/database/test_upgrade.py::test_"
 LOCKED = "tests/database/test_locked_rows.py::test_"
 QUARANTINE = "tests/database/test_quarantine.py::test_"
+ERRORS = "tests/unit/test_database_errors.py::test_"
 CONNECTIONS = "tests/database/test_connections.py::test_"
 HALF_OPEN = "tests/database/test_half_open.py::test_"
 
@@ -733,5 +734,47 @@ MUTATIONS = (
         "        limit_first(connection)\n",
         "",
         (CONNECTIONS + "nor_the_last_words",),
+    ),
+    constant(
+        "a connection that broke with a word is final",
+        "database/errors.py",
+        'TRANSIENT = ("08", "53", "57", "58", "25006", "40", "55P03", "XX000")',
+        '("53", "57", "58", "25006", "40", "55P03", "XX000")',
+        ERRORS + "what_passes_by_itself_is_waited_for",
+    ),
+    constant(
+        "a server without a free connection refuses for ever",
+        "database/errors.py",
+        'TRANSIENT = ("08", "53", "57", "58", "25006", "40", "55P03", "XX000")',
+        '("08", "57", "58", "25006", "40", "55P03", "XX000")',
+        ERRORS + "what_passes_by_itself_is_waited_for",
+    ),
+    constant(
+        "a server that is being restarted refuses for ever",
+        "database/errors.py",
+        'TRANSIENT = ("08", "53", "57", "58", "25006", "40", "55P03", "XX000")',
+        '("08", "53", "58", "25006", "40", "55P03", "XX000")',
+        ERRORS + "what_passes_by_itself_is_waited_for",
+    ),
+    constant(
+        "a standby that was the primary refuses for ever",
+        "database/errors.py",
+        'TRANSIENT = ("08", "53", "57", "58", "25006", "40", "55P03", "XX000")',
+        '("08", "53", "57", "58", "40", "55P03", "XX000")',
+        ERRORS + "what_passes_by_itself_is_waited_for",
+    ),
+    constant(
+        "a row that another one has changed is a refusal",
+        "database/errors.py",
+        'TRANSIENT = ("08", "53", "57", "58", "25006", "40", "55P03", "XX000")',
+        '("08", "53", "57", "58", "25006", "55P03", "XX000")',
+        ERRORS + "what_passes_by_itself_is_waited_for",
+    ),
+    constant(
+        "nobody is named who keeps a deadlocked row",
+        "database/errors.py",
+        'CONTENTION = frozenset({"55P03", "40P01", "57014"})',
+        'frozenset({"55P03", "57014"})',
+        ERRORS + "what_a_lock_may_be_behind_is_waited_for_and_named",
     ),
 )

@@ -40,6 +40,17 @@ class Mutation:
             yield from _missing(tree, test)
 
 
+def constant(fault: str, file: str, line: str, value: str, *tests: str) -> Mutation:
+    """A constant of `kronii/<file>` with a value that takes its protection away.
+
+    Args:
+        line: the constant with the value that it has.
+        value: what stands there instead.
+    """
+    name = line.partition(" = ")[0]
+    return Mutation(fault, f"kronii/{file}", f"{line}\n", f"{name} = {value}\n", tests)
+
+
 def _missing(tree: Path, test: str) -> Iterator[str]:
     file, _, function = test.partition("::")
     if not (tree / file).is_file():

@@ -1,0 +1,275 @@
+"""Pauses between tries: none, so that a try follows the other, and far longer ones."""
+
+from __future__ import annotations
+
+from tests.chaos.mutations.mutation import constant
+
+PAUSES = "tests/unit/test_pauses.py::test_"
+DRAIN = "tests/unit/test_drain.py::test_"
+WEB = "tests/unit/test_web.py::test_"
+
+#: Tries that come too fast, and too late.
+FAST = PAUSES + "nothing_is_tried_as_fast_as_it_can_be"
+LATE = PAUSES + "what_can_be_had_again_is_not_left_untried_for_long"
+
+MUTATIONS = (
+    constant(
+        "an outage is met with one try after the other",
+        "instance/outage.py",
+        "RECONNECT = (0.05, 2.0)",
+        "(0.0, 0.0)",
+        FAST,
+    ),
+    constant(
+        "a server that is back is met when the lease is over",
+        "instance/outage.py",
+        "RECONNECT = (0.05, 2.0)",
+        "(0.05, 200.0)",
+        LATE,
+        DRAIN + "the_last_tries_are_longer_than_the_longest_pause_between_two",
+    ),
+    constant(
+        "a refusal is asked for again as fast as it comes",
+        "instance/outage.py",
+        "REFUSED = (1.0, 5.0)",
+        "(0.0, 0.0)",
+        FAST,
+    ),
+    constant(
+        "who has granted what was missing waits for minutes",
+        "instance/outage.py",
+        "REFUSED = (1.0, 5.0)",
+        "(100.0, 500.0)",
+        LATE,
+    ),
+    constant(
+        "outcomes are written again as fast as they are refused",
+        "instance/writer.py",
+        "RETRY = (0.05, 1.0)",
+        "(0.0, 0.0)",
+        FAST,
+    ),
+    constant(
+        "outcomes are written a minute after the server is back",
+        "instance/writer.py",
+        "RETRY = (0.05, 1.0)",
+        "(0.05, 100.0)",
+        LATE,
+        DRAIN + "the_last_tries_are_longer_than_the_longest_pause_between_two",
+    ),
+    constant(
+        "a locked row is asked for all the time",
+        "instance/aside.py",
+        "PAUSES = (0.05, 1.0)",
+        "(0.0, 0.0)",
+        FAST,
+    ),
+    constant(
+        "a row that is free again waits for its outcome",
+        "instance/aside.py",
+        "PAUSES = (0.05, 1.0)",
+        "(0.05, 100.0)",
+        LATE,
+    ),
+    constant(
+        "a timeout is announced as fast as it fails",
+        "instance/recorder.py",
+        "ANNOUNCE_AGAIN = 1.0",
+        "0.0",
+        FAST,
+    ),
+    constant(
+        "a timeout is announced minutes after the server is back",
+        "instance/recorder.py",
+        "ANNOUNCE_AGAIN = 1.0",
+        "100.0",
+        LATE,
+    ),
+    constant(
+        "a guard that dies at its start is started all the time",
+        "instance/revival.py",
+        "REVIVE_AGAIN = (0.1, 5.0)",
+        "(0.0, 0.0)",
+        FAST,
+    ),
+    constant(
+        "an instance goes without a guard for minutes",
+        "instance/revival.py",
+        "REVIVE_AGAIN = (0.1, 5.0)",
+        "(0.1, 500.0)",
+        LATE,
+    ),
+    constant(
+        "each turn of the loop tries to start a worker",
+        "instance/workers.py",
+        "START_AGAIN = (1.0, 15.0)",
+        "(0.0, 0.0)",
+        FAST,
+    ),
+    constant(
+        "workers stay away long after a shortage",
+        "instance/workers.py",
+        "START_AGAIN = (1.0, 15.0)",
+        "(1.0, 1500.0)",
+        LATE,
+    ),
+    constant(
+        "a stopping loop turns as fast as it can", "instance/loop.py", "LOOK = 0.5", "0.0", FAST
+    ),
+    constant("a stop sees late that all is done", "instance/loop.py", "LOOK = 0.5", "50.0", LATE),
+    constant(
+        "retention looks for old history all the time",
+        "instance/retention.py",
+        "LOOK, PAUSE = 60.0, 0.05",
+        "0.0, 0.05",
+        FAST,
+    ),
+    constant(
+        "retention is all that the server does",
+        "instance/retention.py",
+        "LOOK, PAUSE = 60.0, 0.05",
+        "60.0, 0.0",
+        FAST,
+    ),
+    constant(
+        "old history stays for hours more",
+        "instance/retention.py",
+        "LOOK, PAUSE = 60.0, 0.05",
+        "6000.0, 0.05",
+        LATE,
+    ),
+    constant(
+        "history grows faster than it is forgotten",
+        "instance/retention.py",
+        "LOOK, PAUSE = 60.0, 0.05",
+        "60.0, 5.0",
+        LATE,
+        PAUSES + "old_history_goes_faster_than_a_fleet_at_its_limit_writes_it",
+    ),
+    constant(
+        "a batch of old history takes the server for itself",
+        "database/store.py",
+        "FORGET_BATCH = 2000",
+        "200000",
+        PAUSES + "old_history_goes_faster_than_a_fleet_at_its_limit_writes_it",
+    ),
+    constant(
+        "a statement that gets no session asks all the time",
+        "actions/sql.py",
+        "CONNECT_AGAIN = (0.1, 2.0)",
+        "(0.0, 0.0)",
+        FAST,
+    ),
+    constant(
+        "a statement asks for a session twice an hour",
+        "actions/sql.py",
+        "CONNECT_AGAIN = (0.1, 2.0)",
+        "(0.1, 2000.0)",
+        LATE,
+    ),
+    constant(
+        "a run that could not begin is begun all the time",
+        "actions/shortage.py",
+        "FIRST_WAIT, LONGEST_WAIT = 1.0, 15.0",
+        "0.0, 0.0",
+        FAST,
+    ),
+    constant(
+        "a run that could not begin begins long after the shortage",
+        "actions/shortage.py",
+        "FIRST_WAIT, LONGEST_WAIT = 1.0, 15.0",
+        "1.0, 1500.0",
+        LATE,
+    ),
+    constant(
+        "an upgrade asks for its locks all the time",
+        "database/migrations.py",
+        "PAUSES = (0.1, 1.0)",
+        "(0.0, 0.0)",
+        FAST,
+    ),
+    constant(
+        "an upgrade has too few tries to meet a free moment",
+        "database/migrations.py",
+        "PAUSES = (0.1, 1.0)",
+        "(0.1, 100.0)",
+        LATE,
+    ),
+    constant(
+        "an old session's locks are asked for all the time",
+        "database/membership.py",
+        "REACQUIRE_EVERY = 0.01",
+        "0.0",
+        FAST,
+    ),
+    constant(
+        "an old session's locks are asked for once",
+        "database/membership.py",
+        "REACQUIRE_EVERY = 0.01",
+        "1.0",
+        LATE,
+    ),
+    constant(
+        "a job whose lock is held is claimed in each step",
+        "database/bookkeeping.py",
+        "DEFERRED_FOR = (0.05, 1.0)",
+        "(0.0, 0.0)",
+        FAST,
+    ),
+    constant(
+        "a job whose lock is free again waits for minutes",
+        "database/bookkeeping.py",
+        "DEFERRED_FOR = (0.05, 1.0)",
+        "(0.05, 100.0)",
+        LATE,
+    ),
+    constant(
+        "a command asks all the time whether the run has ended",
+        "commands/control.py",
+        "POLL_INTERVAL = 0.1",
+        "0.0",
+        FAST,
+    ),
+    constant(
+        "a command hears late that the run has ended",
+        "commands/control.py",
+        "POLL_INTERVAL = 0.1",
+        "10.0",
+        LATE,
+    ),
+    constant(
+        "a guard speaks as fast as it can to a server that is away",
+        "guard/process.py",
+        "SPEAK_AGAIN = (0.02, 1.0)",
+        "(0.0, 0.0)",
+        FAST,
+    ),
+    constant(
+        "a guard speaks again when the lease is over",
+        "guard/process.py",
+        "SPEAK_AGAIN = (0.02, 1.0)",
+        "(0.02, 100.0)",
+        LATE,
+    ),
+    constant(
+        "a guard looks for survivors as fast as it can",
+        "guard/survivors.py",
+        "LOOK_AGAIN = (0.002, 0.5)",
+        "(0.0, 0.0)",
+        FAST,
+    ),
+    constant(
+        "a guard looks for survivors when the lease is over",
+        "guard/survivors.py",
+        "LOOK_AGAIN = (0.002, 0.5)",
+        "(0.002, 50.0)",
+        LATE,
+    ),
+    constant(
+        "a listener without descriptors accepts as fast as it can",
+        "web/listener.py",
+        "ACCEPT_AGAIN = 0.2",
+        "0.0",
+        WEB + "without_descriptors_it_waits_and_turns_no_hot_loop",
+    ),
+)
