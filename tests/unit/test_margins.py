@@ -19,9 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kronii.actions import group, output, sql
+from kronii.auditing.standing import LATE_AFTER
 from kronii.commands import checks, lockchecks
 from kronii.commands.grades import Grade
-from kronii.commands.owed import OVERDUE_AFTER
 from kronii.database import access, connections, migrations, poll, store
 from kronii.database.bookkeeping import DeferredJobs
 from kronii.database.limits import client_limits, server_limits
@@ -33,7 +33,7 @@ from kronii.guard.board import INSIDE, Board
 from kronii.guard.instance import Guard
 from kronii.guard.parent import Origin
 from kronii.guard.survivors import Survivors
-from kronii.instance import drain, init, recorder, supervisor, threads
+from kronii.instance import drain, init, recorder, reload, supervisor, threads, upgrade
 from kronii.instance.health import Health
 from kronii.instance.scheduler import IDLE
 from kronii.instance.timekeeper import KILL_AFTER
@@ -303,7 +303,7 @@ def test_a_lock_that_a_stranger_holds_is_asked_about_while_an_operator_still_loo
 
 def test_a_row_that_is_kept_locked_is_named_before_its_tick_counts_as_overdue() -> None:
     """Not before a claim, which holds it for milliseconds, has had the time that it may take."""
-    assert TIMINGS.statement < poll.OVERDUE < OVERDUE_AFTER / 2
+    assert TIMINGS.statement < poll.OVERDUE < LATE_AFTER / 2
 
 
 def test_the_doctor_names_who_keeps_rows_locked_before_a_tick_counts_as_overdue(
@@ -318,7 +318,7 @@ def test_the_doctor_names_who_keeps_rows_locked_before_a_tick_counts_as_overdue(
 
     monkeypatch.setattr(lockchecks, "holders", holders)
     lockchecks._of_rows(cast(Any, None))
-    assert TIMINGS.statement < asked[0] < OVERDUE_AFTER
+    assert TIMINGS.statement < asked[0] < LATE_AFTER
 
 
 def test_who_upgrades_a_schema_in_use_waits_for_some_minutes_at_the_most(
@@ -338,6 +338,18 @@ def test_who_upgrades_a_schema_in_use_waits_for_some_minutes_at_the_most(
     with pytest.raises(migrations.Busy):
         migrations.migrate(cast(Any, None))
     assert 10.0 <= clock.now - began <= 300.0
+
+
+def test_an_instance_that_only_finds_the_schema_in_use_starts_before_it_would_be_missed() -> None:
+    assert 1.0 <= upgrade.PATIENCE <= TIMINGS.length / 2
+
+
+def test_a_large_file_is_read_in_the_time_that_a_reload_has() -> None:
+    """100,000 jobs take ten seconds (docs/performance.md), a busy host three times as long; and who
+    sends HUP again is not kept waiting by a file that hangs.
+    """
+    assert 30.0 < reload.READ_WITHIN < 300.0
+    assert reload.GIVE_WAY_AFTER < reload.READ_WITHIN / 3
 
 
 @pytest.mark.parametrize(("skew", "grade"), [(0.2, Grade.OK), (-5.0, Grade.WARNING)])

@@ -34,9 +34,11 @@ from kronii.instance.drain import LAST_UNLOCKS, LAST_WRITES
 from kronii.instance.loop import Loop
 from kronii.instance.outage import Outage
 from kronii.instance.recorder import Recorder
+from kronii.instance.reload import Reload
 from kronii.instance.retention import Retention
 from kronii.instance.revival import Revival
 from kronii.instance.supervisor import Supervisor
+from kronii.instance.sweeper import Sweeper
 from kronii.instance.wakeup import Wakeup
 from kronii.instance.workers import Workers
 from kronii.instance.writer import OutcomeWriter
@@ -189,6 +191,42 @@ def of_a_stopping_loop(patch: Patch, make_claim: MakeClaim) -> list[float]:
     return clock.slept
 
 
+# -- files -----------------------------------------------------------------------------------------
+
+
+def of_a_reload(patch: Patch, make_claim: MakeClaim) -> list[float]:
+    clock = HeldClock(TRIES)
+    reload: Any = SimpleNamespace(
+        _jobs=SimpleNamespace(reload=Away().finish), _stopping=SimpleNamespace(wait=clock.sleep)
+    )
+    with contextlib.suppress(Enough):
+        Reload._registered(reload, cast(Any, "a file"))
+    return clock.slept
+
+
+def of_looks_at_who_holds_what(patch: Patch, make_claim: MakeClaim) -> list[float]:
+    clock = HeldClock(TRIES)
+    return sweeps(SimpleNamespace(wait=clock.sleep), lambda seconds: None, clock)
+
+
+def of_sweeps_that_are_asked_for(patch: Patch, make_claim: MakeClaim) -> list[float]:
+    clock = HeldClock(TRIES)
+    asked = SimpleNamespace(wait=lambda seconds: True, clear=lambda: None)
+    return sweeps(asked, clock.sleep, clock)
+
+
+def sweeps(asked: object, pause: Callable[[float], None], clock: HeldClock) -> list[float]:
+    sweeper: Any = SimpleNamespace(
+        _asked=asked,
+        _stopping=SimpleNamespace(is_set=lambda: False, wait=pause),
+        _settler=SimpleNamespace(look=lambda: None),
+        sweep=lambda: None,
+    )
+    with contextlib.suppress(Enough):
+        Sweeper._run(sweeper)
+    return clock.slept
+
+
 # -- old history -----------------------------------------------------------------------------------
 
 
@@ -319,6 +357,11 @@ BOUNDS = [
     Bounds(of_outcomes, 0.2, LAST_WRITES / 2),
     Bounds(of_a_locked_row, 0.2, LAST_WRITES / 2),
     Bounds(of_an_announcement, 2.0, 5.0),
+    Bounds(of_a_reload, 5.0, 10.0),
+    # What a dead instance alone has brought is taken back as soon as that is known to be dead.
+    Bounds(of_looks_at_who_holds_what, TIMINGS.length, TIMINGS.length),
+    # Each reads a large table.
+    Bounds(of_sweeps_that_are_asked_for, 2.0, 2.0, 3),
     # A moment for others between two batches; and what is to be forgotten is so within minutes.
     Bounds(of_looks_for_old_history, 600.0, 600.0, 1),
     Bounds(of_batches_of_it, 0.1, 0.1),

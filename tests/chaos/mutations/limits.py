@@ -980,4 +980,25 @@ MUTATIONS = (
         "6000",
         ACCESS + "a_transaction_that_hangs_is_ended",
     ),
+    constant(
+        "an instance waits for an upgrade longer than for anything else",
+        "instance/upgrade.py",
+        "PATIENCE = 3.0",
+        "300.0",
+        MARGINS + "an_instance_that_only_finds_the_schema_in_use_starts_before_it_would_be_missed",
+    ),
+    constant(
+        "a large file is never reloaded",
+        "instance/reload.py",
+        "READ_WITHIN = 60.0",
+        "6.0",
+        MARGINS + "a_large_file_is_read_in_the_time_that_a_reload_has",
+    ),
+    constant(
+        "a file that hangs keeps the next reload waiting",
+        "instance/reload.py",
+        "GIVE_WAY_AFTER = 5.0",
+        "60.0",
+        MARGINS + "a_large_file_is_read_in_the_time_that_a_reload_has",
+    ),
 )
