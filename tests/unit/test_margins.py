@@ -326,11 +326,12 @@ def test_who_upgrades_a_schema_in_use_waits_for_some_minutes_at_the_most(
 ) -> None:
     """A job may hold a row for a while; who has typed the command wants to know that, too."""
 
-    def in_use(connection: object) -> list[int]:
+    def in_use(connection: object, node: str) -> list[int]:
         raise migrations._InUse("canceling statement due to lock timeout")
 
     clock = HeldClock(100_000)
     monkeypatch.setattr(migrations, "time", clock)
+    monkeypatch.setattr(migrations, "_make_schema", lambda connection: None)
     monkeypatch.setattr(migrations.trust, "require", lambda connection: None)
     monkeypatch.setattr(migrations, "_try", in_use)
     monkeypatch.setattr(migrations, "_holder", lambda connection: "somebody works")

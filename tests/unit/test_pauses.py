@@ -123,11 +123,12 @@ def of_a_run_that_could_not_begin(patch: Patch, make_claim: MakeClaim) -> list[f
 
 
 def of_a_schema_in_use(patch: Patch, make_claim: MakeClaim) -> list[float]:
-    def in_use(connection: object) -> list[int]:
+    def in_use(connection: object, node: str) -> list[int]:
         raise migrations._InUse("canceling statement due to lock timeout")
 
     clock = HeldClock(TRIES)
     patch.setattr(migrations, "time", clock)
+    patch.setattr(migrations, "_make_schema", lambda connection: None)
     patch.setattr(migrations.trust, "require", lambda connection: None)
     patch.setattr(migrations, "_try", in_use)
     patch.setattr(migrations, "_holder", lambda connection: "somebody works")
@@ -239,7 +240,7 @@ def of_batches_of_it(patch: Patch, make_claim: MakeClaim) -> list[float]:
 
 
 def turns(forget: Callable[[float, int], tuple[int, int]]) -> list[float]:
-    store: Any = SimpleNamespace(forget=forget)
+    store: Any = SimpleNamespace(forget=forget, forget_rest=lambda keep: 0)
     retention = Retention(store, 86400.0, Supervisor(Wakeup(), Metrics()))
     return [retention.turn() for _ in range(TRIES)]
 
