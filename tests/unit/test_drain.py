@@ -29,6 +29,7 @@ class World:
         parts: list[Any] = [
             SimpleNamespace(for_seconds=self._turn),
             SimpleNamespace(claiming=True),
+            SimpleNamespace(note=lambda what: None),
             SimpleNamespace(runs=[run]),
             SimpleNamespace(pending=[run.claim]),
             SimpleNamespace(waiting=True),
