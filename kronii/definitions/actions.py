@@ -14,8 +14,8 @@ from kronii.model import Command, PythonCall, Sql
 _IDENTIFIER = r"[A-Za-z_][A-Za-z0-9_]*"
 _DOTTED = rf"{_IDENTIFIER}(\.{_IDENTIFIER})*"
 _TARGET = rf"^{_DOTTED}:{_DOTTED}$"
-#: Characters of the longest argument of a program (MAX_ARG_STRLEN of Linux, less its end), and of
-#: the longest statement.
+#: Bytes of the longest argument of a program, and of the longest `NAME=value` in its environment
+#: (MAX_ARG_STRLEN of Linux, less its end); and characters of the longest statement.
 LONGEST_ARGUMENT, LONGEST_STATEMENT = 128 * 1024 - 1, 1024 * 1024
 
 
@@ -24,12 +24,26 @@ def _shell(line: str) -> Command:
 
 
 def _command() -> Rule:
-    line = converted(text(says="a command", blank=False, longest=LONGEST_ARGUMENT), _shell)
-    argument = text(longest=LONGEST_ARGUMENT)
+    line = text(says="a command", blank=False, longest=LONGEST_ARGUMENT)
+    line = converted(checked(line, _fits), _shell)
+    argument = checked(text(longest=LONGEST_ARGUMENT), _fits)
     words = checked(converted(list_of(argument, "an item of command"), Command), _has_program)
     schema: dict[str, Any] = {"type": "array", "items": argument.schema, "minItems": 1}
     schema |= {"prefixItems": [argument.schema | {"minLength": 1}]}
     return either(line, Rule(words.read, schema))
+
+
+def _fits(report: Report, node: Node, argument: str) -> str | None:
+    return argument if fits(report, node, argument, "this argument") else None
+
+
+def fits(report: Report, node: Node, argument: str, what: str) -> bool:
+    """Whether a program can be given it: the kernel counts bytes; otherwise that is reported."""
+    size = len(argument.encode())
+    if size > LONGEST_ARGUMENT:
+        most = f"at most {LONGEST_ARGUMENT:,} bytes can be given to a program"
+        report.error(node.start, f"{what} has {size:,} bytes: {most}")
+    return size <= LONGEST_ARGUMENT
 
 
 def _has_program(report: Report, node: Node, command: Command) -> Command | None:

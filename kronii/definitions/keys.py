@@ -8,12 +8,12 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from kronii.definitions.actions import ACTION_RULES, LONGEST_ARGUMENT
+from kronii.definitions.actions import ACTION_RULES, LONGEST_ARGUMENT, fits
 from kronii.definitions.hiding import ShownKeys
 from kronii.definitions.mappings import table
 from kronii.definitions.nodes import Node
 from kronii.definitions.numbers import boolean, duration
-from kronii.definitions.problems import Report
+from kronii.definitions.problems import Report, shown
 from kronii.definitions.retries import RETRIES
 from kronii.definitions.rules import Rule, checked
 from kronii.definitions.texts import choice, text
@@ -56,12 +56,20 @@ def _check_cwd(report: Report, node: Node, cwd: str) -> str:
     return cwd
 
 
-_ENV = table(
-    "^[A-Za-z_][A-Za-z0-9_]*$",
-    "a name of an environment variable",
-    text(secret=True, longest=LONGEST_ARGUMENT),
-    "a value in env",
-    RESERVED,
+def _check_env(report: Report, node: Node, env: dict[str, str]) -> dict[str, str] | None:
+    fitting = [fits(report, node, f"{name}={value}", shown(name)) for name, value in env.items()]
+    return env if all(fitting) else None
+
+
+_ENV = checked(
+    table(
+        "^[A-Za-z_][A-Za-z0-9_]*$",
+        "a name of an environment variable",
+        text(secret=True, longest=LONGEST_ARGUMENT),
+        "a value in env",
+        RESERVED,
+    ),
+    _check_env,
 )
 
 #: Every key of a job.  One that is neither an action nor a part of the schedule is the field of the

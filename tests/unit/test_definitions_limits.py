@@ -129,7 +129,7 @@ def test_a_file_of_values_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
         ("description: {}", 10_000),
         ("command: {}", LONGEST_ARGUMENT),
         ("command: [echo, {}]", LONGEST_ARGUMENT),
-        ("env: {{A: {}}}", LONGEST_ARGUMENT),
+        ("env: {{A: {}}}", LONGEST_ARGUMENT - len("A=")),
         ("sql: {}", LONGEST_STATEMENT),
         ("http: {{url: 'http://a', body: {}}}", LONGEST_BODY),
         ("cwd: /{}", 4094),
@@ -138,10 +138,19 @@ def test_a_file_of_values_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_each_text_has_its_own_bound(line: str, longest: int) -> None:
     assert check_text(JOB % line.format("x" * longest), "f").errors == ()
     (problem,) = check_text(JOB % line.format("x" * (longest + 1)), "f").errors
-    assert "characters at the most, and this one has" in problem.message or (
-        longest == TEXT_LIMIT and "the longest that is read has" in problem.message
+    assert (
+        "characters at the most, and this one has" in problem.message
+        or "bytes can be given to a program" in problem.message
+        or (longest == TEXT_LIMIT and "the longest that is read has" in problem.message)
     )
     assert len(problem.message) < 200
+
+
+@pytest.mark.parametrize("line", ["command: {}", "command: [echo, {}]", "env: {{A: {}}}"])
+def test_what_a_program_is_given_is_counted_in_bytes(line: str) -> None:
+    """As the kernel does; no run could begin."""
+    (problem,) = check_text(JOB % line.format("ü" * 70_000), "f").errors
+    assert "bytes: at most 131,071 bytes can be given to a program" in problem.message
 
 
 def test_one_very_long_line_with_many_problems_is_no_slower() -> None:

@@ -277,4 +277,11 @@ MUTATIONS = (
         "tests/unit/test_shortage.py"
         "::test_a_jobs_score_is_above_its_instances_and_above_a_common_one",
     ),
+    Mutation(
+        "an argument that no program can be given is taken",
+        "kronii/definitions/actions.py",
+        "    size = len(argument.encode())\n",
+        "    size = len(argument)\n",
+        ("tests/unit/test_definitions_limits.py::test_what_a_program_is_given_is_counted_in_bytes",),
+    ),
 )
