@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.chaos.mutations.mutation import Mutation, constant
 
 SIZES = "tests/unit/test_sizes.py::test_"
+LIMITS = "tests/unit/test_definitions_limits.py::test_"
 DOCUMENTS = "tests/unit/test_definitions_limits.py::test_"
 BAD = "tests/unit/test_definitions_bad.py::test_bad"
 
@@ -282,6 +283,6 @@ MUTATIONS = (
         "kronii/definitions/actions.py",
         "    size = len(argument.encode())\n",
         "    size = len(argument)\n",
-        ("tests/unit/test_definitions_limits.py::test_what_a_program_is_given_is_counted_in_bytes",),
+        (LIMITS + "what_a_program_is_given_is_counted_in_bytes",),
     ),
 )
