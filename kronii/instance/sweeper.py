@@ -72,5 +72,8 @@ class Sweeper:
             if self._asked.wait(LOOK):
                 self._asked.clear()
                 self.sweep()
-            self._settler.look()
+            if not self._stopping.is_set():
+                self._settler.look()
             self._stopping.wait(PAUSE)
+        if self._asked.is_set():  # what the dead have left may wait long for the next who starts
+            self.sweep()

@@ -180,8 +180,8 @@ def test_stopped_while_idle_it_goes_on_where_it_was(fleet: Fleet) -> None:
     a, b = fleet.start("a").ready(), fleet.start("b").ready()
     a.signal(signal.SIGSTOP)
     over = (
-        "SELECT 1 AS over FROM nodes WHERE name = 'a' AND lease_until < clock_timestamp() AT TIME"
-        " ZONE 'UTC' - INTERVAL '1 s'"
+        "SELECT 1 AS over WHERE NOT EXISTS (SELECT FROM nodes WHERE name = 'a' AND lease_until >"
+        " clock_timestamp() AT TIME ZONE 'UTC' - INTERVAL '1 s')"
     )
     wait_until(lambda: fleet.query(over))
     fleet.due("other")

@@ -136,3 +136,17 @@ def test_one_that_waits_is_stopped_at_once() -> None:
     one.start()
     one.stop()
     assert not one._thread.is_alive()
+
+
+def test_what_is_asked_for_in_its_pause_is_swept_though_it_is_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "PAUSE", 1000.0)
+    rows = Rows([], ["a"])
+    one = sweeper(rows)
+    one.start()
+    one.ask()
+    wait_until(lambda: rows.looks == 1)
+    one.ask()
+    one.stop()
+    assert len(rows.asked) == 2

@@ -187,6 +187,13 @@ MUTATIONS = (
         (TIMEKEEPER + "a_run_that_can_not_be_ended_keeps_no_other_from_it",),
     ),
     Mutation(
+        "a stop leaves what the dead have left to nobody",
+        "kronii/instance/sweeper.py",
+        "        if self._asked.is_set():  # what",
+        "        if False:  # what",
+        (SWEEPER + "what_is_asked_for_in_its_pause_is_swept_though_it_is_stopped",),
+    ),
+    Mutation(
         "an outage ends the sweeper",
         "kronii/instance/sweeper.py",
         "        except (DatabaseUnavailable, DatabaseError) as error:\n",

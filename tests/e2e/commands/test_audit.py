@@ -321,7 +321,7 @@ PLANTED = {
         {"changed": "stands for -1 others"},
     ),
     "a run in a paused time": (
-        "UPDATE runs SET scheduled_for = (SELECT date_trunc('second', at) + INTERVAL '1 s' FROM"
+        "UPDATE runs SET scheduled_for = (SELECT date_trunc('second', at) + INTERVAL '2 s' FROM"
         " kronii_events e WHERE e.what = 'paused' AND e.job_id = runs.job_id)"
         " WHERE id = (SELECT max(r.id) FROM runs r JOIN jobs j ON j.id = r.job_id"
         " WHERE j.name = 'paused')",
