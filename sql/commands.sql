@@ -48,7 +48,7 @@ SELECT name FROM paused
 
 -- name: resume
 -- Goes on from now: the tick that it stood at is given up, with all that had been tried for it; it
--- stands in the event's details.
+-- stands in the event's details, and so does the next one.
 WITH had AS MATERIALIZED (
     SELECT j.id, j.next_run AS stood_at, j.paused_at, r.next_run, r.rules
       FROM unnest(%(names)s::text[], %(nexts)s::timestamp[], %(rules)s::text[])
@@ -64,11 +64,12 @@ WITH had AS MATERIALIZED (
            status = CASE WHEN j.owner IS NOT NULL THEN j.status
                          WHEN NOT j.enabled THEN 'paused' ELSE 'pending' END
       FROM had WHERE j.id = had.id
-    RETURNING j.id, j.name, had.stood_at, had.paused_at
+    RETURNING j.id, j.name, had.stood_at, had.paused_at, had.next_run
 ), noted AS (
     INSERT INTO kronii_events (at, what, job_id, who, details)
     SELECT @now_utc, 'resumed', id, @command,
-           pg_catalog.jsonb_build_object('next_run', stood_at, 'paused_at', paused_at)
+           pg_catalog.jsonb_build_object('next_run', stood_at, 'paused_at', paused_at,
+                                         'next', next_run)
       FROM resumed
 )
 SELECT name FROM resumed

@@ -10,11 +10,11 @@ from datetime import datetime
 from kronii.auditing import accounts, attempts, beside, cases, standing, story
 from kronii.auditing.accounts import Compared
 from kronii.auditing.cases import Case
-from kronii.auditing.facts import Ran, Record, Stretch, Window
+from kronii.auditing.facts import Event, Ran, Record, Stretch, Window
 from kronii.auditing.findings import Audit, Problem, Unaccounted, Verdict, Waiting
 from kronii.auditing.legs import Leg
 from kronii.auditing.moments import INSTANT, moment, number
-from kronii.auditing.resets import RESUME, TOGETHER, rules_since
+from kronii.auditing.resets import RESUME, TOGETHER, rules_since, time_of
 
 
 @dataclass
@@ -121,9 +121,14 @@ def _may_be(case: Case, point: int) -> bool:
     if at < case.window.start:
         return True
     schedules = {leg.timing for leg in case.legs if leg.after < at <= leg.until}
-    if any(e.at - TOGETHER <= at <= e.at for e in record.events if e.what in RESUME):
+    if any(_goes_on_from(e) <= at <= e.at for e in record.events if e.what in RESUME):
         schedules |= {s.timing for s in record.stretches if s.timing is not None}
     return any(timing.next(at - INSTANT) == at for timing in schedules)
+
+
+def _goes_on_from(resume: Event) -> datetime:
+    """The tick from which on a job runs again, which is computed a little before it may."""
+    return time_of(resume.details, "next") or resume.at - TOGETHER
 
 
 # -- runs ------------------------------------------------------------------------------------------

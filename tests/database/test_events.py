@@ -62,6 +62,7 @@ def test_what_an_operator_does(one: Any, table: Any) -> None:
     control.pause(connection, ["j"], "the disk is full")
     control.pause(connection, ["j"], "again")
     control.resume(connection, ["j", "other"])
+    goes_on = table.job("j")["next_run"]
     control.resume(connection, ["j"])
     triggered = control.trigger(connection, "j")
     paused, resumed, run = noted(table, "paused", "resumed", "triggered")
@@ -70,6 +71,7 @@ def test_what_an_operator_does(one: Any, table: Any) -> None:
     assert {event["job"] for event in (paused, resumed, run)} == {"j"}
     assert (paused["reason"], "next_run" in paused["details"]) == ("the disk is full", True)
     assert datetime.fromisoformat(resumed["details"]["paused_at"]) == paused["at"]
+    assert datetime.fromisoformat(resumed["details"]["next"]) == goes_on
     assert resumed["at"] == table.job("j")["scheduled_since"]
     assert datetime.fromisoformat(run["details"]["scheduled_for"]) == triggered.tick
 

@@ -140,6 +140,19 @@ def paused(**keys: Any) -> World:
     return world(4, 5, 6, **{"job": job, "events": events, **keys})
 
 
+def each_second(*seconds: int) -> World:
+    """Runs of these seconds; paused from 3:59 on, and resumed at 4:12 for what came after 4:10."""
+    return World(
+        plain=[second / 60 for second in seconds],
+        stretches=[World().stretch(0, cron="* * * * * *")],
+        events=told_by(
+            event(at(3, 59), "paused", at(4)),
+            event(at(4, 12), "resumed", at(4), paused_at=text(at(3, 59)), next=text(at(4, 11))),
+        ),
+        job={"scheduled_since": at(4, 12), "next_run": at(10, 31)},
+    )
+
+
 def gone_and_back(**keys: Any) -> World:
     """Retired from 3:30 to 6:30."""
     events = [
@@ -250,6 +263,9 @@ WHOLE: dict[str, World] = {
         *range(4, 11),
         events=told_by(event(at(3.5), "paused", at(4)), event(at(3.6), "quarantined")),
         job={"next_run": at(4), "paused_at": at(3.6)},
+    ),
+    "paused, and resumed a little before it had the row": each_second(
+        *range(1, 240), *range(251, 631)
     ),
     "the pause had the row a little later": world(
         *range(5, 11), events=told_by(event(at(3, 59), "paused", at(4, 2))),
@@ -410,6 +426,9 @@ FAULTS: dict[str, tuple[World, list[tuple[str, str, str]]]] = {
     "moved to before the job was": (world(plain=[-3, *range(1, 11)]), [(MOVED, "-3", "no tick")]),
     "moved to the future": (world(plain=[*range(1, 11), 30]), [(MOVED, "30", "no tick")]),
     "of a paused time": (paused(plain=[1, 2, 3, 5, *range(7, 11)]), [(MOVED, "5", "no tick")]),
+    "of the last seconds of a paused time": (
+        each_second(*range(1, 240), 248, *range(251, 631)), [(MOVED, "4.13333", "no tick")],
+    ),
     "of a time in which it was retired": (
         gone_and_back(plain=[1, 2, 3, 5, *range(7, 11)]), [(MOVED, "5", "no tick")],
     ),

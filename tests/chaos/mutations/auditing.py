@@ -462,6 +462,13 @@ ROWS = (
         "    start = (datetime.combine(day, time()) - _EPOCH) // INSTANT\n",
         SCHEDULE + "latest_counts_what_between_yields",
     ),
+    (
+        "what ran in the last seconds of a pause is explained by its end",
+        JUDGING,
+        'return time_of(resume.details, "next") or resume.at - TOGETHER',
+        "return resume.at - TOGETHER",
+        UNIT + "a_fault_is_named",
+    ),
 )
 
 
