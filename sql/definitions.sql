@@ -121,7 +121,8 @@ SELECT d.name, d.cron, d.timezone, d.enabled, d.digest, d.file,
     OR d.name IS NOT NULL AND (j.retired_at IS NOT NULL OR j.digest IS DISTINCT FROM d.digest)
 
 -- name: lock_jobs
--- In an order, so that two who do this never wait for each other.
+-- All that a registration changes or retires, before it does.  In an order, so that two who do this
+-- never wait for each other.
 SELECT FROM jobs WHERE id = ANY (%(ids)s::uuid[]) ORDER BY id FOR NO KEY UPDATE
 
 -- name: settling
@@ -199,7 +200,6 @@ SELECT %(now)s, 'defined', id, %(node)s,
 -- does.  Without a digest nobody claims it, as nobody claims a row that was inserted by hand.
 WITH had AS MATERIALIZED (
     SELECT id, cron, timezone, next_run FROM jobs WHERE id = ANY (%(ids)s::uuid[])
-       FOR NO KEY UPDATE
 ), retired AS (
     UPDATE jobs AS j
        SET retired_at = %(now)s, digest = NULL, version = %(version)s, next_run = NULL,

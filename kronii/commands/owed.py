@@ -131,7 +131,7 @@ def _stretch(row: Row) -> Stretch:
 
 
 def _splay(seconds: float) -> float:
-    """None where it is no length that a file can give, as infinity or a negative one."""
+    """0 where it is no length that a file can give, as infinity or a negative one."""
     return seconds if 0.0 <= seconds <= LONGEST_SPLAY else 0.0
 
 

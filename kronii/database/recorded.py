@@ -35,25 +35,32 @@ class Recorded:
         return schedule(self.cron, self.timezone, self.name)
 
 
-def record(connection: Connection, wanted: Mapping[str, Definition]) -> int:
+def record(
+    connection: Connection,
+    wanted: Mapping[str, Definition],
+    stands: Mapping[str, str | None] | None = None,
+) -> int:
     """See to it that a file with these definitions, by name, is recorded; returns its id.
 
     Within a transaction that has the lock of registrations.
+
+    Args:
+        stands: the digests in `jobs` by name, where they were read anyway.
     """
     digest = digest_of(wanted.values())
     known = queries.run(connection, "known_file", {"digest": digest}).fetchone()
     if known is not None and known[1] == len(wanted):
         return int(known[0])
     values = {"now": queries.value(connection, "clock"), "digest": digest}
-    # What stands in `jobs` as the file has it was recorded then, but by an earlier release.
-    stands = dict(queries.run(connection, "digests").fetchall())
+    if stands is None:
+        stands = dict(queries.run(connection, "digests").fetchall())
     values["others"] = [name for name in stands if name not in wanted]
     new = [job for job in wanted.values() if stands.get(job.name) != job.digest]
     queries.run(connection, "incoming")
     file, found = _record(connection, new, values)
-    if found != len(wanted):
-        known = [job for job in wanted.values() if stands.get(job.name) == job.digest]
-        file, found = _record(connection, known, values)
+    if found != len(wanted):  # an earlier release has registered some, and recorded nothing
+        rest = [job for job in wanted.values() if stands.get(job.name) == job.digest]
+        file, found = _record(connection, rest, values)
     return file
 
 

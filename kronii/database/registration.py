@@ -105,8 +105,9 @@ def register(
     """
     wanted = {definition.name: definition for definition in definitions}
     with _registering(connection, wanted):
-        me = replace(me, file=record(connection, wanted))
         there = {row.name: row for row in rows(connection)}
+        stands = {name: row.digest for name, row in there.items()}
+        me = replace(me, file=record(connection, wanted, stands))
         settled = settle(connection, me, held(connection, me), wanted, there)
         there.update(settled.rows)
         moved = _follow_rules(connection, wanted, there)

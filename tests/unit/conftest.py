@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Protocol
@@ -9,6 +10,7 @@ from typing import Any, Protocol
 import pytest
 from hypothesis import settings
 
+from kronii.guard.board import Board
 from kronii.model import Claim, Definition, Trigger
 from kronii.schedule import schedule
 from tests.support.actions import Actions
@@ -30,6 +32,14 @@ CLAIM_FIELDS = {
     "failures",
     "missed",
 }
+
+
+@pytest.fixture
+def board() -> Iterator[Board]:
+    """A guard's board for three workers."""
+    board, fd = Board.create(3)
+    yield board
+    os.close(fd)
 
 
 class MakeClaim(Protocol):

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -20,13 +19,6 @@ from kronii.lease import LeaseTimings
 TIMINGS = LeaseTimings(20.0)
 #: The guard ends the instance this many seconds after the deadline.
 KILL_AFTER = 2.0
-
-
-@pytest.fixture
-def board() -> Iterator[Board]:
-    board, fd = Board.create(3)
-    yield board
-    os.close(fd)
 
 
 def test_a_new_board_says_nothing(board: Board) -> None:

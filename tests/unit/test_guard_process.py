@@ -25,13 +25,6 @@ TIMINGS = LeaseTimings(2.0)
 WaitFor = Callable[..., object]
 
 
-@pytest.fixture
-def board() -> Iterator[Board]:
-    board, fd = Board.create(3)
-    yield board
-    os.close(fd)
-
-
 # -- watch -----------------------------------------------------------------------------------------
 
 

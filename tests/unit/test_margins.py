@@ -63,13 +63,6 @@ def test_a_guard_ends_what_a_stopped_instance_left_while_that_waits_for_it(
     assert GONE <= process.GOODBYE_ENDS_IN <= waited[0] - GONE
 
 
-@pytest.fixture
-def board() -> Iterator[Board]:
-    board, fd = Board.create(1)
-    yield board
-    os.close(fd)
-
-
 class Lasting:
     """An instance that was killed and is not gone; the clock goes on while it is waited for."""
 

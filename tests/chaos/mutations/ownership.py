@@ -45,8 +45,8 @@ ROWS = (
     (
         "what an earlier release has registered is missing in a file",
         "kronii/database/recorded.py",
-        "    if found != len(wanted):\n",
-        "    if False:\n",
+        "    if found != len(wanted):  # an earlier",
+        "    if False:  # an earlier",
         IN_FORCE + "what_an_earlier_release_has_registered_is_recorded_with_the_file",
     ),
     (

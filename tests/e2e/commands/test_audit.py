@@ -320,22 +320,17 @@ PLANTED = {
         "tick",
         {"changed": "stands for -1 others"},
     ),
-    "a run in a paused time": (
-        "UPDATE runs SET scheduled_for = (SELECT date_trunc('second', at) + INTERVAL '2 s' FROM"
-        " kronii_events e WHERE e.what = 'paused' AND e.job_id = runs.job_id)"
-        " WHERE id = (SELECT max(r.id) FROM runs r JOIN jobs j ON j.id = r.job_id"
-        " WHERE j.name = 'paused')",
-        "paused",
-        {"moved": "no tick", "lost": "no outcome"},
-    ),
-    "a run in a time in which the job was retired": (
-        "UPDATE runs SET scheduled_for = (SELECT date_trunc('second', at) + INTERVAL '1 s' FROM"
-        " kronii_events e WHERE e.what = 'retired' AND e.job_id = runs.job_id)"
-        " WHERE id = (SELECT max(r.id) FROM runs r JOIN jobs j ON j.id = r.job_id"
-        " WHERE j.name = 'leaves')",
-        "leaves",
-        {"moved": "no tick", "lost": "no outcome"},
-    ),
+    **{
+        f"a run in a time in which the job was {what}": (
+            "UPDATE runs SET scheduled_for = (SELECT date_trunc('second', at) + INTERVAL"
+            f" '{seconds} s' FROM kronii_events e WHERE e.what = '{what}' AND e.job_id ="
+            " runs.job_id) WHERE id = (SELECT max(r.id) FROM runs r JOIN jobs j"
+            f" ON j.id = r.job_id WHERE j.name = '{job}')",
+            job,
+            {"moved": "no tick", "lost": "no outcome"},
+        )
+        for job, what, seconds in (("paused", "paused", 2), ("leaves", "retired", 1))
+    },
     "a run by hand as one of a tick": (
         "UPDATE runs SET trigger = 'schedule' WHERE trigger = 'manual'",
         "disabled",
